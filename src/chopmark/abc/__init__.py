@@ -1,0 +1,1 @@
+"""What plug-ins implement: blob stores, catalogs, formats. Promises only, no code."""

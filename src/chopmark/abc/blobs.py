@@ -1,0 +1,115 @@
+"""The interface of a blob store: bytes by their hash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol, runtime_checkable
+
+import msgspec
+
+__all__ = ["BlobStat", "BlobStore", "Progress"]
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes just moved; must be quick and must not raise."""
+
+
+class BlobStat(msgspec.Struct, frozen=True):
+    """What a store knows of a blob without reading it.
+
+    Attributes
+    ----------
+    digest
+        SHA-256 of the raw bytes, also when they are stored compressed.
+    size_bytes
+        Length of the raw bytes.
+    stored_bytes
+        What it takes in the store.
+    modified_at
+        When it was last put (aware, UTC): collection waits for a grace time after it.
+    """
+
+    digest: str
+    size_bytes: int
+    stored_bytes: int
+    modified_at: datetime
+
+
+@runtime_checkable
+class BlobStore(Protocol):
+    """Bytes by their hash.
+
+    Promises every implementation keeps (and the contract suite asks):
+
+    - Atomic: a blob is absent or whole, whoever is killed at whatever moment. A reader never
+      sees part of one.
+    - Durable: when `put` returns, the bytes survive a power cut as far as the medium promises.
+    - Idempotent: putting bytes that are there stores nothing and returns the same stat, with a
+      fresh ``modified_at``.
+    - Verified: `open` and `fetch` never hand out a byte that was not checked against the digest.
+    - Threads and processes may call every method at once.
+    - A failed `put` leaves nothing that `stat` or `list` shows.
+
+    Errors: `IntegrityFailure` when bytes are not what they should be, `NotFound` for a digest
+    that is not there, `Unavailable` when the store does not answer, `InvalidRequest` for a
+    digest that is none.
+    """
+
+    def put(
+        self,
+        source: BinaryIO | Path,
+        *,
+        expected: str | None = None,
+        consume: bool = False,
+        progress: Progress | None = None,
+    ) -> BlobStat:
+        """Store a stream, from where it stands to its end, or a file.
+
+        Parameters
+        ----------
+        source
+            A binary stream or the path of a regular file (a symbolic link is refused with
+            `InvalidRequest`; a file that changes while it is read is refused with `Conflict`).
+        expected
+            Digest the bytes must have; others are refused with `IntegrityFailure` and not stored.
+        consume
+            Whether the file may be moved instead of copied; it is gone afterwards.
+        progress
+            Told of every piece.
+        """
+        ...
+
+    def open(
+        self, digest: str, *, offset: int = 0, length: int | None = None
+    ) -> BinaryIO:
+        """Open verified bytes for reading; seekable; the caller closes it.
+
+        The whole blob is verified before the first byte is handed out, also of a range.
+        """
+        ...
+
+    def fetch(
+        self, digest: str, target: Path, *, progress: Progress | None = None
+    ) -> None:
+        """Write verified bytes to a new file, atomically; a clone instead of a copy where possible.
+
+        The new file is the caller's: writing to it never changes the store.
+        """
+        ...
+
+    def stat(self, digest: str) -> BlobStat | None:
+        """What is known of a blob, None when it is not there. Reads no content."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[BlobStat]:
+        """All blobs, in order of their digests, whose hexadecimal digits start with ``prefix``."""
+        ...
+
+    def delete(self, digest: str) -> bool:
+        """Remove a blob; whether it was there. Open readers keep what they have."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and handles; the store is not used afterwards."""
+        ...

@@ -1,0 +1,438 @@
+"""The interface of a catalog: the rows of the registry, read and written in transactions.
+
+A transaction hands out one small surface per noun. Records go in and come out; integer keys,
+tables and SQL stay inside. Models and versions are addressed by their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from chopmark.domain.audit import AuditEvent
+from chopmark.domain.lifecycle import StageMove
+from chopmark.domain.lineage import Edge
+from chopmark.domain.manifest import Manifest
+from chopmark.domain.query import Query
+from chopmark.domain.versions import (
+    Alias,
+    AliasMove,
+    Deprecation,
+    Evaluation,
+    Model,
+    Project,
+    TrustDecision,
+    Version,
+)
+
+__all__ = [
+    "Aliases",
+    "Audit",
+    "Catalog",
+    "Evaluations",
+    "Found",
+    "IdempotencyKeys",
+    "Lineage",
+    "Manifests",
+    "Models",
+    "Outbox",
+    "OutboxRow",
+    "Projects",
+    "Stages",
+    "StoredAnswer",
+    "Transaction",
+    "Trust",
+    "VersionChange",
+    "Versions",
+]
+
+
+Moves = list[AliasMove]  # inside the class below, ``list`` is a method
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A page of a search.
+
+    Attributes
+    ----------
+    versions
+        In the order asked for.
+    position
+        Sort values of the last one, to go on after it; None when there are no more.
+    """
+
+    versions: list[Version]
+    position: list[Any] | None
+
+
+class VersionChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What may change around a version; a field that is UNSET stays."""
+
+    stage: str | msgspec.UnsetType = msgspec.UNSET
+    stage_since: datetime | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    card: str | msgspec.UnsetType = msgspec.UNSET
+    tags: Mapping[str, str] | msgspec.UnsetType = msgspec.UNSET
+    annotations: Mapping[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    deprecation: Deprecation | None | msgspec.UnsetType = msgspec.UNSET
+    deleted_at: datetime | None | msgspec.UnsetType = msgspec.UNSET
+
+
+class StoredAnswer(msgspec.Struct, frozen=True):
+    """The answer that a call with this idempotency key got the first time (JSON)."""
+
+    request_digest: str
+    answer: bytes
+    at: datetime
+
+
+class OutboxRow(msgspec.Struct, frozen=True):
+    """An event that waits for delivery."""
+
+    seq: int
+    event: AuditEvent
+
+
+class Projects(Protocol):
+    """Projects by name."""
+
+    def get(self, name: str) -> Project | None:
+        """The project, or None."""
+        ...
+
+    def list(self, *, after: str = "", limit: int) -> list[Project]:
+        """Projects in order of their names, from the first after ``after``."""
+        ...
+
+    def insert(self, project: Project) -> None:
+        """Add one; `Conflict` when the name is taken."""
+        ...
+
+    def update(self, project: Project) -> None:
+        """Replace description and rules of the project with this id."""
+        ...
+
+
+class Models(Protocol):
+    """Models by project and name."""
+
+    def get(self, project: str, name: str, *, deleted: bool = False) -> Model | None:
+        """The model, or None; a soft-deleted one only when ``deleted``."""
+        ...
+
+    def lock(self, project: str, name: str) -> Model | None:
+        """Like `get` with ``deleted=True``, and no other transaction may change its versions now."""
+        ...
+
+    def list(
+        self,
+        *,
+        project: str | None,
+        contains: str = "",
+        after: tuple[str, str] = ("", ""),
+        limit: int,
+        deleted: bool = False,
+    ) -> list[Model]:
+        """Models by (project, name) from the first after ``after``; ``contains`` within the name
+        (ASCII letters in any case)."""
+        ...
+
+    def insert(self, model: Model) -> None:
+        """Add one; `Conflict` when the name is taken in its project (soft-deleted ones count)."""
+        ...
+
+    def update(self, model: Model) -> None:
+        """Replace what may change of the model with this id: task, owner, team, description, card,
+        tags, last_number, updated_at, deleted_at."""
+        ...
+
+    def purge(self, model_id: UUID) -> None:
+        """Remove the model, its versions and all that hangs on them. History in the audit stays."""
+        ...
+
+
+class Versions(Protocol):
+    """Versions of models. Those soft-deleted are found only where it says so."""
+
+    def insert(self, version: Version, manifest: Manifest) -> None:
+        """Add a version with its manifest, files, metrics, params and tags.
+
+        `Conflict` when its number or its SemVer is taken in the model.
+        """
+        ...
+
+    def by_id(self, version_id: UUID) -> Version | None:
+        """Any version, soft-deleted too."""
+        ...
+
+    def by_number(
+        self, model_id: UUID, number: int, *, deleted: bool = False
+    ) -> Version | None:
+        """The version with that number."""
+        ...
+
+    def by_semver(
+        self, model_id: UUID, semver: str, *, deleted: bool = False
+    ) -> Version | None:
+        """The version with exactly that SemVer text."""
+        ...
+
+    def by_digest(
+        self, model_id: UUID, prefix: str, *, deleted: bool = False, limit: int = 2
+    ) -> list[Version]:
+        """Versions whose manifest digest starts so (``sha256:…``), newest first."""
+        ...
+
+    def latest(self, model_id: UUID) -> Version | None:
+        """The ready version with the highest number that is not archived."""
+        ...
+
+    def highest_release(self, model_id: UUID) -> Version | None:
+        """The version with the highest SemVer precedence, soft-deleted and archived ones too."""
+        ...
+
+    def in_range(self, model_id: UUID, low_key: str, high_key: str) -> Version | None:
+        """Highest ready release, not archived, with low ≤ `SemVer.sort_key` < high."""
+        ...
+
+    def in_stage(
+        self, model_id: UUID, stage: str, *, limit: int = 100
+    ) -> list[Version]:
+        """Versions in a stage, the one that entered last first."""
+        ...
+
+    def in_model(
+        self, model_id: UUID, *, deleted: bool = False, limit: int
+    ) -> list[Version]:
+        """Versions of a model, newest number first."""
+        ...
+
+    def search(
+        self,
+        query: Query,
+        *,
+        project: str | None = None,
+        model_id: UUID | None = None,
+        after: Sequence[Any] | None = None,
+        limit: int,
+        deleted: bool = False,
+    ) -> Found:
+        """A page of the versions that meet the query, exactly as `domain.query.matches` defines.
+
+        Order: the query's terms (versions without the field last), then newest made first, then
+        id; without terms, newest made first. ``deleted`` shows the soft-deleted ones only.
+        """
+        ...
+
+    def update(self, version_id: UUID, change: VersionChange, at: datetime) -> None:
+        """Apply a change and set ``updated_at``."""
+        ...
+
+    def purge(self, version_id: UUID) -> None:
+        """Remove a version and what hangs on it: files, metrics, evaluations, edges, aliases."""
+        ...
+
+    def blob_users(self, digest: str, *, limit: int = 100) -> list[Version]:
+        """Versions, soft-deleted too, with a file of this digest."""
+        ...
+
+    def referenced_blobs(self) -> Iterator[str]:
+        """Digests of all files of all versions, soft-deleted too, sorted, each once."""
+        ...
+
+
+class Manifests(Protocol):
+    """Manifests by their digest."""
+
+    def get(self, digest: str) -> Manifest | None:
+        """The manifest, or None."""
+        ...
+
+
+class Aliases(Protocol):
+    """Aliases and their history."""
+
+    def get(self, model_id: UUID, name: str) -> Alias | None:
+        """The alias, or None."""
+        ...
+
+    def version(self, model_id: UUID, name: str) -> Version | None:
+        """The version an alias points to, in one statement."""
+        ...
+
+    def list(self, model_id: UUID) -> list[Alias]:
+        """Aliases of a model by name."""
+        ...
+
+    def put(self, model_id: UUID, alias: Alias) -> None:
+        """Set or move an alias."""
+        ...
+
+    def remove(self, model_id: UUID, name: str) -> None:
+        """Remove an alias."""
+        ...
+
+    def record(self, model_id: UUID, move: AliasMove) -> None:
+        """Add to the history."""
+        ...
+
+    def history(
+        self, model_id: UUID, name: str, *, until: datetime | None = None, limit: int
+    ) -> Moves:
+        """Moves of an alias not after ``until``, newest first."""
+        ...
+
+
+class Stages(Protocol):
+    """History of stage moves."""
+
+    def record(self, version_id: UUID, move: StageMove) -> None:
+        """Add to the history."""
+        ...
+
+    def history(
+        self, version_id: UUID, *, until: datetime | None = None, limit: int
+    ) -> list[StageMove]:
+        """Moves of a version not after ``until``, newest first."""
+        ...
+
+
+class Evaluations(Protocol):
+    """Evaluations of versions."""
+
+    def insert(self, version_id: UUID, evaluation: Evaluation) -> None:
+        """Add one."""
+        ...
+
+    def list(self, version_id: UUID, *, limit: int) -> list[Evaluation]:
+        """Those of a version, newest first."""
+        ...
+
+
+class Lineage(Protocol):
+    """Edges between versions, data sets and runs."""
+
+    def insert(self, edges: Iterable[Edge]) -> None:
+        """Add edges; one that is there already stays as it is."""
+        ...
+
+    def outgoing(self, source: str) -> list[Edge]:
+        """Edges from a node, oldest first."""
+        ...
+
+    def incoming(self, target: str, relations: Sequence[str] = ()) -> list[Edge]:
+        """Edges to a node, oldest first, of these relations (all when none are given)."""
+        ...
+
+
+class Trust(Protocol):
+    """Decisions to let code run, by manifest digest."""
+
+    def get(self, digest: str) -> list[TrustDecision]:
+        """Decisions on these bytes, newest first."""
+        ...
+
+    def insert(self, decision: TrustDecision) -> None:
+        """Add one."""
+        ...
+
+    def remove(self, digest: str) -> int:
+        """Withdraw all decisions on these bytes; how many there were."""
+        ...
+
+
+class Audit(Protocol):
+    """The chain of events."""
+
+    def append(self, event: AuditEvent) -> AuditEvent:
+        """Give the event its ``seq``, ``previous`` and ``hash``, and add it.
+
+        No other transaction can append before this one has ended: call it last.
+        """
+        ...
+
+    def list(
+        self,
+        *,
+        after_seq: int = 0,
+        before_seq: int | None = None,
+        target: str = "",
+        event: str = "",
+        newest_first: bool = False,
+        limit: int,
+    ) -> list[AuditEvent]:
+        """Events with seq > after_seq (and < before_seq); ``target`` and ``event`` exact."""
+        ...
+
+
+class Outbox(Protocol):
+    """Events that wait for delivery, written with the change they tell of."""
+
+    def add(self, event: AuditEvent) -> None:
+        """Queue an event."""
+        ...
+
+    def pending(self, *, after_seq: int = 0, limit: int) -> list[OutboxRow]:
+        """What waits, oldest first."""
+        ...
+
+    def delivered(self, seqs: Iterable[int], at: datetime) -> None:
+        """Mark as delivered."""
+        ...
+
+
+class IdempotencyKeys(Protocol):
+    """Answers of calls that carried a key."""
+
+    def get(self, actor: str, key: str) -> StoredAnswer | None:
+        """The first answer, or None."""
+        ...
+
+    def put(self, actor: str, key: str, op: str, answer: StoredAnswer) -> None:
+        """Keep an answer."""
+        ...
+
+
+class Transaction(Protocol):
+    """One consistent view, and one set of changes that happens whole or not at all."""
+
+    projects: Projects
+    models: Models
+    versions: Versions
+    manifests: Manifests
+    aliases: Aliases
+    stages: Stages
+    evaluations: Evaluations
+    lineage: Lineage
+    trust: Trust
+    audit: Audit
+    outbox: Outbox
+    idempotency: IdempotencyKeys
+
+
+class Catalog(Protocol):
+    """Rows of the registry.
+
+    Promises: a `writing` block commits durably when it ends and changes nothing when it raises;
+    a `reading` block sees one consistent state and refuses changes; threads and processes may
+    use one catalog at once, and waiting writers are served in turn until the limit of the
+    settings, then `TimedOut`. `Unavailable` when the database does not answer, and when its
+    schema is not the one this code needs.
+    """
+
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """A transaction that only reads."""
+        ...
+
+    def writing(self) -> AbstractContextManager[Transaction]:
+        """A transaction that writes."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...

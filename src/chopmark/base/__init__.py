@@ -1,0 +1,1 @@
+"""Small foundations: ids, clock, digests, JSON, paging, plugins, settings."""

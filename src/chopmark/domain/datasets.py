@@ -1,0 +1,68 @@
+"""Data sets as versions refer to them: where the data is, which it was, and what it looked like."""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["ColumnProfile", "DatasetRef"]
+
+
+class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Statistics of one column.
+
+    Attributes
+    ----------
+    name, type
+        As in a signature's field.
+    missing
+        Count of missing values.
+    distinct
+        Count of distinct values, when it was counted.
+    minimum, maximum, mean, standard_deviation
+        Of the finite values of a numeric column (sample standard deviation, n - 1).
+    top
+        Most frequent values of a column of texts or categories, with their counts.
+    """
+
+    name: str
+    type: str
+    missing: int = 0
+    distinct: int | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    standard_deviation: float | None = None
+    top: dict[str, int] = {}
+
+
+class DatasetRef(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A data set that a version was trained or evaluated on.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    digest
+        SHA-256 of its content (see `chopmark.formats.data` for what is hashed).
+    uri
+        Where it is, when it is somewhere.
+    version
+        Its version at its owner's.
+    split
+        Which part: ``train``, ``test`` …
+    relation
+        ``trained_on`` or ``evaluated_on``.
+    row_count
+        Rows, when it has rows.
+    columns
+        Schema and statistics by column.
+    """
+
+    name: str
+    digest: str = ""
+    uri: str = ""
+    version: str = ""
+    split: str = ""
+    relation: str = "trained_on"
+    row_count: int | None = None
+    columns: tuple[ColumnProfile, ...] = ()

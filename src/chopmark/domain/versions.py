@@ -1,0 +1,261 @@
+"""The records of the registry: projects, models, versions and what is said about them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from chopmark.domain.datasets import DatasetRef
+from chopmark.domain.manifest import Environment, Kind, Member
+from chopmark.domain.refs import ModelRef
+from chopmark.domain.signature import Signature
+
+__all__ = [
+    "Alias",
+    "AliasMove",
+    "Deprecation",
+    "Evaluation",
+    "Git",
+    "Model",
+    "Project",
+    "ProjectRules",
+    "TrustDecision",
+    "Version",
+]
+
+
+class ProjectRules(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a project asks of its versions.
+
+    Attributes
+    ----------
+    required_fields
+        Fields of a version that must not be empty at registration: any of `REQUIRABLE_FIELDS`.
+    required_tags, required_metrics
+        Keys that must be there at registration.
+    one_production_version
+        Whether a model may have only one version in production: a second is refused until the
+        first has moved on.
+    """
+
+    required_fields: tuple[str, ...] = ()
+    required_tags: tuple[str, ...] = ()
+    required_metrics: tuple[str, ...] = ()
+    one_production_version: bool = False
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A namespace with rules."""
+
+    id: UUID
+    name: str
+    description: str = ""
+    rules: ProjectRules = ProjectRules()
+    created_at: datetime
+    created_by: str
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered name and what people say about it.
+
+    Attributes
+    ----------
+    last_number
+        Highest number ever given to one of its versions; numbers are never used again.
+    """
+
+    id: UUID
+    project: str
+    name: str
+    kind: Kind
+    task: str = ""
+    owner: str = ""
+    team: str = ""
+    description: str = ""
+    card: str = ""
+    tags: dict[str, str] = {}
+    last_number: int = 0
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    deleted_at: datetime | None = None
+
+    @property
+    def ref(self) -> str:
+        """``[project/]name``."""
+        return str(ModelRef(self.project, self.name))
+
+
+class Git(msgspec.Struct, frozen=True, omit_defaults=True):
+    """State of the working tree at registration."""
+
+    commit: str = ""
+    branch: str = ""
+    dirty: bool = False
+
+
+class Deprecation(msgspec.Struct, frozen=True):
+    """That a version should no longer be used from a day on, and what to use instead."""
+
+    at: datetime
+    reason: str
+    successor: str = ""
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One immutable entry of a model, with what moves around it as of when it was read.
+
+    Attributes
+    ----------
+    number
+        1, 2, 3 … within the model; never used twice.
+    digest
+        SHA-256 of the manifest.
+    semver
+        Semantic version.
+    state, stage
+        Whether the bytes are all there; the governance position.
+    runs_code, untrusted
+        Whether loading runs code that the version brings, and type names to be trusted first.
+    size_bytes, file_count
+        Of the files in the manifest.
+    metrics, params, environment, signature, config, parents, datasets, git
+        As recorded at registration.
+    cost_per_request
+        In the currency the team uses.
+    tags, description, card, annotations, aliases, deprecation
+        As they are now.
+    """
+
+    id: UUID
+    model_id: UUID
+    project: str
+    model: str
+    number: int
+    semver: str
+    digest: str
+    kind: Kind
+    state: Literal["pending", "ready", "failed"] = "ready"
+    stage: str = "development"
+    stage_since: datetime
+    format: str = ""
+    runs_code: bool = False
+    untrusted: tuple[str, ...] = ()
+    size_bytes: int = 0
+    file_count: int = 0
+    metrics: dict[str, float] = {}
+    params: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    environment: Environment = Environment()
+    signature: Signature | None = None
+    parents: tuple[Member, ...] = ()
+    datasets: tuple[DatasetRef, ...] = ()
+    git: Git | None = None
+    run_id: str = ""
+    experiment_id: str = ""
+    owner: str = ""
+    team: str = ""
+    task: str = ""
+    risk_tier: str = ""
+    compliance: tuple[str, ...] = ()
+    business_value: str = ""
+    cost_per_request: float | None = None
+    metadata: dict[str, Any] = {}
+    bump_reasons: tuple[str, ...] = ()
+    created_at: datetime
+    created_by: str
+    updated_at: datetime
+    description: str = ""
+    card: str = ""
+    tags: dict[str, str] = {}
+    annotations: dict[str, Any] = {}
+    aliases: tuple[str, ...] = ()
+    deprecation: Deprecation | None = None
+    deleted_at: datetime | None = None
+
+    @property
+    def ref(self) -> str:
+        """``[project/]name:number``, which never means another version."""
+        return f"{ModelRef(self.project, self.model)}:{self.number}"
+
+    def __repr__(self) -> str:
+        marks = [self.stage, *(f"@{a}" for a in self.aliases)]
+        if self.runs_code:
+            marks.append("runs code on load")
+        if self.state != "ready":
+            marks.append(self.state)
+        metrics = ", ".join(f"{k}={v:.4g}" for k, v in list(self.metrics.items())[:4])
+        what = self.format or self.kind
+        return (
+            f"<{self.ref} · {self.semver} · {' · '.join(marks)}>\n"
+            f"  {what}, {self.file_count} files, {self.size_bytes:,} bytes, "
+            f"{self.digest[:19]}{' · ' + metrics if metrics else ''}"
+        )
+
+
+class Alias(msgspec.Struct, frozen=True, kw_only=True):
+    """A movable pointer to a version; a protected one moves only with ``force``."""
+
+    project: str
+    model: str
+    name: str
+    number: int
+    protected: bool = False
+    updated_at: datetime
+    updated_by: str
+
+    @property
+    def ref(self) -> str:
+        """``[project/]name@alias``."""
+        return f"{ModelRef(self.project, self.model)}@{self.name}"
+
+
+class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of an alias's history; ``number`` is None when it was removed."""
+
+    project: str
+    model: str
+    name: str
+    number: int | None
+    previous: int | None
+    actor: str
+    at: datetime
+    reason: str = ""
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics of a version on a named data set version and split."""
+
+    id: UUID
+    project: str
+    model: str
+    number: int
+    dataset: DatasetRef
+    metrics: dict[str, float]
+    actor: str
+    at: datetime
+    comment: str = ""
+
+
+class TrustDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """That somebody let the code of these bytes run.
+
+    Attributes
+    ----------
+    digest
+        Manifest digest: the decision is about bytes, not about a name.
+    names
+        Type names that were let through; empty for a format that runs arbitrary code.
+    basis
+        ``person`` for a decision taken by somebody, ``own_registry`` when the setting took it.
+    """
+
+    digest: str
+    names: tuple[str, ...] = ()
+    basis: Literal["person", "own_registry"] = "person"
+    actor: str
+    at: datetime
+    reason: str = ""

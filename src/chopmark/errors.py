@@ -1,0 +1,154 @@
+"""Every error that Chopmark raises on purpose: one tree, each class with a stable code.
+
+    ChopmarkError
+    ├── InvalidRequest       what was asked cannot be meant          (also ValueError)
+    ├── NotFound             nothing has that name                   (also LookupError)
+    ├── Conflict             the state of the registry forbids it
+    ├── Denied               the actor or the trust setting forbids it (also PermissionError)
+    ├── GateRefused          a policy said no; carries its findings
+    ├── IntegrityFailure     bytes are not the bytes that were recorded
+    ├── Unsupported          this installation cannot do it; says what to install
+    └── Unavailable          a store, database or server does not answer (also ConnectionError)
+        └── TimedOut         it did not answer within the limit        (also TimeoutError)
+
+A caller catches the class for what can be done about it. The message says what happened and why;
+``hint`` says what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "ChopmarkError",
+    "Conflict",
+    "Denied",
+    "GateRefused",
+    "IntegrityFailure",
+    "InvalidRequest",
+    "NotFound",
+    "TimedOut",
+    "Unavailable",
+    "Unsupported",
+    "from_code",
+]
+
+
+class ChopmarkError(Exception):
+    """Base of all errors raised by Chopmark.
+
+    Parameters
+    ----------
+    message
+        What happened and why, one or two sentences.
+    hint
+        What to do next; empty when the message already says it.
+    details
+        Machine-readable facts (JSON values) for programs that handle the error.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.hint, self.details)
+
+
+def _rebuild(
+    kind: type[ChopmarkError], message: str, hint: str, details: dict[str, Any]
+) -> ChopmarkError:
+    return kind(message, hint=hint, **details)
+
+
+class InvalidRequest(ChopmarkError, ValueError):
+    """The request cannot be meant: a bad name, number, reference, filter or cursor."""
+
+    code = "invalid_request"
+
+
+class NotFound(ChopmarkError, LookupError):
+    """Nothing has that name, number, alias or digest (or the caller may not see it)."""
+
+    code = "not_found"
+
+
+class Conflict(ChopmarkError):
+    """The state of the registry forbids it: already exists, still in use, a move not allowed."""
+
+    code = "conflict"
+
+
+class Denied(ChopmarkError, PermissionError):
+    """The actor lacks the permission, or no trust decision allows code to run."""
+
+    code = "denied"
+
+    def __str__(self) -> str:  # PermissionError would format errno and strerror
+        return ChopmarkError.__str__(self)
+
+
+class GateRefused(ChopmarkError):
+    """A policy gate refused; ``findings`` lists every reason, not only the first."""
+
+    code = "gate_refused"
+
+    @property
+    def findings(self) -> list[str]:
+        """Every reason the gate gave."""
+        return list(self.details.get("findings", ()))
+
+
+class IntegrityFailure(ChopmarkError):
+    """Stored bytes are missing or are not the bytes that were recorded. Nothing was loaded."""
+
+    code = "integrity_failure"
+
+
+class Unsupported(ChopmarkError):
+    """This installation cannot do it: an extra is not installed, or a format cannot hold it."""
+
+    code = "unsupported"
+
+
+class Unavailable(ChopmarkError, ConnectionError):
+    """A database, store or server does not answer, or is not ready to."""
+
+    code = "unavailable"
+
+    def __str__(self) -> str:  # OSError would format errno and strerror
+        return ChopmarkError.__str__(self)
+
+
+class TimedOut(Unavailable, TimeoutError):
+    """No answer within the limit; the limit is a setting."""
+
+    code = "timed_out"
+
+
+_BY_CODE: dict[str, type[ChopmarkError]] = {
+    kind.code: kind
+    for kind in (
+        InvalidRequest,
+        NotFound,
+        Conflict,
+        Denied,
+        GateRefused,
+        IntegrityFailure,
+        Unsupported,
+        Unavailable,
+        TimedOut,
+    )
+}
+
+
+def from_code(code: str) -> type[ChopmarkError]:
+    """Class of the error with this stable code (`ChopmarkError` for one we do not know)."""
+    return _BY_CODE.get(code, ChopmarkError)
