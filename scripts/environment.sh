@@ -1,11 +1,16 @@
 #!/bin/sh
-# Makes or renews the project's environment: .venv with exactly what requirements/dev.txt pins, plus this project, editable.
+# Makes or renews the project's environment: .venv with what requirements/$1.txt pins, plus this project, editable.
 #
-# A small venv, .uv, holds only a pinned uv, which lays 130 packages in about seven seconds on two cores (pip: about a
+#   environment.sh demo    adds what the demo needs
+#   environment.sh dev     makes it exactly what the tests and checks need
+#
+# A small venv, .uv, holds only a pinned uv, which lays 140 packages in about seven seconds on two cores (pip: about a
 # minute). Where uv cannot be installed or run, plain pip reads the same hashed file. Called by the Makefile.
 set -eu
 
 cd "$(dirname "$0")/.."
+purpose=$1
+lock=requirements/$purpose.txt
 venv=.venv
 tools=.uv
 
@@ -63,12 +68,19 @@ make_tools() {
     fi
 }
 
+# `sync` also removes what is not in the file; for the demo that would undo an environment made for the tests.
+lay() {
+    case $purpose in
+    demo) "$tools/bin/uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$lock" ;;
+    *) "$tools/bin/uv" pip sync --quiet --python "$venv/bin/python" --require-hashes "$lock" ;;
+    esac
+}
+
 with_uv() {
     # Certificates: uv's own bundle first would break behind a company's proxy, so the machine's store comes first and
     # uv's bundle second, for a bare container that has no store.
     for system_certs in 1 0; do
-        if UV_SYSTEM_CERTS=$system_certs UV_PYTHON_DOWNLOADS=never \
-            "$tools/bin/uv" pip sync --quiet --python "$venv/bin/python" --require-hashes requirements/dev.txt; then
+        if UV_SYSTEM_CERTS=$system_certs UV_PYTHON_DOWNLOADS=never lay; then
             "$tools/bin/uv" pip install --quiet --python "$venv/bin/python" --offline \
                 --no-deps --no-build-isolation --reinstall-package chopmark --editable .
             return
@@ -79,7 +91,7 @@ with_uv() {
 
 with_pip() {
     pip="$tools/bin/python -m pip --python $venv/bin/python --disable-pip-version-check"
-    $pip install --quiet --require-hashes -r requirements/dev.txt
+    $pip install --quiet --require-hashes -r "$lock"
     $pip install --quiet --no-deps --no-build-isolation --editable .
 }
 
@@ -87,7 +99,7 @@ python=$(choose_python)
 require_venv "$python"
 make_tools "$python"
 if ! new_enough "$venv/bin/python"; then
-    say "Making the environment in $venv (once; about ten seconds and 1.3 GB of disk) ..."
+    say "Making the environment in $venv (once) ..."
     rm -rf "$venv"
     "$python" -m venv --without-pip "$venv"
 fi

@@ -13,7 +13,7 @@ from tests.backends.servers import Command, answers_http, free_ports, shared_ser
 
 REGION = "us-east-1"
 ACCESS_KEY_ID = "chopmark-tests"
-SECRET_ACCESS_KEY = "only-for-this-run"  # noqa: S105 - the server listens on loopback and lives as long as the run
+SECRET_ACCESS_KEY = "only-for-this-run"
 BUCKET = "chopmark-tests"
 
 
@@ -32,9 +32,9 @@ class S3Server:
     bucket: str = BUCKET
 
     @cached_property
-    def client(self) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time and ships no types
+    def client(self) -> Any:
         """A boto3 client: an independent view of what is really stored."""
-        import boto3  # noqa: PLC0415 - 0.3 s that only these tests should pay
+        import boto3
 
         return boto3.client(
             "s3",

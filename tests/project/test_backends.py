@@ -96,7 +96,7 @@ def test_s3_server_knows_its_user(s3_server: S3Server) -> None:
         s3_server.bucket,
         endpoint=s3_server.endpoint_url,
         access_key_id=s3_server.access_key_id,
-        secret_access_key="wrong",  # noqa: S106 - that is the point
+        secret_access_key="wrong",
         region=s3_server.region,
         client_options={"allow_http": True},
     )
