@@ -13,6 +13,7 @@ purpose=$1
 lock=requirements/$purpose.txt
 venv=.venv
 tools=.uv
+export UV_PYTHON_DOWNLOADS=never
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -80,7 +81,8 @@ with_uv() {
     # Certificates: uv's own bundle first would break behind a company's proxy, so the machine's store comes first and
     # uv's bundle second, for a bare container that has no store.
     for system_certs in 1 0; do
-        if UV_SYSTEM_CERTS=$system_certs UV_PYTHON_DOWNLOADS=never lay; then
+        export UV_SYSTEM_CERTS=$system_certs
+        if lay; then
             "$tools/bin/uv" pip install --quiet --python "$venv/bin/python" --offline \
                 --no-deps --no-build-isolation --reinstall-package chopmark --editable .
             return
