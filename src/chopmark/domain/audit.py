@@ -59,9 +59,7 @@ def event_hash(event: AuditEvent) -> str:
     return digest_of(canonical(msgspec.structs.replace(event, hash="")))
 
 
-def find_fault(
-    events: Iterable[AuditEvent], previous: str = GENESIS, first_seq: int = 1
-) -> ChainFault | None:
+def find_fault(events: Iterable[AuditEvent], previous: str = GENESIS, first_seq: int = 1) -> ChainFault | None:
     """First place where a run of events is not an unbroken chain; None when it is.
 
     Parameters
@@ -76,9 +74,7 @@ def find_fault(
         if event.seq != seq:
             return ChainFault(seq, f"event {seq} is missing (found {event.seq})")
         if event.previous != previous:
-            return ChainFault(
-                seq, "the event does not carry the hash of the one before"
-            )
+            return ChainFault(seq, "the event does not carry the hash of the one before")
         if event_hash(event) != event.hash:
             return ChainFault(seq, "the event was changed after it was written")
         previous = event.hash

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from chopmark.domain.manifest import Manifest
-from chopmark.domain.semver import Bump
+from chopmark.domain.semver import Bump, SemVer
 from chopmark.domain.signature import breaking_changes, changed_features
+from chopmark.errors import GateRefused
 
-__all__ = ["Proposal", "propose_bump"]
+__all__ = ["Proposal", "check_breaking", "propose_bump"]
 
 
 class Proposal(msgspec.Struct, frozen=True):
@@ -40,9 +41,7 @@ def propose_bump(old: Manifest, new: Manifest) -> Proposal:
     )
     if reasons:
         return Proposal("minor", reasons)
-    return Proposal(
-        "patch", ("same signature, framework and parameters; only the bytes differ",)
-    )
+    return Proposal("patch", ("same signature, framework and parameters; only the bytes differ",))
 
 
 def _feature_reasons(old: Manifest, new: Manifest) -> list[str]:
@@ -60,9 +59,7 @@ def _framework_reasons(old: Manifest, new: Manifest) -> list[str]:
     if before.framework != after.framework:
         reasons.append(f"framework was {before.framework}, is {after.framework}")
     elif _release(before.framework_version) != _release(after.framework_version):
-        reasons.append(
-            f"{after.framework} was {before.framework_version}, is {after.framework_version}"
-        )
+        reasons.append(f"{after.framework} was {before.framework_version}, is {after.framework_version}")
     return reasons
 
 
@@ -70,9 +67,7 @@ def _release(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
-def _mapping_reasons(
-    what: str, old: Mapping[str, Any], new: Mapping[str, Any]
-) -> list[str]:
+def _mapping_reasons(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     reasons = []
     for key in {**old, **new}:
         if key not in new:
@@ -86,10 +81,26 @@ def _mapping_reasons(
 
 def _member_reasons(old: Manifest, new: Manifest) -> list[str]:
     def members(manifest: Manifest) -> list[tuple[str, float | None]]:
-        return sorted(
-            (p.digest, p.weight)
-            for p in manifest.parents
-            if p.relation == "ensemble_member_of"
-        )
+        return sorted((p.digest, p.weight) for p in manifest.parents if p.relation == "ensemble_member_of")
 
     return ["members of the ensemble changed"] if members(old) != members(new) else []
+
+
+def check_breaking(breaking: Sequence[str], old: SemVer, new: SemVer, ref: str) -> None:
+    """Refuse a signature that breaks callers when the number promises that it does not.
+
+    Below 1.0.0 a minor may break callers (SemVer 2.0.0, item 4). A version that is not above the
+    one it is compared with promises nothing about it.
+
+    Raises
+    ------
+    GateRefused
+        With every reason.
+    """
+    if not breaking or new <= old or new.major > old.major:
+        return
+    if new.major == 0 and new.minor > old.minor:
+        return
+    msg = f"{new} promises callers of {ref} ({old}) that nothing breaks, but " + "; ".join(breaking) + "."
+    hint = "Use bump='major', or say allow_breaking=True (--allow-breaking)."
+    raise GateRefused(msg, hint=hint, findings=list(breaking))

@@ -20,9 +20,7 @@ __all__ = [
     "check_stage",
 ]
 
-Stage = Literal[
-    "development", "staging", "canary", "production", "deprecated", "archived"
-]
+Stage = Literal["development", "staging", "canary", "production", "deprecated", "archived"]
 State = Literal["pending", "ready", "failed"]
 
 MOVES: dict[str, tuple[Stage, ...]] = {

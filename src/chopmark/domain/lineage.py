@@ -52,7 +52,5 @@ def check_parent_relation(relation: str) -> str:
     """
     if relation not in PARENT_RELATIONS:
         msg = f"{shown(relation)} is not a relation to a parent."
-        raise InvalidRequest(
-            msg, hint="Relations are " + ", ".join(PARENT_RELATIONS) + "."
-        )
+        raise InvalidRequest(msg, hint="Relations are " + ", ".join(PARENT_RELATIONS) + ".")
     return relation

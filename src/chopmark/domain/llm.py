@@ -13,9 +13,7 @@ from chopmark.errors import InvalidRequest
 __all__ = ["LlmConfig", "parse_llm_config"]
 
 
-class LlmConfig(
-    msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class LlmConfig(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How a language model is asked; registered, versioned and promoted like any other model.
 
     Attributes
@@ -80,9 +78,7 @@ def parse_llm_config(config: dict[str, Any]) -> LlmConfig:
     except msgspec.ValidationError as error:
         msg = f"The LLM configuration is not valid: {error}."
         known = ", ".join(LlmConfig.__struct_fields__)
-        raise InvalidRequest(
-            msg, hint=f"Fields are {known}; others go into params."
-        ) from error
+        raise InvalidRequest(msg, hint=f"Fields are {known}; others go into params.") from error
     if not parsed.provider.strip() or not parsed.model.strip():
         msg = "An LLM configuration needs a provider and a model."
         raise InvalidRequest(msg)

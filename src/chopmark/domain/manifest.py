@@ -131,6 +131,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
         Type names that the format would have to build and does not know to be harmless.
     runs_code
         Whether loading runs code that the version brings.
+    artifact_formats
+        Directory of an extra artifact → format it was stored in, for those that are objects.
     schema
         Version of this layout.
     """
@@ -145,6 +147,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True):
     parents: tuple[Member, ...] = ()
     untrusted: tuple[str, ...] = ()
     runs_code: bool = False
+    artifact_formats: dict[str, str] = {}
     schema: int = 1
 
     @property
@@ -177,9 +180,7 @@ def check_path(path: str) -> str:
     fault = _path_fault(path)
     if fault:
         msg = f"The file path {shown(path)} {fault}."
-        raise InvalidRequest(
-            msg, hint="Use a relative path such as 'weights/model.skops'."
-        )
+        raise InvalidRequest(msg, hint="Use a relative path such as 'weights/model.skops'.")
     return path
 
 
@@ -202,7 +203,7 @@ def _path_fault(path: str) -> str:
 def _part_fault(part: str) -> str:
     if part in ("", ".", ".."):
         return "has an empty, '.' or '..' part"
-    if part.endswith((" ", ".")) or part.split(".")[0].lower() in _RESERVED_WINDOWS:
+    if part.endswith((" ", ".")) or part.split(".", 1)[0].lower() in _RESERVED_WINDOWS:
         return f"has the part {part!r}, which some systems cannot store"
     return ""
 
@@ -232,9 +233,7 @@ def check_manifest(manifest: Manifest) -> None:
         other = folded.setdefault(path.casefold(), path)
         if other != path:
             msg = f"The files {other!r} and {path!r} differ only in case."
-            raise InvalidRequest(
-                msg, hint="Some systems cannot store both; rename one."
-            )
+            raise InvalidRequest(msg, hint="Some systems cannot store both; rename one.")
     if len(set(paths)) != len(paths):
         msg = "Two files of the manifest have one path."
         raise InvalidRequest(msg)
@@ -254,13 +253,9 @@ def _check_prefixes(paths: list[str]) -> None:
 
 def _check_kind(manifest: Manifest) -> None:
     if manifest.kind == "artifact" and not manifest.files:
-        msg = (
-            "A version of kind 'artifact' needs at least one file, and none was given."
-        )
+        msg = "A version of kind 'artifact' needs at least one file, and none was given."
         raise InvalidRequest(msg, hint="Pass a model, path= or files=.")
-    if manifest.kind == "ensemble" and not any(
-        p.relation == "ensemble_member_of" for p in manifest.parents
-    ):
+    if manifest.kind == "ensemble" and not any(p.relation == "ensemble_member_of" for p in manifest.parents):
         msg = "An ensemble needs at least one member."
         raise InvalidRequest(msg, hint="Pass members=['fraud:3', 'fraud:4'].")
     if manifest.kind == "llm_config" and not manifest.config:

@@ -104,7 +104,7 @@ def _checked(name: str, what: str, fault: str) -> str:
     return name
 
 
-def check_key(key: str, what: str) -> str:
+def check_key(key: object, what: str) -> str:
     """Return the key of a tag, metric or parameter when it is acceptable.
 
     Raises
@@ -120,7 +120,7 @@ def check_key(key: str, what: str) -> str:
     return key
 
 
-def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
+def check_tags(tags: Mapping[str, object]) -> dict[str, str]:
     """Tags as texts, each key and value checked.
 
     Raises
@@ -129,15 +129,14 @@ def check_tags(tags: Mapping[str, str]) -> dict[str, str]:
         When a key is not acceptable, a value is not text or too long, or there are too many.
     """
     _check_count(tags, "tags")
+    checked: dict[str, str] = {}
     for key, value in tags.items():
         check_key(key, "tag")
         if not isinstance(value, str):
             msg = f"The value of tag {shown(key)} is a {type(value).__name__}, not a text."
-            raise InvalidRequest(
-                msg, hint="Tags are texts; numbers belong in params or metrics."
-            )
-        check_text(value, f"value of tag {shown(key)}", TAG_VALUE_LENGTH_MAX)
-    return dict(tags)
+            raise InvalidRequest(msg, hint="Tags are texts; numbers belong in params or metrics.")
+        checked[key] = check_text(value, f"value of tag {shown(key)}", TAG_VALUE_LENGTH_MAX)
+    return checked
 
 
 def check_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -168,7 +167,7 @@ def check_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     return checked
 
 
-def check_text(text: str, what: str, length_max: int = TEXT_LENGTH_MAX) -> str:
+def check_text(text: object, what: str, length_max: int = TEXT_LENGTH_MAX) -> str:
     """Return free text when it is text of acceptable length that a database can hold.
 
     Raises
@@ -181,9 +180,7 @@ def check_text(text: str, what: str, length_max: int = TEXT_LENGTH_MAX) -> str:
         raise InvalidRequest(msg)
     if len(text) > length_max:
         msg = f"The {what} has {len(text):,} characters; the limit is {length_max:,}."
-        raise InvalidRequest(
-            msg, hint="Store long texts as an artifact, for example a card."
-        )
+        raise InvalidRequest(msg, hint="Store long texts as an artifact, for example a card.")
     if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
         msg = f"The {what} holds a character that cannot be stored: {shown(text)}."
         raise InvalidRequest(msg)

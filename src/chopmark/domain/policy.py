@@ -44,42 +44,25 @@ def check_rules(rules: ProjectRules) -> None:
     unknown = [f for f in rules.required_fields if f not in REQUIRABLE_FIELDS]
     if unknown:
         msg = "These cannot be required: " + ", ".join(map(shown, unknown)) + "."
-        raise InvalidRequest(
-            msg, hint="Fields are " + ", ".join(REQUIRABLE_FIELDS) + "."
-        )
+        raise InvalidRequest(msg, hint="Fields are " + ", ".join(REQUIRABLE_FIELDS) + ".")
 
 
 def missing_metadata(rules: ProjectRules, version: Version) -> list[str]:
     """Everything the project requires and the version lacks, in words."""
     return [
-        *(
-            f"{name} is missing"
-            for name in rules.required_fields
-            if _empty(version, name)
-        ),
-        *(
-            f"tag {key!r} is missing"
-            for key in rules.required_tags
-            if key not in version.tags
-        ),
-        *(
-            f"metric {key!r} is missing"
-            for key in rules.required_metrics
-            if key not in version.metrics
-        ),
+        *(f"{name} is missing" for name in rules.required_fields if _empty(version, name)),
+        *(f"tag {key!r} is missing" for key in rules.required_tags if key not in version.tags),
+        *(f"metric {key!r} is missing" for key in rules.required_metrics if key not in version.metrics),
     ]
 
 
 def _empty(version: Version, field: str) -> bool:
     value: Any = getattr(version, field)
-    return value is None or value == "" or value == ()
+    return value in (None, "", ())
 
 
 def production_findings(rules: ProjectRules, in_production: list[Version]) -> list[str]:
     """Why another version may not enter production now; empty when it may."""
     if not rules.one_production_version:
         return []
-    return [
-        f"{v.ref} is in production, and the project allows one version there"
-        for v in in_production
-    ]
+    return [f"{v.ref} is in production, and the project allows one version there" for v in in_production]

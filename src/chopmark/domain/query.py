@@ -44,6 +44,7 @@ __all__ = [
     "Order",
     "Present",
     "Query",
+    "both",
     "field_values",
     "fold",
     "like_pattern",
@@ -293,9 +294,7 @@ class _Parser:
 
     def _comparison(self, field: FieldName, op: str, token: _Token) -> Compare:
         if op in ("~", "like") and field.type not in ("text", "any"):
-            raise _error(
-                self.text, token.at, f"{field} is no text; {op!r} compares texts."
-            )
+            raise _error(self.text, token.at, f"{field} is no text; {op!r} compares texts.")
         if field.type == "bool" and op not in ("=", "!="):
             raise _error(self.text, token.at, f"{field} is true or false; use '='.")
         at = self._token.at
@@ -325,9 +324,7 @@ class _Parser:
             return FieldName(name, key)
         if name not in FIELDS or dot:
             known = ", ".join([*FIELDS, *(f"{k}.KEY" for k in KEYED)])
-            raise _error(
-                self.text, token.at, f"there is no field {token.text!r} ({known})."
-            )
+            raise _error(self.text, token.at, f"there is no field {token.text!r} ({known}).")
         return FieldName(name)
 
     def _value(self, field: FieldName) -> Value:
@@ -350,9 +347,7 @@ class _Parser:
         at = self._token.at
         field = self._field()
         if field.name == "alias":
-            raise _error(
-                self.text, at, "a version can have many aliases; they give no order."
-            )
+            raise _error(self.text, at, "a version can have many aliases; they give no order.")
         descending = self._take_word("desc")
         if not descending:
             self._take_word("asc")
@@ -408,9 +403,7 @@ def _convert(token: _Token, field: FieldName) -> Value:
         case "bool":
             return _boolean(text, field)
         case "any":
-            return (
-                _number(raw) if token.kind == "number" else _word_or_text(token, text)
-            )
+            return _number(raw) if token.kind == "number" else _word_or_text(token, text)
         case "text":
             if token.kind == "word":
                 msg = f'put quotation marks round the text: "{raw}".'
@@ -454,9 +447,7 @@ def fold(text: str) -> str:
 
 def like_pattern(pattern: str) -> re.Pattern[str]:
     """The regular expression that means what ``like`` means, for a folded text."""
-    parts = (
-        ".*" if c == "%" else "." if c == "_" else re.escape(c) for c in fold(pattern)
-    )
+    parts = (".*" if c == "%" else "." if c == "_" else re.escape(c) for c in fold(pattern))
     return re.compile("".join(parts), re.DOTALL)
 
 
@@ -538,3 +529,8 @@ def _any(
 def order_values(order: Iterable[Order], version: Version) -> list[Value | None]:
     """Values to sort a version by, None where it has none."""
     return [next(iter(field_values(o.field, version)), None) for o in order]
+
+
+def both(first: Expr | None, second: Expr) -> Expr:
+    """The conjunction of two conditions, of which the first may be none."""
+    return second if first is None else And((first, second))

@@ -32,9 +32,7 @@ from chopmark.errors import InvalidRequest
 __all__ = ["DEFAULT_PROJECT", "ModelRef", "Ref", "parse_model", "parse_ref"]
 
 DEFAULT_PROJECT = "default"
-SelectorKind = Literal[
-    "latest", "number", "semver", "range", "alias", "stage", "digest"
-]
+SelectorKind = Literal["latest", "number", "semver", "range", "alias", "stage", "digest"]
 
 _NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{6,64}")
@@ -49,11 +47,7 @@ class ModelRef(msgspec.Struct, frozen=True):
     name: str
 
     def __str__(self) -> str:
-        return (
-            self.name
-            if self.project == DEFAULT_PROJECT
-            else f"{self.project}/{self.name}"
-        )
+        return self.name if self.project == DEFAULT_PROJECT else f"{self.project}/{self.name}"
 
 
 class Ref(msgspec.Struct, frozen=True):
@@ -93,13 +87,11 @@ def parse_model(text: str, project: str = DEFAULT_PROJECT) -> ModelRef:
         When it is not a name, or carries a selector.
     """
     _check_length(text)
-    parts = text.split("/")
-    if len(parts) == 1:
+    first, slash, rest = text.partition("/")
+    if not slash:
         return ModelRef(check_name(project, "project"), check_name(text, "model name"))
-    if len(parts) == 2:
-        return ModelRef(
-            check_name(parts[0], "project"), check_name(parts[1], "model name")
-        )
+    if "/" not in rest:
+        return ModelRef(check_name(first, "project"), check_name(rest, "model name"))
     msg = f"{shown(text)} is not a model: it has more than one '/'."
     raise InvalidRequest(msg, hint="Write it like 'fraud' or 'risk/fraud'.")
 
@@ -165,9 +157,7 @@ def _stage(value: str, whole: str) -> str:
 
 def _digest(value: str, whole: str) -> str:
     if not _HEX.fullmatch(value.removeprefix("sha256:")):
-        msg = (
-            f"The digest in {shown(whole)} is not 6 to 64 lowercase hexadecimal digits."
-        )
+        msg = f"The digest in {shown(whole)} is not 6 to 64 lowercase hexadecimal digits."
         raise InvalidRequest(msg, hint="Copy it from 'chopmark get NAME --json'.")
     return value
 
@@ -193,7 +183,7 @@ def _model_fields(name: str, project: str) -> tuple[str, str]:
     return model.project, model.name
 
 
-def _check_length(text: str) -> None:
+def _check_length(text: object) -> None:
     if not isinstance(text, str):
         msg = f"A reference is a text, not a {type(text).__name__}."
         raise InvalidRequest(msg, hint=_HINT)

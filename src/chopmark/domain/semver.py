@@ -21,9 +21,7 @@ _SEMVER = re.compile(
     r"(?:\+([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?",
     re.ASCII,
 )
-_RANGE = re.compile(
-    r"([\^~])(0|[1-9]\d*)(?:\.(0|[1-9]\d*))?(?:\.(0|[1-9]\d*))?", re.ASCII
-)
+_RANGE = re.compile(r"([\^~])(0|[1-9]\d*)(?:\.(0|[1-9]\d*))?(?:\.(0|[1-9]\d*))?", re.ASCII)
 LENGTH_MAX = 100
 
 
@@ -58,9 +56,7 @@ class SemVer(msgspec.Struct, frozen=True, eq=True):
         match = _SEMVER.fullmatch(text) if len(text) <= LENGTH_MAX else None
         if match is None:
             msg = f"{shown(text)} is not a semantic version."
-            raise InvalidRequest(
-                msg, hint="Write it like 1.4.2, 2.0.0-rc.1 or 1.0.0+build.5."
-            )
+            raise InvalidRequest(msg, hint="Write it like 1.4.2, 2.0.0-rc.1 or 1.0.0+build.5.")
         major, minor, patch, prerelease, build = match.groups()
         return cls(int(major), int(minor), int(patch), prerelease or "", build or "")
 
@@ -86,16 +82,10 @@ class SemVer(msgspec.Struct, frozen=True, eq=True):
         Numbers are written with their length in front; a release ends in ``~``, which is above
         every character of a pre-release; a numeric identifier (``0``) is below others (``A``).
         """
-        numbers = "".join(
-            f"{len(str(n)):03d}{n}" for n in (self.major, self.minor, self.patch)
-        )
+        numbers = "".join(f"{len(str(n)):03d}{n}" for n in (self.major, self.minor, self.patch))
         if not self.prerelease:
             return numbers + "~"
-        return (
-            numbers
-            + "-"
-            + "!".join(_identifier_key(i) for i in self.prerelease.split("."))
-        )
+        return numbers + "-" + "!".join(_identifier_key(i) for i in self.prerelease.split("."))
 
     def __str__(self) -> str:
         pre = f"-{self.prerelease}" if self.prerelease else ""
@@ -159,10 +149,9 @@ class Range(msgspec.Struct, frozen=True):
 
 
 def _upper(sign: str, given: list[int]) -> SemVer:
-    if sign == "~":
-        kept = 0 if len(given) == 1 else 1
-    else:  # the caret keeps up to the first number that is not zero
-        kept = next((i for i, n in enumerate(given) if n), len(given) - 1)
+    # the caret keeps up to the first number that is not zero
+    caret = next((i for i, n in enumerate(given) if n), len(given) - 1)
+    kept = caret if sign == "^" else min(len(given) - 1, 1)
     fixed = [*given[:kept], given[kept] + 1, 0, 0]
     return SemVer(fixed[0], fixed[1], fixed[2])
 

@@ -18,9 +18,7 @@ __all__ = [
     "check_input",
 ]
 
-FieldType = Literal[
-    "bool", "int", "float", "string", "bytes", "datetime", "category", "object"
-]
+FieldType = Literal["bool", "int", "float", "string", "bytes", "datetime", "category", "object"]
 
 _WIDENS: dict[str, tuple[str, ...]] = {
     "bool": ("bool", "int", "float", "object"),
@@ -86,9 +84,7 @@ def breaking_changes(old: Signature | None, new: Signature | None) -> list[str]:
         else:
             reasons += _narrowed("input", old_inputs[name], field)
     reasons += [
-        f"input {name!r} is gone"
-        for name, field in old_inputs.items()
-        if name not in new_inputs and field.shape
+        f"input {name!r} is gone" for name, field in old_inputs.items() if name not in new_inputs and field.shape
     ]
     new_outputs = {f.name: f for f in new.outputs}
     for field in old.outputs:
@@ -110,16 +106,12 @@ def _narrowed(what: str, given: Field, wanted: Field) -> list[str]:
         reasons.append(f"output {given.name!r} may now be missing")
     if not _shape_accepts(wanted.shape, given.shape):
         one, other = (given, wanted) if what == "input" else (wanted, given)
-        reasons.append(
-            f"{what} {given.name!r} had shape {one.shape}, has {other.shape}"
-        )
+        reasons.append(f"{what} {given.name!r} had shape {one.shape}, has {other.shape}")
     return reasons
 
 
 def _shape_accepts(wanted: tuple[int, ...], given: tuple[int, ...]) -> bool:
-    return len(wanted) == len(given) and all(
-        w == -1 or w == g for w, g in zip(wanted, given, strict=True)
-    )
+    return len(wanted) == len(given) and all(w in (-1, g) for w, g in zip(wanted, given, strict=True))
 
 
 def changed_features(old: Signature | None, new: Signature | None) -> list[str]:
@@ -142,9 +134,7 @@ def check_input(signature: Signature, given: Sequence[Field], ref: str) -> None:
     """
     faults = _column_faults(signature, given)
     if faults:
-        msg = (
-            f"The input does not fit the signature of {ref}: " + "; ".join(faults) + "."
-        )
+        msg = f"The input does not fit the signature of {ref}: " + "; ".join(faults) + "."
         names = ", ".join(f"{f.name}: {f.type}" for f in signature.inputs[:20])
         raise InvalidRequest(msg, hint=f"It takes {names}.", faults=faults)
 
@@ -160,10 +150,7 @@ def _column_faults(signature: Signature, given: Sequence[Field]) -> list[str]:
         if have is None:
             if not field.nullable:
                 faults.append(f"column {field.name!r} is missing")
-        elif (
-            have.type not in ("object", field.type)
-            and field.type not in _WIDENS[have.type]
-        ):
+        elif have.type not in ("object", field.type) and field.type not in _WIDENS[have.type]:
             faults.append(f"column {field.name!r} is {have.type}, not {field.type}")
         elif have.nullable and not field.nullable:
             faults.append(f"column {field.name!r} has missing values")

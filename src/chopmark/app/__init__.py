@@ -1,0 +1,1 @@
+"""What each verb does: one handler per op, and the one door they are called through."""

@@ -1,0 +1,222 @@
+"""What a handler is given, and how an answer to a reference is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from chopmark.abc.catalog import Transaction
+from chopmark.domain.access import Actor
+from chopmark.domain.audit import AuditEvent
+from chopmark.domain.names import check_alias
+from chopmark.domain.refs import DEFAULT_PROJECT, ModelRef, Ref, parse_model, parse_ref
+from chopmark.domain.semver import Range, SemVer
+from chopmark.domain.versions import Model, Project, Version
+from chopmark.errors import InvalidRequest, NotFound
+
+__all__ = [
+    "Context",
+    "find_model",
+    "find_version",
+    "parse_alias",
+    "resolve",
+    "the_model",
+    "the_project",
+]
+
+
+class Context:
+    """One call of one op: its transaction, who asks, when, and the events it leaves.
+
+    Parameters
+    ----------
+    tx
+        The transaction; for an op that only reads, one that cannot write.
+    actor, now
+        Who asks, and the time of the call.
+    new_id
+        Makes an id of a time.
+    event
+        Name of the op's audit event.
+    """
+
+    def __init__(
+        self,
+        tx: Transaction,
+        actor: Actor,
+        now: datetime,
+        new_id: Callable[[datetime], UUID],
+        event: str,
+    ) -> None:
+        self.tx = tx
+        self.actor = actor
+        self.now = now
+        self._new_id = new_id
+        self._event = event
+        self.events: list[AuditEvent] = []
+
+    def new_id(self) -> UUID:
+        """A new id."""
+        return self._new_id(self.now)
+
+    def emit(self, target: str, *, event: str = "", **data: Any) -> None:
+        """Note what happened; it is written with the change, in the same transaction."""
+        self.events.append(
+            AuditEvent(
+                seq=0,
+                id=self.new_id(),
+                at=self.now,
+                actor=self.actor.name,
+                event=event or self._event,
+                target=target,
+                data={k: v for k, v in data.items() if v not in ("", None)},
+            )
+        )
+
+
+def the_project(ctx: Context, name: str) -> Project:
+    """The project; ``default`` is made when it is first written to.
+
+    Raises
+    ------
+    NotFound
+        When there is none of that name.
+    """
+    project = ctx.tx.projects.get(name)
+    if project is not None:
+        return project
+    if name != DEFAULT_PROJECT:
+        msg = f"There is no project {name!r}."
+        raise NotFound(msg, hint=f"Make it with: chopmark project create {name}")
+    project = Project(id=ctx.new_id(), name=name, created_at=ctx.now, created_by=ctx.actor.name)
+    ctx.tx.projects.insert(project)
+    ctx.emit(name, event="project.created")
+    return project
+
+
+def the_model(ctx: Context, ref: ModelRef, *, deleted: bool = False) -> Model:
+    """The model of that name.
+
+    Raises
+    ------
+    NotFound
+        When there is none; a near name is suggested.
+    """
+    model = find_model(ctx, ref, deleted=deleted)
+    if model is not None:
+        return model
+    msg = f"There is no model {str(ref)!r}."
+    raise NotFound(msg, hint=_near_names(ctx, ref))
+
+
+def find_model(ctx: Context, ref: ModelRef, *, deleted: bool = False) -> Model | None:
+    """The model of that name, or None."""
+    return ctx.tx.models.get(ref.project, ref.name, deleted=deleted)
+
+
+def _near_names(ctx: Context, ref: ModelRef) -> str:
+    if find_model(ctx, ref, deleted=True):
+        return f"It was deleted; bring it back with: chopmark model restore {ref}"
+    near = ctx.tx.models.list(project=ref.project, contains=ref.name[:4], limit=5)
+    if near:
+        return "Did you mean " + " or ".join(m.ref for m in near) + "?"
+    return "See what there is with: chopmark model list"
+
+
+def resolve(ctx: Context, text: str, *, deleted: bool = False) -> Version:
+    """The version a reference means.
+
+    Parameters
+    ----------
+    text
+        Any accepted form of reference.
+    deleted
+        Whether a soft-deleted version (of a soft-deleted model too) may be found by its number,
+        SemVer or digest.
+
+    Raises
+    ------
+    InvalidRequest
+        When it is no reference, or its digest prefix fits several versions.
+    NotFound
+        When it means nothing; says what there is.
+    """
+    ref = parse_ref(text)
+    model = the_model(ctx, ref.model, deleted=deleted)
+    version = find_version(ctx, model, ref, deleted=deleted)
+    if version is None:
+        raise _no_version(ctx, model, ref)
+    return version
+
+
+def find_version(ctx: Context, model: Model, ref: Ref, *, deleted: bool = False) -> Version | None:
+    """The version of a model that a parsed reference selects, or None."""
+    versions = ctx.tx.versions
+    match ref.kind:
+        case "latest":
+            return versions.latest(model.id)
+        case "number":
+            return versions.by_number(model.id, int(ref.value), deleted=deleted)
+        case "semver":
+            return versions.by_semver(model.id, str(SemVer.parse(ref.value)), deleted=deleted)
+        case "range":
+            wanted = Range.parse(ref.value)
+            return versions.in_range(model.id, wanted.low.sort_key, wanted.high.sort_key)
+        case "alias":
+            return ctx.tx.aliases.version(model.id, ref.value)
+        case "stage":
+            return next(iter(versions.in_stage(model.id, ref.value, limit=1)), None)
+        case "digest":
+            return _by_digest(ctx, model, ref, deleted=deleted)
+
+
+def _by_digest(ctx: Context, model: Model, ref: Ref, *, deleted: bool) -> Version | None:
+    found = ctx.tx.versions.by_digest(model.id, ref.value, deleted=deleted, limit=2)
+    if len(found) > 1 and found[0].digest != found[1].digest:
+        msg = f"The digest {ref.value!r} fits more than one version of {model.ref}."
+        raise InvalidRequest(msg, hint="Give more digits of it.")
+    return found[0] if found else None
+
+
+def _no_version(ctx: Context, model: Model, ref: Ref) -> NotFound:
+    hidden = find_version(ctx, model, ref, deleted=True)
+    if hidden is not None:
+        return NotFound(
+            f"{hidden.ref} was deleted.",
+            hint=f"Bring it back with: chopmark restore {hidden.ref}",
+        )
+    what = {
+        "latest": "no version that is ready and not archived",
+        "alias": f"no alias {ref.value!r}",
+        "stage": f"no version in {ref.value}",
+        "range": f"no release in {ref.value}",
+    }.get(ref.kind, f"no version {ref.value}")
+    return NotFound(f"{model.ref} has {what}.", hint=_what_there_is(ctx, model, ref.kind))
+
+
+def _what_there_is(ctx: Context, model: Model, kind: str) -> str:
+    if kind == "alias":
+        names = [a.name for a in ctx.tx.aliases.list(model.id)]
+        return "It has the aliases " + ", ".join(names) + "." if names else "It has no aliases."
+    newest = ctx.tx.versions.in_model(model.id, limit=3)
+    if not newest:
+        return "It has no versions."
+    listed = ", ".join(f"{v.ref} ({v.semver}, {v.stage})" for v in newest)
+    return f"Its newest are {listed}."
+
+
+def parse_alias(text: str) -> tuple[ModelRef, str]:
+    """Read ``[project/]model@alias``.
+
+    Raises
+    ------
+    InvalidRequest
+        When it is not of that form.
+    """
+    name, at, alias = text.partition("@")
+    if not at:
+        msg = f"{text!r} names no alias."
+        raise InvalidRequest(msg, hint="Write it like fraud@champion.")
+    return parse_model(name), check_alias(alias)

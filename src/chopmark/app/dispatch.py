@@ -1,0 +1,159 @@
+"""The one door: authorise, idempotency, handler, audit event and outbox row, in one transaction."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from chopmark.abc.blobs import BlobStore
+from chopmark.abc.catalog import Catalog, StoredAnswer, Transaction
+from chopmark.app.context import Context
+from chopmark.base.clock import Clock
+from chopmark.base.digest import digest_of
+from chopmark.base.jsons import canonical, decode
+from chopmark.domain.access import Actor, check_permission
+from chopmark.domain.audit import AuditEvent
+from chopmark.domain.names import check_text
+from chopmark.errors import Conflict
+from chopmark.ops.requests import Request
+from chopmark.ops.table import OPS, Op
+
+__all__ = ["Dispatch", "Handler", "HandlerFailed", "Listener"]
+
+Listener = Callable[[AuditEvent], None]
+
+IDEMPOTENCY_KEY_LENGTH_MAX = 200
+
+
+class Handler(NamedTuple):
+    """What an op does: ``before`` asks the store, outside the transaction; ``run`` does the rest."""
+
+    run: Callable[[Context, Any], Any]
+    before: Callable[[BlobStore, Any], None] | None = None
+
+
+class HandlerFailed(UserWarning):
+    """A function given to ``on`` raised. The change it was told of stands."""
+
+
+class Dispatch:
+    """Calls ops.
+
+    Parameters
+    ----------
+    catalog, store
+        Rows and bytes.
+    handlers
+        Op name → handler.
+    clock, new_id
+        Where time and ids come from.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: BlobStore,
+        handlers: Mapping[str, Handler],
+        *,
+        clock: Clock,
+        new_id: Callable[[datetime], UUID],
+    ) -> None:
+        self.catalog = catalog
+        self.store = store
+        self.handlers = handlers
+        self.clock = clock
+        self.new_id = new_id
+        self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+
+    def __call__(self, name: str, request: Request, actor: Actor, *, key: str = "") -> Any:
+        """Do one op.
+
+        Parameters
+        ----------
+        name
+            Of the op.
+        request
+            Of the op's request type.
+        actor
+            Who asks.
+        key
+            Idempotency key: a second call with the same key and request gets the first answer.
+
+        Raises
+        ------
+        ChopmarkError
+            When it is refused; nothing has changed then.
+        """
+        op = OPS[name]
+        check_permission(actor, op.permission, op.name)
+        handler = self.handlers[name]
+        if handler.before is not None:
+            handler.before(self.store, request)
+        if op.event is None:
+            with self.catalog.reading() as tx:
+                return handler.run(self._context(tx, op, actor), request)
+        with self.catalog.writing() as tx:
+            answer, events = self._write(tx, op, handler, request, actor, key)
+        self._tell(events)
+        return answer
+
+    def on(self, event: str, listener: Listener) -> Callable[[], None]:
+        """Call a function after each event of that name (``*`` for all), in the same process.
+
+        Returns
+        -------
+        callable
+            Ends it.
+        """
+        self._listeners[event].append(listener)
+        return lambda: self._listeners[event].remove(listener)
+
+    def _context(self, tx: Transaction, op: Op, actor: Actor) -> Context:
+        return Context(tx, actor, self.clock(), self.new_id, op.event or "")
+
+    def _write(
+        self, tx: Transaction, op: Op, handler: Handler, request: Request, actor: Actor, key: str
+    ) -> tuple[Any, list[AuditEvent]]:
+        digest = ""
+        if key:
+            check_text(key, "idempotency key", IDEMPOTENCY_KEY_LENGTH_MAX)
+            digest = digest_of(canonical([op.name, request]))
+            stored = tx.idempotency.get(actor.name, key)
+            if stored is not None:
+                return _first_answer(op, stored, digest, key), []
+        ctx = self._context(tx, op, actor)
+        answer = handler.run(ctx, request)
+        if key:
+            tx.idempotency.put(actor.name, key, op.name, StoredAnswer(digest, msgspec.json.encode(answer), ctx.now))
+        return answer, [_recorded(tx, event) for event in ctx.events]
+
+    def _tell(self, events: list[AuditEvent]) -> None:
+        for event in events:
+            for listener in [*self._listeners[event.event], *self._listeners["*"]]:
+                try:
+                    listener(event)
+                except Exception as error:  # noqa: BLE001 - a listener's fault must not look like the op's
+                    warnings.warn(
+                        f"A handler of {event.event} raised {type(error).__name__}: {error}",
+                        HandlerFailed,
+                        stacklevel=2,
+                    )
+
+
+def _recorded(tx: Transaction, event: AuditEvent) -> AuditEvent:
+    written = tx.audit.append(event)
+    tx.outbox.add(written)
+    return written
+
+
+def _first_answer(op: Op, stored: StoredAnswer, digest: str, key: str) -> Any:
+    if stored.request_digest != digest:
+        msg = f"The idempotency key {key!r} was used for another request."
+        raise Conflict(msg, hint="Use a new key for a new request.")
+    return decode(stored.answer, op.result)

@@ -1,0 +1,61 @@
+"""Evaluations: metrics of a version on a data set, added as they come."""
+
+from __future__ import annotations
+
+from chopmark.app.context import Context, resolve
+from chopmark.app.registration import dataset_node
+from chopmark.app.uses import node_of
+from chopmark.base.paging import check_limit
+from chopmark.domain.lineage import Edge
+from chopmark.domain.names import check_metrics, check_text
+from chopmark.domain.versions import Evaluation
+from chopmark.errors import InvalidRequest
+from chopmark.ops import requests as q
+from chopmark.ops.results import EvaluationList
+
+__all__ = ["evaluate", "list_all"]
+
+
+def evaluate(ctx: Context, request: q.EvaluateVersion) -> Evaluation:
+    """Record metrics of a version on a data set."""
+    version = resolve(ctx, request.ref)
+    metrics = check_metrics(request.metrics)
+    if not metrics:
+        msg = "An evaluation needs at least one metric."
+        raise InvalidRequest(msg)
+    check_text(request.comment, "comment")
+    check_text(request.dataset.name, "data set name", 500)
+    evaluation = Evaluation(
+        id=ctx.new_id(),
+        project=version.project,
+        model=version.model,
+        number=version.number,
+        dataset=request.dataset,
+        metrics=metrics,
+        actor=ctx.actor.name,
+        at=ctx.now,
+        comment=request.comment,
+    )
+    ctx.tx.evaluations.insert(version.id, evaluation)
+    edge = Edge(
+        source=node_of(version.id),
+        relation="evaluated_on",
+        target=dataset_node(request.dataset),
+        at=ctx.now,
+    )
+    ctx.tx.lineage.insert([edge])
+    ctx.emit(
+        version.ref,
+        dataset=request.dataset.name,
+        dataset_digest=request.dataset.digest,
+        split=request.dataset.split,
+        metrics=metrics,
+        comment=request.comment,
+    )
+    return evaluation
+
+
+def list_all(ctx: Context, request: q.ListEvaluations) -> EvaluationList:
+    """Evaluations of a version, newest first."""
+    version = resolve(ctx, request.ref, deleted=True)
+    return EvaluationList(ctx.tx.evaluations.list(version.id, limit=check_limit(request.limit)))

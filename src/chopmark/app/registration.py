@@ -1,0 +1,236 @@
+"""Registration: bytes first, then rows."""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import structs
+
+from chopmark.abc.blobs import BlobStore
+from chopmark.app.context import Context, resolve, the_project
+from chopmark.app.models import new_model
+from chopmark.app.uses import node_of
+from chopmark.domain.bump import Proposal, check_breaking, propose_bump
+from chopmark.domain.datasets import DatasetRef
+from chopmark.domain.lineage import Edge, check_parent_relation
+from chopmark.domain.llm import parse_llm_config
+from chopmark.domain.manifest import FileEntry, Manifest, check_manifest, manifest_digest
+from chopmark.domain.names import check_metrics, check_tags, check_text, shown
+from chopmark.domain.policy import missing_metadata
+from chopmark.domain.refs import ModelRef, parse_model
+from chopmark.domain.semver import FIRST, SemVer
+from chopmark.domain.versions import Model, ProjectRules, Version
+from chopmark.errors import Conflict, GateRefused, IntegrityFailure, InvalidRequest
+from chopmark.ops.requests import RegisterVersion
+from chopmark.ops.results import Registered
+
+__all__ = ["check_bytes", "dataset_node", "register"]
+
+_TEXTS = (
+    "description",
+    "card",
+    "task",
+    "owner",
+    "team",
+    "risk_tier",
+    "business_value",
+    "run_id",
+    "experiment_id",
+)
+
+
+def check_bytes(store: BlobStore, request: RegisterVersion) -> None:
+    """Refuse a manifest whose bytes are not all in the store.
+
+    The store hashed them when they were put; here their presence and size are asked, before the
+    transaction, so that no lock is held while a distant store answers.
+
+    Raises
+    ------
+    InvalidRequest
+        When the manifest is not well-formed.
+    IntegrityFailure
+        When a blob is missing or of another size.
+    """
+    check_manifest(request.manifest)
+    for file in request.manifest.files:
+        _check_blob(store, file)
+
+
+def _check_blob(store: BlobStore, file: FileEntry) -> None:
+    stat = store.stat(file.digest)
+    if stat is None or stat.size_bytes != file.size_bytes:
+        found = "is missing" if stat is None else f"has {stat.size_bytes:,} bytes"
+        msg = f"The blob of {file.path!r} {found}; the manifest says {file.size_bytes:,} bytes."
+        raise IntegrityFailure(msg, hint="Upload the file again, then register.")
+
+
+def register(ctx: Context, request: RegisterVersion) -> Registered:
+    """Add a version, or give back the one with the same manifest."""
+    ref = parse_model(request.model)
+    request = _checked(request)
+    _check_parents(ctx, request.manifest)
+    project = the_project(ctx, ref.project)
+    model = _model_for(ctx, ref, request)
+    digest = manifest_digest(request.manifest)
+    twins = ctx.tx.versions.by_digest(model.id, digest, limit=1)
+    if twins and not request.allow_twin:
+        return Registered(version=twins[0], created=False)
+    semver, proposal = _semver(ctx, model, request)
+    version = _record(ctx, model, request, digest, semver, proposal)
+    _require_metadata(project.rules, version)
+    ctx.tx.models.update(structs.replace(model, last_number=version.number, updated_at=ctx.now))
+    ctx.tx.versions.insert(version, request.manifest)
+    ctx.tx.lineage.insert(_edges(ctx, version))
+    ctx.emit(
+        version.ref,
+        digest=digest,
+        semver=version.semver,
+        kind=version.kind,
+        format=version.format,
+        runs_code=version.runs_code or None,
+    )
+    return Registered(version=version, created=True)
+
+
+def _checked(request: RegisterVersion) -> RegisterVersion:
+    for name in _TEXTS:
+        check_text(getattr(request, name), name)
+    cost = request.cost_per_request
+    if cost is not None and not (math.isfinite(cost) and cost >= 0):
+        msg = f"cost_per_request is {shown(cost)}; it must be a finite number from zero."
+        raise InvalidRequest(msg)
+    for dataset in request.datasets:
+        check_text(dataset.name, "data set name", 500)
+        check_text(dataset.uri, "data set uri", 5_000)
+    if request.manifest.kind == "llm_config":
+        parse_llm_config(request.manifest.config)
+    return structs.replace(request, metrics=check_metrics(request.metrics), tags=check_tags(request.tags))
+
+
+def _check_parents(ctx: Context, manifest: Manifest) -> None:
+    for parent in manifest.parents:
+        check_parent_relation(parent.relation)
+        found = resolve(ctx, parent.ref)
+        if found.digest != parent.digest or found.ref != parent.ref:
+            msg = f"The parent {parent.ref} is not the version with digest {parent.digest[:19]}."
+            raise Conflict(msg, hint="Resolve the parents again, then register.")
+
+
+def _model_for(ctx: Context, ref: ModelRef, request: RegisterVersion) -> Model:
+    model = ctx.tx.models.lock(ref.project, ref.name)
+    kind = request.manifest.kind
+    if model is None:
+        model = new_model(ctx, ref, kind, task=request.task, owner=request.owner, team=request.team)
+        ctx.tx.models.insert(model)
+        ctx.emit(model.ref, event="model.created", kind=kind)
+        return model
+    if model.deleted_at is not None:
+        msg = f"The model {model.ref} was deleted."
+        raise Conflict(msg, hint=f"Bring it back with: chopmark model restore {model.ref}")
+    if model.kind != kind:
+        msg = f"{model.ref} is of kind {model.kind!r}; this version is of kind {kind!r}."
+        raise Conflict(msg, hint="Register it under another name.")
+    return model
+
+
+def _semver(ctx: Context, model: Model, request: RegisterVersion) -> tuple[SemVer, Proposal | None]:
+    base = ctx.tx.versions.highest_release(model.id)
+    if request.semver:
+        wanted = SemVer.parse(request.semver)
+        taken = ctx.tx.versions.by_semver(model.id, str(wanted), deleted=True)
+        if taken is not None:
+            msg = f"{taken.ref} has the version {wanted} already."
+            raise Conflict(msg, hint="Choose another, or leave it out and pass bump.")
+    if base is None:
+        return (SemVer.parse(request.semver) if request.semver else FIRST), None
+    before = ctx.tx.manifests.get(base.digest)
+    proposal = propose_bump(before, request.manifest) if before is not None else None
+    old = SemVer.parse(base.semver)
+    if request.semver:
+        new = SemVer.parse(request.semver)
+    elif request.bump == "auto":
+        new = old.bump(proposal.level if proposal else "minor")
+    else:
+        new = old.bump(request.bump)
+    if proposal is not None and not request.allow_breaking:
+        check_breaking(proposal.breaking, old, new, base.ref)
+    return new, proposal
+
+
+def _record(
+    ctx: Context,
+    model: Model,
+    request: RegisterVersion,
+    digest: str,
+    semver: SemVer,
+    proposal: Proposal | None,
+) -> Version:
+    manifest = request.manifest
+    return Version(
+        id=ctx.new_id(),
+        model_id=model.id,
+        project=model.project,
+        model=model.name,
+        number=model.last_number + 1,
+        semver=str(semver),
+        digest=digest,
+        kind=manifest.kind,
+        stage_since=ctx.now,
+        format=manifest.format,
+        runs_code=manifest.runs_code,
+        untrusted=manifest.untrusted,
+        size_bytes=manifest.size_bytes,
+        file_count=len(manifest.files),
+        metrics=request.metrics,
+        params=manifest.params,
+        config=manifest.config,
+        environment=manifest.environment,
+        signature=manifest.signature,
+        parents=manifest.parents,
+        datasets=request.datasets,
+        git=request.git,
+        run_id=request.run_id,
+        experiment_id=request.experiment_id,
+        owner=request.owner or model.owner,
+        team=request.team or model.team,
+        task=request.task or model.task,
+        risk_tier=request.risk_tier,
+        compliance=request.compliance,
+        business_value=request.business_value,
+        cost_per_request=request.cost_per_request,
+        metadata=request.metadata,
+        bump_reasons=proposal.reasons if proposal else (),
+        created_at=ctx.now,
+        created_by=ctx.actor.name,
+        updated_at=ctx.now,
+        description=request.description,
+        card=request.card,
+        tags=request.tags,
+    )
+
+
+def _require_metadata(rules: ProjectRules, version: Version) -> None:
+    missing = missing_metadata(rules, version)
+    if missing:
+        msg = f"The project {version.project!r} requires more of a version: " + "; ".join(missing)
+        raise GateRefused(msg + ".", hint="Nothing was registered.", findings=missing)
+
+
+def _edges(ctx: Context, version: Version) -> list[Edge]:
+    node = node_of(version.id)
+    edges = [Edge(source=node, relation=d.relation, target=dataset_node(d), at=ctx.now) for d in version.datasets]
+    if version.run_id:
+        edges.append(Edge(source=node, relation="produced_by", target=f"run:{version.run_id}", at=ctx.now))
+    for parent in version.parents:
+        other = node_of(resolve(ctx, parent.ref).id)
+        source, target = (other, node) if parent.relation == "ensemble_member_of" else (node, other)
+        edges.append(Edge(source=source, relation=parent.relation, target=target, at=ctx.now))
+    return edges
+
+
+def dataset_node(dataset: DatasetRef) -> str:
+    """A data set as a node of the lineage: by its content where that is known."""
+    if dataset.digest:
+        return f"dataset:{dataset.digest}"
+    return f"dataset:{dataset.uri or dataset.name}:{dataset.version}"

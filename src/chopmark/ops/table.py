@@ -1,0 +1,100 @@
+"""Every verb of the system, one row each: the only list of verbs.
+
+SDK, command line, HTTP routes and OpenAPI are all drawn from this table. A row whose ``event`` is
+None only reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from chopmark.domain.manifest import Manifest
+from chopmark.domain.versions import (
+    Alias,
+    Evaluation,
+    Model,
+    Project,
+    TrustDecision,
+    Version,
+)
+from chopmark.ops import requests as q
+from chopmark.ops import results as r
+
+__all__ = ["BY_REQUEST", "OPS", "Op"]
+
+
+class Op(msgspec.Struct, frozen=True):
+    """One verb.
+
+    Attributes
+    ----------
+    name
+        ``noun.verb``.
+    request, result
+        Types of what goes in and comes out.
+    permission
+        What the actor must hold.
+    method, path
+        HTTP method and path below ``/api/v1``.
+    event
+        Name of the audit event that a change leaves; None for a verb that only reads.
+    """
+
+    name: str
+    request: type[q.Request]
+    result: Any
+    permission: str
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    event: str | None = None
+
+
+def _read(name: str, request: type[q.Request], result: Any, path: str) -> Op:
+    return Op(name, request, result, "read", "GET", path)
+
+
+_ROWS = (
+    Op("project.create", q.CreateProject, Project, "configure", "POST", "/projects", "project.created"),
+    _read("project.get", q.GetProject, Project, "/projects/{name}"),
+    _read("project.list", q.ListProjects, r.ProjectPage, "/projects"),
+    Op("project.configure", q.ConfigureProject, Project, "configure", "PATCH", "/projects/{name}", "project.configured"),
+    Op("model.create", q.CreateModel, Model, "register", "POST", "/models", "model.created"),
+    _read("model.get", q.GetModel, Model, "/models/{model}"),
+    _read("model.list", q.ListModels, r.ModelPage, "/models"),
+    Op("model.update", q.UpdateModel, Model, "annotate", "PATCH", "/models/{model}", "model.updated"),
+    Op("model.delete", q.DeleteModel, Model, "delete", "DELETE", "/models/{model}", "model.deleted"),
+    Op("model.restore", q.RestoreModel, Model, "delete", "POST", "/models/{model}/restore", "model.restored"),
+    Op("model.purge", q.PurgeModel, r.Done, "purge", "POST", "/models/{model}/purge", "model.purged"),
+    Op("version.register", q.RegisterVersion, r.Registered, "register", "POST", "/versions", "version.registered"),
+    _read("version.get", q.GetVersion, Version, "/versions/{ref}"),
+    _read("version.manifest", q.GetManifest, Manifest, "/versions/{ref}/manifest"),
+    _read("version.search", q.SearchVersions, r.VersionPage, "/versions"),
+    _read("version.best", q.BestVersion, Version, "/models/{model}/best"),
+    Op("version.update", q.UpdateVersion, Version, "annotate", "PATCH", "/versions/{ref}", "version.updated"),
+    Op("version.promote", q.PromoteVersion, Version, "promote", "POST", "/versions/{ref}/promote", "version.promoted"),
+    Op("version.archive", q.ArchiveVersion, Version, "archive", "POST", "/versions/{ref}/archive", "version.archived"),
+    Op("version.deprecate", q.DeprecateVersion, Version, "deprecate", "POST", "/versions/{ref}/deprecate", "version.deprecated"),
+    Op("version.delete", q.DeleteVersion, Version, "delete", "DELETE", "/versions/{ref}", "version.deleted"),
+    Op("version.restore", q.RestoreVersion, Version, "delete", "POST", "/versions/{ref}/restore", "version.restored"),
+    Op("version.purge", q.PurgeVersion, r.Done, "purge", "POST", "/versions/{ref}/purge", "version.purged"),
+    _read("version.uses", q.ListUses, r.Uses, "/versions/{ref}/uses"),
+    _read("version.stages", q.StageHistory, r.StageHistoryAnswer, "/versions/{ref}/stages"),
+    _read("version.stage_at", q.StageAt, r.StageAnswer, "/versions/{ref}/stage-at"),
+    Op("version.evaluate", q.EvaluateVersion, Evaluation, "evaluate", "POST", "/versions/{ref}/evaluations", "version.evaluated"),
+    _read("version.evaluations", q.ListEvaluations, r.EvaluationList, "/versions/{ref}/evaluations"),
+    Op("alias.set", q.SetAlias, Alias, "alias", "PUT", "/aliases/{alias}", "alias.set"),
+    Op("alias.remove", q.RemoveAlias, r.Done, "alias", "DELETE", "/aliases/{alias}", "alias.removed"),
+    _read("alias.list", q.ListAliases, r.AliasList, "/models/{model}/aliases"),
+    _read("alias.history", q.AliasHistory, r.AliasHistoryAnswer, "/aliases/{alias}/history"),
+    _read("alias.at", q.AliasAt, Version, "/aliases/{alias}/at"),
+    Op("trust.grant", q.TrustVersion, TrustDecision, "trust", "POST", "/versions/{ref}/trust", "version.trusted"),
+    Op("trust.revoke", q.RevokeTrust, r.Done, "trust", "DELETE", "/versions/{ref}/trust", "version.distrusted"),
+    _read("trust.list", q.GetTrust, r.TrustList, "/versions/{ref}/trust"),
+    _read("audit.list", q.ListAudit, r.AuditPage, "/audit"),
+    _read("audit.verify", q.VerifyAudit, r.AuditVerdict, "/audit/verify"),
+)  # fmt: skip
+
+OPS: dict[str, Op] = {op.name: op for op in _ROWS}
+BY_REQUEST: dict[type[q.Request], Op] = {op.request: op for op in _ROWS}
