@@ -4,12 +4,10 @@ import base64
 import hashlib
 import hmac
 import shutil
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http import HTTPStatus
 from pathlib import Path
 
 from tests.backends.required import require
@@ -34,17 +32,11 @@ class AzureServer:
     container: str = CONTAINER
 
     def create_container(self, name: str) -> None:
-        """Make a container; one that is there already is fine."""
         request = urllib.request.Request(
             f"{self.endpoint_url}/{name}?restype=container", method="PUT", headers=self._signed_headers(name)
         )
-        try:
-            with urllib.request.urlopen(request, timeout=10):
-                pass
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code != HTTPStatus.CONFLICT:
-                raise
+        with urllib.request.urlopen(request, timeout=10):
+            pass
 
     def _signed_headers(self, container: str) -> dict[str, str]:
         # Shared Key authorization, version 2015-02-21 and later: twelve empty standard headers, then the x-ms ones, then
@@ -69,9 +61,7 @@ def start_azurite() -> AzureServer:
     if not SCRIPT.exists():
         require("azure", "Azurite is not installed; run: npm ci --prefix tests/azurite")
     facts = shared_server("azurite", lambda home: prepare(home, node))
-    server = AzureServer(str(facts["endpoint_url"]))
-    server.create_container(server.container)
-    return server
+    return AzureServer(str(facts["endpoint_url"]))
 
 
 def prepare(home: Path, node: str) -> Command:
@@ -93,4 +83,5 @@ def prepare(home: Path, node: str) -> Command:
         ],
         is_ready=lambda: answers_http(f"{endpoint_url}?comp=list"),
         facts={"endpoint_url": endpoint_url},
+        once_ready=lambda: AzureServer(endpoint_url).create_container(CONTAINER),
     )

