@@ -67,9 +67,9 @@ def test_no_tracked_file_names_an_index_or_a_machine() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "https://files." + "pythonhosted.org/packages/x.whl",
+        "https://files." + "pythonhosted" + ".org/packages/x.whl",
         "index = " + "pypi" + ".org/simple",
-        "https://registry." + "npmjs.org/azurite",
+        "https://registry." + "npmjs" + ".org/azurite",
         "--index" + "-url https://mirror.example/simple",
         "file:" + "///srv/wheels",
         "see /" + "home/maria/chopmark/README.md",

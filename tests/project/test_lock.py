@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -30,7 +29,7 @@ def pinned(lock: str) -> dict[str, str]:
     return {
         canonicalize_name(each.name): str(each.specifier).removeprefix("==")
         for each in requirements
-        if each.marker is None or each.marker.evaluate({**default_environment(), "extra": ""})
+        if each.marker is None or each.marker.evaluate({"extra": ""})
     }
 
 
