@@ -10,7 +10,10 @@ import msgspec
 
 from chopmark.domain.manifest import Environment, Role
 
-__all__ = ["ArtifactFiles", "Format", "SavedFile", "SavedModel"]
+__all__ = ["ANY_CODE", "ArtifactFiles", "Format", "SavedFile", "SavedModel"]
+
+ANY_CODE = "*"
+"""What ``trusted`` must hold before a format with ``runs_code`` loads: names cannot bound a pickle."""
 
 
 class SavedFile(msgspec.Struct, frozen=True):
@@ -123,12 +126,14 @@ class Format(Protocol):
         files
             Verified files.
         trusted
-            Type names that a recorded decision lets through.
+            Type names that a recorded decision lets through. For a format with ``runs_code`` it
+            must hold `ANY_CODE`: the decision is then about all that the bytes may do.
 
         Raises
         ------
         Denied
-            When a type outside ``trusted`` would have to be built.
+            When a type outside ``trusted`` would have to be built; the detail ``untrusted`` lists
+            the names.
         Unsupported
             When a library is missing.
         IntegrityFailure
