@@ -1,0 +1,137 @@
+"""Zstandard (RFC 8878) for blobs that shrink: deciding by a sample, one frame a blob, its raw size in the frame header."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+from chopmark.abc.blobs import Progress
+from chopmark.base.digest import hasher, to_digest
+from chopmark.blobs.copying import PIECE_BYTES, Content, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SUFFIX", "Compression", "Damaged", "compress_file", "decompress", "pays", "raw_size", "sample", "shrinks"]
+
+Compression = Literal["zstd", "none"]
+
+SUFFIX = ".zst"
+"""Ends the name of a stored file that holds a compressed blob, and of no other."""
+
+LEVEL = 1
+SAMPLE_BYTES = 1 << 20
+SMALLEST_BYTES = 64 << 10
+"""Smaller blobs stay as they are: they save a few disk blocks and are the ones whose loading has to be quick."""
+
+WORTHWHILE_RATIO = 1.1
+
+_SAMPLE_PIECES = 4
+_HEADER_BYTES = 18  # the longest frame header: magic number 4, descriptor 1, window 1, dictionary 4, content size 8
+
+
+class Damaged(ValueError):
+    """The compressed bytes cannot be what was stored."""
+
+
+def pays(raw_bytes: int, compressed_bytes: int) -> bool:
+    """Whether compressing is worth the time that every later read pays for it."""
+    return raw_bytes >= WORTHWHILE_RATIO * compressed_bytes
+
+
+def sample(descriptor: int, size_bytes: int) -> bytes:
+    """At most 1 MiB of a file: four evenly spaced pieces, since a header rarely resembles the weights behind it."""
+    if size_bytes <= SAMPLE_BYTES:
+        return os.pread(descriptor, size_bytes, 0)
+    piece = SAMPLE_BYTES // _SAMPLE_PIECES
+    stride = (size_bytes - piece) // (_SAMPLE_PIECES - 1)
+    return b"".join(os.pread(descriptor, piece, index * stride) for index in range(_SAMPLE_PIECES))
+
+
+def shrinks(descriptor: int, size_bytes: int) -> bool:
+    """Whether a sample of the file says that compressing it pays."""
+    if size_bytes < SMALLEST_BYTES:
+        return False
+    import zstandard
+
+    taken = sample(descriptor, size_bytes)
+    return pays(len(taken), len(zstandard.ZstdCompressor(level=LEVEL).compress(taken)))
+
+
+def compress_file(source: int, target: int, size_bytes: int, progress: Progress | None = None) -> Content:
+    """Compress an open file into an empty one; gives what the raw bytes are.
+
+    The header promises ``size_bytes``; when the source turns out longer or shorter, what was written is worthless and the
+    answer's size says so.
+    """
+    import zstandard
+
+    state = hasher()
+    size_read = 0
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True).compressobj(size=size_bytes)
+    while size_read < size_bytes and (piece := os.pread(source, PIECE_BYTES, size_read)):
+        size_read += len(piece)
+        if size_read > size_bytes:
+            break
+        state.update(piece)
+        write_all(target, compressor.compress(piece))
+        if progress is not None:
+            progress(len(piece))
+    if size_read == size_bytes:
+        write_all(target, compressor.flush())
+        size_read += len(os.pread(source, 1, size_read))
+    return Content(to_digest(state.hexdigest()), size_read)
+
+
+def raw_size(descriptor: int) -> int | None:
+    """Length of the raw bytes by the frame's header; None when that is no header of ours."""
+    import zstandard
+
+    header = os.pread(descriptor, _HEADER_BYTES, 0)
+    try:
+        size: int = zstandard.frame_content_size(header)
+    except zstandard.ZstdError:
+        return None
+    return size if size >= 0 else None
+
+
+def decompress(descriptor: int, write: Callable[[bytes], object], progress: Progress | None = None) -> Content:
+    """Hand the raw bytes of an open compressed file to ``write``, at most as many as its header says.
+
+    Raises
+    ------
+    Damaged
+        When it is no whole frame, or holds more than its header says.
+    """
+    import zstandard
+
+    promised = raw_size(descriptor)
+    if promised is None:
+        raise Damaged("it is no compressed blob")
+    state = hasher()
+    size_bytes = 0
+    try:
+        for piece in _raw_pieces(descriptor):
+            size_bytes += len(piece)
+            if size_bytes > promised:
+                raise Damaged("it holds more bytes than its header says")
+            state.update(piece)
+            write(piece)
+            if progress is not None:
+                progress(len(piece))
+    except zstandard.ZstdError as error:
+        raise Damaged(f"it cannot be decompressed ({error})") from error
+    return Content(to_digest(state.hexdigest()), size_bytes)
+
+
+def _raw_pieces(descriptor: int) -> Iterator[bytes]:
+    import zstandard
+
+    with (
+        os.fdopen(os.dup(descriptor), "rb", buffering=0) as stored,
+        zstandard.ZstdDecompressor().stream_reader(stored, read_size=PIECE_BYTES) as raw,
+    ):
+        stored.seek(0)
+        while piece := raw.read(PIECE_BYTES):
+            yield piece

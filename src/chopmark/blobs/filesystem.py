@@ -1,0 +1,210 @@
+"""What the store asks of a file system: durable names, clones, and temporary files that a killed process cannot leak."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from chopmark.errors import InvalidRequest
+
+__all__ = [
+    "Temporary",
+    "clone",
+    "link_or_rename",
+    "make_directory",
+    "new_file",
+    "sweep",
+    "sync_directory",
+    "sync_file",
+    "temporary",
+]
+
+# _IOW(0x94, 9, int) of linux/fs.h; the same number on every architecture that Python runs on but Alpha, MIPS, PowerPC
+# and SPARC, where the call fails with ENOTTY and the file is copied.
+_FICLONE = 0x40049409
+
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
+def sync_file(descriptor: int) -> None:
+    """Wait until the medium has the file's bytes. A failure is final: the kernel may have dropped what it could not write."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)  # macOS: fsync alone stops at the drive's cache
+    if full is None:
+        os.fsync(descriptor)
+    else:
+        fcntl.fcntl(descriptor, full)
+
+
+def sync_directory(path: Path) -> None:
+    """Wait until the medium has the directory's names."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path, *, durable: bool) -> None:
+    """Make a directory and its parents; with ``durable``, each name that had to be made survives a power cut."""
+    if path.is_dir():
+        return
+    make_directory(path.parent, durable=durable)
+    path.mkdir(exist_ok=True)
+    if durable:
+        sync_directory(path.parent)
+
+
+def clone(source: int, target: int) -> bool:
+    """Make the empty file ``target`` share the blocks of ``source`` until one is written; False where that cannot be."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        # Another file system, or one without reflinks (ext4, tmpfs, NFS): the reasons have a dozen errno values.
+        return False
+    return True
+
+
+def link_or_rename(source: Path, target: Path) -> None:
+    """Give ``source`` the name ``target`` and take its old one, without replacing a file that has it.
+
+    On a file system without hard links the rename may replace such a file; its bytes are the same by construction.
+
+    Raises
+    ------
+    FileExistsError
+        When the name is taken; ``source`` still has its own.
+    """
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        source.rename(target)
+    else:
+        source.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class Temporary:
+    """A file that only this block knows, open for reading and writing."""
+
+    path: Path
+    descriptor: int
+
+
+@contextmanager
+def temporary(directory: Path, prefix: str = "put-") -> Iterator[Temporary]:
+    """A new file in ``directory``, locked while the block runs and removed at its end unless renamed.
+
+    The lock is the kernel's (`flock`), so it goes with the process however that ends: `sweep` sees what is abandoned.
+    """
+    descriptor, path = _create_locked(directory, prefix)
+    try:
+        yield Temporary(path, descriptor)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the one lock of a directory among all threads and processes; it goes with the process."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _create_locked(directory: Path, prefix: str) -> tuple[int, Path]:
+    while True:
+        descriptor, name = tempfile.mkstemp(prefix=prefix, dir=directory)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor, Path(name)
+        except BaseException:
+            os.close(descriptor)
+            Path(name).unlink(missing_ok=True)
+            raise
+        os.close(descriptor)  # a sweep took it between its creation and its lock
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[int]:
+    """A descriptor to write ``target`` by; it appears, or replaces a file, in one step at the end of a block that succeeds.
+
+    Raises
+    ------
+    InvalidRequest
+        When its directory is not there, or a directory has its name.
+    """
+    if not target.parent.is_dir():
+        raise InvalidRequest(f"There is no directory {target.parent}.", hint="Make it first.")
+    if target.is_dir():
+        raise InvalidRequest(f"{target} is a directory.", hint="Name the file to write.")
+    with temporary(target.parent, f".{target.name[:64]}.") as new:
+        os.fchmod(new.descriptor, 0o666 & ~_umask())
+        yield new.descriptor
+        new.path.replace(target)
+
+
+def _umask() -> int:
+    """The umask of this process, read without changing it where the system tells (Linux)."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0o022
+    return next((int(line[6:], 8) for line in status.splitlines() if line.startswith("Umask:")), 0o022)
+
+
+def sweep(directory: Path, modified_before: float) -> int:
+    """Remove temporary files that no living process holds and that were last written before a time.
+
+    Parameters
+    ----------
+    modified_before
+        Seconds since 1970-01-01 UTC.
+
+    Returns
+    -------
+    int
+        How many were removed.
+    """
+    removed = 0
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208 names are all it takes
+    except FileNotFoundError:
+        return 0
+    for name in names:
+        removed += _remove_abandoned(directory / name, modified_before)
+    return removed
+
+
+def _remove_abandoned(path: Path, modified_before: float) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False
+    try:
+        if os.fstat(descriptor).st_mtime >= modified_before:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        path.unlink(missing_ok=True)
+        return True
+    finally:
+        os.close(descriptor)
