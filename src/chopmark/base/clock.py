@@ -60,9 +60,7 @@ def to_us(time: datetime) -> int:
     """
     if time.tzinfo is None:
         msg = f"The time {time.isoformat()} has no time zone."
-        raise InvalidRequest(
-            msg, hint="Pass an aware time, for example with tzinfo=UTC."
-        )
+        raise InvalidRequest(msg, hint="Pass an aware time, for example with tzinfo=UTC.")
     return (time - _EPOCH) // _US
 
 
@@ -83,7 +81,5 @@ def parse_time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         msg = f"{text!r} is not a time."
-        raise InvalidRequest(
-            msg, hint="Write it like 2026-03-03 or 2026-03-03T14:00Z."
-        ) from error
+        raise InvalidRequest(msg, hint="Write it like 2026-03-03 or 2026-03-03T14:00Z.") from error
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

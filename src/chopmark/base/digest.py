@@ -47,7 +47,5 @@ def parse_digest(text: str) -> str:
     """
     if not is_digest(text):
         msg = f"{text[:80]!r} is not a digest."
-        raise InvalidRequest(
-            msg, hint="A digest is 'sha256:' and 64 hexadecimal digits."
-        )
+        raise InvalidRequest(msg, hint="A digest is 'sha256:' and 64 hexadecimal digits.")
     return text

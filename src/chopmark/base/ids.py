@@ -32,7 +32,5 @@ def uuid7(now: datetime, entropy: Callable[[int], bytes] = random_bytes) -> uuid
     ms, us = divmod(to_us(now), 1000)
     fraction = us * 4096 // 1000
     tail = int.from_bytes(entropy(8), "big") & ((1 << 62) - 1)
-    value = (
-        (ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | tail
-    )
+    value = (ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | tail
     return uuid.UUID(int=value)

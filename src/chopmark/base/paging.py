@@ -68,9 +68,7 @@ def decode_cursor(cursor: str, query: bytes) -> list[Any]:
     if len(cursor) > _CURSOR_LENGTH_MAX:
         raise error
     try:
-        raw = base64.b64decode(
-            cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True
-        )
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as fault:
         raise error from fault
     mark, body = raw[:_MARK_LENGTH], raw[_MARK_LENGTH:]
@@ -80,6 +78,4 @@ def decode_cursor(cursor: str, query: bytes) -> list[Any]:
 
 
 def _mark(body: bytes, query: bytes) -> bytes:
-    return hashlib.blake2b(
-        body, key=hashlib.sha256(query).digest(), digest_size=_MARK_LENGTH
-    ).digest()
+    return hashlib.blake2b(body, key=hashlib.sha256(query).digest(), digest_size=_MARK_LENGTH).digest()

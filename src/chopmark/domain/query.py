@@ -466,10 +466,20 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 def field_values(field: FieldName, version: Version) -> list[Value]:
     """Values of a field as they are compared: none, one, or (aliases) several."""
     if field.key:
-        return _comparable(getattr(version, field.name).get(field.key))
+        return _comparable(_as_double(getattr(version, field.name).get(field.key)))
     if field.name == "alias":
         return list(version.aliases)
     return _comparable(_plain_value(field.name, version))
+
+
+def _as_double(value: Any) -> Any:
+    """Numbers under a key are doubles, as in every database; one that is too large is missing."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _plain_value(name: str, version: Version) -> Any:

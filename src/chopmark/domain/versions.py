@@ -8,6 +8,7 @@ from uuid import UUID
 
 import msgspec
 
+from chopmark.domain.cards import html_card
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import Environment, Kind, Member
 from chopmark.domain.refs import ModelRef
@@ -180,6 +181,22 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     def ref(self) -> str:
         """``[project/]name:number``, which never means another version."""
         return f"{ModelRef(self.project, self.model)}:{self.number}"
+
+    def _repr_html_(self) -> str:
+        framework = f"{self.environment.framework} {self.environment.framework_version}"
+        facts = {
+            "digest": self.digest,
+            "stage": self.stage,
+            "aliases": ", ".join(self.aliases),
+            "format": self.format + (" — runs code on load" if self.runs_code else ""),
+            "framework": framework,
+            "size": f"{self.size_bytes:,} bytes in {self.file_count} files",
+            "metrics": ", ".join(f"{k} = {v:.4g}" for k, v in self.metrics.items()),
+            "tags": ", ".join(f"{k} = {v}" for k, v in self.tags.items()),
+            "made": f"{self.created_at:%Y-%m-%d %H:%M} UTC by {self.created_by}",
+            "about": self.description,
+        }
+        return html_card(f"{self.ref} · {self.semver}", facts)
 
     def __repr__(self) -> str:
         marks = [self.stage, *(f"@{a}" for a in self.aliases)]

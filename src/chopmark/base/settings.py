@@ -1,0 +1,201 @@
+"""Settings, from five places in one order: arguments, environment, project file, user file, defaults.
+
+The environment's names are ``CHOPMARK_`` and the field in capitals. The project file is
+``chopmark.toml`` in the working directory or the nearest directory above it; the user file is
+``config.toml`` in ``$XDG_CONFIG_HOME/chopmark`` (``~/.config/chopmark``). Relative paths in a file
+are relative to that file. Nothing else in the package reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from chopmark.errors import InvalidRequest
+
+__all__ = ["PROJECT_FILE", "Origin", "Resolved", "Settings", "load_settings"]
+
+PROJECT_FILE = "chopmark.toml"
+PREFIX = "CHOPMARK_"
+_FILE_BYTES_MAX = 1_000_000
+_PATH_FIELDS = ("url", "store_url", "cache_dir")
+
+Origin = str
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Bytes = Annotated[int, Meta(ge=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting there is, with its default.
+
+    Attributes
+    ----------
+    url
+        Where the registry is: a directory, or ``https://…`` of a server.
+    database_url
+        Database, when it is not the SQLite file in that directory: ``postgresql://…``.
+    store_url
+        Blob store, when it is not in that directory: a directory, ``s3://bucket/prefix``,
+        ``gs://…`` or ``az://container/prefix``.
+    store_endpoint, store_region
+        Of an S3-compatible or Azure store that is not the cloud's own.
+    db_schema, db_table_prefix
+        PostgreSQL schema, and what every table name starts with.
+    project
+        Project of references that name none.
+    actor
+        Who acts; the operating system's user when empty.
+    trust
+        ``own_registry`` loads code that this registry's own actors registered, and records that
+        it did; ``marked_only`` only what a person marked as trusted; ``never`` none.
+    framework_mismatch
+        On loading with another minor version of the framework than recorded: ``warn``, ``error``
+        or ``ignore``.
+    compression
+        ``zstd`` compresses a blob where a sample says it pays; ``none`` never.
+    cache_dir, cache_quota_bytes
+        Local cache before a remote store (in the user's cache directory when empty), and its
+        limit.
+    lock_timeout_s, connect_timeout_s
+        Longest wait for another writer, and for a database or store to answer.
+    pool_size
+        Most connections to a database.
+    progress
+        ``auto`` shows a bar for what takes long when a terminal is there; ``never`` none.
+    """
+
+    url: str = ".chopmark"
+    database_url: str = ""
+    store_url: str = ""
+    store_endpoint: str = ""
+    store_region: str = ""
+    db_schema: str = ""
+    db_table_prefix: str = ""
+    project: str = "default"
+    actor: str = ""
+    trust: Literal["own_registry", "marked_only", "never"] = "own_registry"
+    framework_mismatch: Literal["warn", "error", "ignore"] = "warn"
+    compression: Literal["zstd", "none"] = "zstd"
+    cache_dir: str = ""
+    cache_quota_bytes: Bytes = 20 * 1024**3
+    lock_timeout_s: Seconds = 30.0
+    connect_timeout_s: Seconds = 10.0
+    pool_size: Annotated[int, Meta(ge=1, le=1000)] = 8
+    progress: Literal["auto", "never"] = "auto"
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """Settings, and for each field where its value came from."""
+
+    settings: Settings
+    origins: dict[str, Origin]
+
+
+def load_settings(
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Resolved:
+    """Put the layers together.
+
+    Parameters
+    ----------
+    arguments
+        What the caller gave; None values are not given.
+    environ
+        Environment, that of the process by default.
+    directory
+        Where to look for the project file, the working directory by default.
+
+    Raises
+    ------
+    InvalidRequest
+        When a name is unknown or a value does not fit; says which layer it came from.
+    """
+    environ = os.environ if environ is None else environ
+    directory = Path.cwd() if directory is None else directory
+    user, project = _user_file(environ), _project_file(directory)
+    layers: list[tuple[Origin, Mapping[str, Any]]] = [
+        *([(str(user), _read_file(user))] if user else []),
+        *([(str(project), _read_file(project))] if project else []),
+        ("environment", _from_environment(environ)),
+        ("argument", {k: v for k, v in (arguments or {}).items() if v is not None}),
+    ]
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = dict.fromkeys(Settings.__struct_fields__, "default")
+    for origin, layer in layers:
+        _convert(layer, origin)
+        values.update(layer)
+        origins.update(dict.fromkeys(layer, origin))
+    settings = _convert(values, "settings")
+    if not settings.actor:
+        settings = msgspec.structs.replace(settings, actor=_system_user(environ))
+        origins["actor"] = "operating system"
+    if not settings.cache_dir:
+        base = environ.get("XDG_CACHE_HOME") or str(_home(environ) / ".cache")
+        settings = msgspec.structs.replace(settings, cache_dir=str(Path(base) / "chopmark"))
+    return Resolved(settings, origins)
+
+
+def _convert(values: Mapping[str, Any], origin: Origin) -> Settings:
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        name = "the call" if origin == "argument" else origin
+        msg = f"A setting in {name} is not valid: {error}."
+        hint = "See them all with: chopmark config show --origin"
+        raise InvalidRequest(msg, hint=hint) from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    names = {PREFIX + field.upper(): field for field in Settings.__struct_fields__}
+    return {names[k]: v for k, v in environ.items() if k in names and v != ""}
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("HOME") or environ.get("USERPROFILE") or ".")
+
+
+def _user_file(environ: Mapping[str, str]) -> Path | None:
+    base = environ.get("XDG_CONFIG_HOME") or str(_home(environ) / ".config")
+    file = Path(base) / "chopmark" / "config.toml"
+    return file if file.is_file() else None
+
+
+def _project_file(directory: Path) -> Path | None:
+    for parent in (directory, *directory.parents):
+        file = parent / PROJECT_FILE
+        if file.is_file():
+            return file
+    return None
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > _FILE_BYTES_MAX:
+            msg = f"The settings file {file} is larger than {_FILE_BYTES_MAX:,} bytes."
+            raise InvalidRequest(msg)
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"The settings file {file} cannot be read: {error}."
+        raise InvalidRequest(msg) from error
+    for name in _PATH_FIELDS:
+        text = values.get(name)
+        if isinstance(text, str) and text and "://" not in text:
+            values[name] = str((file.parent / text).resolve())
+    return values
+
+
+def _system_user(environ: Mapping[str, str]) -> str:
+    for name in ("LOGNAME", "USER", "USERNAME"):
+        if environ.get(name):
+            return environ[name]
+    getuid = getattr(os, "getuid", None)
+    return f"uid-{getuid()}" if getuid else "unknown"

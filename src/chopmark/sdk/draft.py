@@ -1,0 +1,431 @@
+"""A version in the making: files and facts are gathered, and nothing is visible before the end."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypedDict, Unpack
+
+import msgspec
+
+from chopmark.abc.formats import Format, SavedModel
+from chopmark.base.settings import Settings
+from chopmark.domain.datasets import DatasetRef
+from chopmark.domain.manifest import (
+    ROLES,
+    Environment,
+    FileEntry,
+    Kind,
+    Manifest,
+    Member,
+    Role,
+    check_path,
+    sorted_files,
+)
+from chopmark.domain.names import check_text, shown
+from chopmark.domain.refs import parse_model, parse_ref
+from chopmark.domain.semver import Bump
+from chopmark.domain.signature import Signature
+from chopmark.domain.versions import Version
+from chopmark.errors import InvalidRequest
+from chopmark.formats import capture_environment, format_for_path, get_format, save_model
+from chopmark.formats.data import describe_dataset
+from chopmark.formats.provenance import git_state
+from chopmark.formats.signatures import infer_signature, predict_signature
+from chopmark.ops.requests import GetVersion, RegisterVersion
+from chopmark.ops.results import Registered
+from chopmark.sdk.ensemble import check_combine
+from chopmark.sdk.files import MODEL_DIRECTORY, GatheredFiles, Source, gather
+from chopmark.sdk.progress import progress_bar
+from chopmark.sdk.surface import Reference
+from chopmark.sdk.transport import Transport
+
+__all__ = ["Draft", "VersionFacts"]
+
+
+class VersionFacts(TypedDict, total=False):
+    """What may be said of a version at registration (see `chopmark.domain.versions.Version`)."""
+
+    semver: str
+    bump: Bump | Literal["auto"]
+    description: str
+    card: str
+    task: str
+    owner: str
+    team: str
+    risk_tier: str
+    compliance: Sequence[str]
+    business_value: str
+    cost_per_request: float | None
+    run_id: str
+    experiment_id: str
+    metadata: Mapping[str, Any]
+    allow_twin: bool
+    allow_breaking: bool
+
+
+class Draft:
+    """Gathers what a version consists of, and registers it in one step.
+
+    Made by ``Registry.draft``. As a context manager it registers when the block ends without an
+    error; when the block raises, nothing is stored and nothing is visible.
+
+    Parameters
+    ----------
+    transport, settings
+        Of the registry.
+    model
+        ``[project/]name``.
+    facts
+        Further fields of `chopmark.ops.requests.RegisterVersion`.
+
+    Attributes
+    ----------
+    metrics, params, tags
+        Add to them freely until the end.
+    version
+        The registered version, None before.
+    created
+        Whether it is new; False when the same manifest was registered before.
+    """
+
+    def __init__(self, transport: Transport, settings: Settings, model: str, **facts: Unpack[VersionFacts]) -> None:
+        self._transport = transport
+        self._settings = settings
+        self._model = str(parse_model(model, settings.project))
+        self._facts = _checked_facts(facts)
+        self._sources: list[Source] = []
+        self._format: Format | None = None
+        self._saved = SavedModel(())
+        self._untrusted: list[str] = []
+        self._artifact_formats: dict[str, str] = {}
+        self._runs_code = False
+        self._kind: Kind = "artifact"
+        self._config: dict[str, Any] = {}
+        self._members: list[Member] = []
+        self._signature: Signature | None = None
+        self._datasets: list[DatasetRef] = []
+        self.metrics: dict[str, float] = {}
+        self.params: dict[str, Any] = {}
+        self.tags: dict[str, str] = {}
+        self.version: Version | None = None
+        self.created = False
+        self._scratch = Path(tempfile.mkdtemp(prefix="chopmark-draft-"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None and self.version is None:
+                self.register()
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Throw away what was gathered; after registration only temporary files go."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def add_model(self, model: object, *, format: str = "auto") -> None:  # noqa: A002 - the field's word
+        """Store a model object; ``auto`` takes the safest format that can hold it.
+
+        Raises
+        ------
+        Unsupported
+            When no format can hold it, or a library is missing.
+        """
+        self._no_model_yet()
+        directory = self._directory(MODEL_DIRECTORY)
+        self._format, self._saved = save_model(model, directory, format)
+        self._take_saved(MODEL_DIRECTORY, directory, self._format, self._saved)
+
+    def add_path(self, path: str | Path, *, format: str = "auto") -> None:  # noqa: A002
+        """Take a file or directory as the model; ``auto`` recognises the format.
+
+        Raises
+        ------
+        NotFound, InvalidRequest
+            When it is not there, has symbolic links, or is not of the format.
+        """
+        self._no_model_yet()
+        sources = gather(Path(path), MODEL_DIRECTORY, "weights")
+        self._take_files(sources, format)
+
+    def add_files(self, files: Mapping[str, str | Path], *, format: str = "auto") -> None:  # noqa: A002
+        """Take several files as the model: path within the version → file."""
+        self._no_model_yet()
+        sources = []
+        for path, file in files.items():
+            check_path(path)
+            one = gather(Path(file), MODEL_DIRECTORY, "weights")
+            if len(one) != 1 or Path(file).is_dir():
+                msg = f"{shown(file)} is a directory; files= takes single files."
+                raise InvalidRequest(msg, hint="Use path= for a directory.")
+            sources.append(Source(f"{MODEL_DIRECTORY}/{path}", "weights", one[0].file))
+        self._take_files(sources, format)
+
+    def _take_files(self, sources: list[Source], name: str) -> None:
+        within = {s.path.removeprefix(MODEL_DIRECTORY + "/"): s.file for s in sources}
+        chosen = format_for_path([Path(f) for f in within.values()]) if name == "auto" else get_format(name)
+        gathered = GatheredFiles(within, self._scratch)
+        self._format, self._saved = chosen, chosen.describe(gathered)
+        roles: dict[str, Role] = {f.path: f.role for f in self._saved.files}
+        self._sources += [
+            msgspec.structs.replace(s, role=roles.get(s.path.removeprefix(MODEL_DIRECTORY + "/"), s.role))
+            for s in sources
+        ]
+        self._note_code(chosen, self._saved)
+
+    def add_artifact(self, key: str, source: object) -> None:
+        """Add an artifact beside the model.
+
+        Parameters
+        ----------
+        key
+            A role, or a role and a path: ``preprocessor``, ``explainer/shap.npy``,
+            ``evaluation/report.json``, ``card/README.md``.
+        source
+            A path (text or `Path`), bytes, or an object, which is stored in the safest format
+            that can hold it and read back with ``files.load``.
+
+        Raises
+        ------
+        InvalidRequest
+            When the role is unknown or the path is not acceptable.
+        """
+        role = _role_of(key)
+        rest = key.partition("/")[2]
+        if isinstance(source, (str, Path)):
+            found = gather(Path(source), key, role)
+            if rest and len(found) == 1 and found[0].path == f"{key}/{Path(source).name}":
+                found = [msgspec.structs.replace(found[0], path=check_path(key))]
+            self._sources += found
+        elif isinstance(source, (bytes, bytearray)):
+            if not rest:
+                msg = f"Bytes need a file name: {key}/NAME."
+                raise InvalidRequest(msg)
+            file = self._directory(f"bytes-{len(self._sources)}") / "data"
+            file.write_bytes(source)
+            self._sources.append(Source(check_path(key), role, file, owned=True))
+        else:
+            self._add_object(key, source)
+
+    def _add_object(self, key: str, source: object) -> None:
+        check_path(key)
+        directory = self._directory(f"object-{len(self._sources)}")
+        used, saved = save_model(source, directory, "auto")
+        self._artifact_formats[key] = used.name
+        self._take_saved(key, directory, used, saved, _role_of(key))
+
+    def add_dataset(self, data: object, **about: Any) -> DatasetRef:
+        """Note a data set: a data frame, array, path or uri, hashed by content.
+
+        Parameters
+        ----------
+        data
+            What was trained or evaluated on, or a `DatasetRef`.
+        about
+            ``name``, ``uri``, ``version``, ``split``, ``relation``.
+        """
+        dataset = describe_dataset(data, **about)
+        self._datasets.append(dataset)
+        return dataset
+
+    def set_signature(self, signature: Signature) -> None:
+        """Say which inputs the model takes and which outputs it gives."""
+        self._signature = signature
+
+    def set_example(self, inputs: object, outputs: object = None, *, model: object = None) -> None:
+        """Infer the signature from example inputs, and outputs given or predicted by ``model``."""
+        if outputs is None and model is not None:
+            self._signature = predict_signature(model, inputs)
+        else:
+            self._signature = infer_signature(inputs, outputs)
+
+    def set_config(self, kind: Kind, config: Mapping[str, Any]) -> None:
+        """Make it a version without files: an ``llm_config`` or an ``external`` model."""
+        self._kind = kind
+        self._config = dict(config)
+
+    def set_members(self, members: Sequence[Reference] | Mapping[Any, float], *, combine: str = "mean") -> None:
+        """Make it an ensemble of registered versions.
+
+        Parameters
+        ----------
+        members
+            References, or reference → weight.
+        combine
+            ``mean``, ``median``, ``max`` or ``vote``.
+        """
+        self._kind = "ensemble"
+        self._config = {"combine": check_combine(combine)}
+        weights = members if isinstance(members, Mapping) else dict.fromkeys(members, 1.0)
+        for reference, weight in weights.items():
+            if not 0 < float(weight) < float("inf"):
+                msg = f"The weight of {shown(reference)} is {weight}; it must be above zero."
+                raise InvalidRequest(msg)
+            self._members.append(self._member("ensemble_member_of", reference, float(weight)))
+
+    def add_parent(self, reference: Reference, relation: str = "") -> None:
+        """Say which version this one comes from.
+
+        Parameters
+        ----------
+        reference
+            The parent.
+        relation
+            ``retrained_from`` (default within one model), ``derived_from`` (default across
+            models) or ``fine_tuned_from``.
+        """
+        member = self._member(relation or "derived_from", reference)
+        if not relation and str(parse_ref(member.ref).model) == self._model:
+            member = msgspec.structs.replace(member, relation="retrained_from")
+        self._members.append(member)
+
+    def _member(self, relation: str, reference: Reference, weight: float | None = None) -> Member:
+        text = reference.ref if isinstance(reference, Version) else reference
+        found: Version = self._transport.call(GetVersion(ref=str(parse_ref(text, self._settings.project))))
+        return Member(relation, found.ref, found.digest, weight)
+
+    def register(self) -> Version:
+        """Store the bytes, then the rows.
+
+        Returns
+        -------
+        Version
+            The new version, or the existing one with the same manifest (see ``created``).
+
+        Raises
+        ------
+        ChopmarkError
+            When it is refused; nothing is visible then.
+        """
+        entries = self._stored()
+        request = RegisterVersion(
+            model=self._model,
+            manifest=self._manifest(entries),
+            metrics=self.metrics,
+            tags=self.tags,
+            datasets=tuple(self._datasets),
+            git=git_state(Path.cwd()),
+            **self._facts,
+        )
+        answer: Registered = self._transport.call(request)
+        self.version = answer.version
+        self.created = answer.created
+        self.discard()
+        return answer.version
+
+    def _stored(self) -> list[FileEntry]:
+        total = sum(s.size_bytes for s in self._sources)
+        entries = []
+        with progress_bar(f"Storing {self._model}", total, self._settings.progress) as told:
+            for source in self._sources:
+                stat = self._transport.store.put(source.file, consume=source.owned, progress=told)
+                entries.append(FileEntry(source.path, source.role, stat.size_bytes, stat.digest))
+        return entries
+
+    def _manifest(self, entries: list[FileEntry]) -> Manifest:
+        return Manifest(
+            kind=self._kind,
+            format=self._format.name if self._format else "",
+            files=sorted_files(entries),
+            signature=self._signature,
+            params={**self._saved.params, **_json_values(self.params)},
+            config=_json_values(self._config),
+            environment=self._environment(),
+            parents=tuple(sorted(self._members, key=lambda m: (m.relation, m.ref))),
+            untrusted=tuple(sorted(set(self._untrusted))),
+            runs_code=self._runs_code,
+            artifact_formats=self._artifact_formats,
+        )
+
+    def _environment(self) -> Environment:
+        known = self._saved.environment
+        here = capture_environment("")
+        return msgspec.structs.replace(known, python=here.python, platform=here.platform)
+
+    def _take_saved(
+        self,
+        prefix: str,
+        directory: Path,
+        used: Format,
+        saved: SavedModel,
+        role: Role | None = None,
+    ) -> None:
+        self._sources += [
+            Source(check_path(f"{prefix}/{f.path}"), role or f.role, directory / f.path, owned=True)
+            for f in saved.files
+        ]
+        self._note_code(used, saved)
+
+    def _note_code(self, used: Format, saved: SavedModel) -> None:
+        self._runs_code = self._runs_code or used.runs_code
+        self._untrusted += saved.untrusted
+
+    def _directory(self, name: str) -> Path:
+        directory = self._scratch / name
+        directory.mkdir(parents=True)
+        return directory
+
+    def _no_model_yet(self) -> None:
+        if self._format is not None:
+            msg = "The draft has a model already."
+            raise InvalidRequest(msg, hint="Add further files with add_artifact.")
+
+
+def _checked_facts(facts: VersionFacts) -> dict[str, Any]:
+    unknown = [name for name in facts if name not in VersionFacts.__annotations__]
+    if unknown:
+        msg = "A version has no " + ", ".join(map(shown, unknown)) + "."
+        known = ", ".join(VersionFacts.__annotations__)
+        raise InvalidRequest(msg, hint=f"It has {known}; other facts go into metadata.")
+    if facts.get("semver") and facts.get("bump", "auto") != "auto":
+        msg = "semver and bump were both given."
+        raise InvalidRequest(msg, hint="Give one of them.")
+    plain: dict[str, Any] = {**facts}
+    if "metadata" in plain:
+        plain["metadata"] = _json_values(plain["metadata"])
+    if isinstance(plain.get("compliance"), str):
+        plain["compliance"] = (plain["compliance"],)
+    plain["compliance"] = tuple(plain.get("compliance", ()))
+    return plain
+
+
+def _role_of(key: str) -> Role:
+    role = key.partition("/")[0]
+    for known in ROLES:
+        if role == known:
+            return known  # type: ignore[return-value]
+    msg = f"The artifact {shown(key)} does not start with a role."
+    raise InvalidRequest(msg, hint="Roles are " + ", ".join(ROLES) + ".")
+
+
+def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping with values as JSON; what JSON cannot hold is refused."""
+    for key in values:
+        check_text(key, "name of a parameter", 200)
+    try:
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(dict(values), enc_hook=_scalar))
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        msg = f"The parameters hold something that JSON cannot: {error}."
+        raise InvalidRequest(msg, hint="Pass numbers, texts, lists and dictionaries.") from error
+    return plain
+
+
+def _scalar(value: Any) -> Any:
+    item = getattr(value, "item", None)  # numpy's scalars
+    if callable(item):
+        return item()
+    if isinstance(value, Path):
+        return str(value)
+    msg = f"a {type(value).__name__}"
+    raise TypeError(msg)

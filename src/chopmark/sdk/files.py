@@ -1,0 +1,221 @@
+"""Files of a version: as they are gathered for a registration, and as a load reads them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import msgspec
+
+from chopmark.abc.blobs import BlobStore
+from chopmark.domain.manifest import FileEntry, Role, check_path
+from chopmark.domain.names import shown
+from chopmark.errors import InvalidRequest, NotFound
+
+__all__ = ["MODEL_DIRECTORY", "GatheredFiles", "Source", "StoredFiles", "gather"]
+
+MODEL_DIRECTORY = "model"
+_FILES_MAX = 100_000
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A file on its way into a version.
+
+    Attributes
+    ----------
+    path
+        Where it will stand in the version.
+    role
+        What it is for.
+    file
+        Where it is now.
+    owned
+        Whether it is ours to move (written for this registration).
+    """
+
+    path: str
+    role: Role
+    file: Path
+    owned: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the file as it is now; zero when it is gone (storing it will say so)."""
+        try:
+            return self.file.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+
+def gather(place: Path, prefix: str, role: Role) -> list[Source]:
+    """A file, or everything below a directory, as sources under ``prefix``.
+
+    Raises
+    ------
+    InvalidRequest
+        When there is a symbolic link or anything that is no regular file, when a name cannot be
+        stored, or when there is nothing.
+    NotFound
+        When the place does not exist.
+    """
+    mode = _mode_of(place)
+    if stat.S_ISREG(mode):
+        return [Source(check_path(f"{prefix}/{place.name}"), role, place)]
+    if not stat.S_ISDIR(mode):
+        msg = f"{shown(place)} is a symbolic link or no regular file."
+        raise InvalidRequest(msg, hint="Pass the file or directory it stands for.")
+    sources = [
+        Source(check_path(f"{prefix}/{file.relative_to(place).as_posix()}"), role, file) for file in _walk(place)
+    ]
+    if not sources:
+        msg = f"The directory {shown(place)} has no files."
+        raise InvalidRequest(msg)
+    return sources
+
+
+def _mode_of(place: Path) -> int:
+    try:
+        return place.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        msg = f"There is no file or directory {shown(place)}."
+        raise NotFound(msg) from error
+    except (OSError, ValueError) as error:
+        msg = f"{shown(place)} cannot be read: {error}."
+        raise InvalidRequest(msg) from error
+
+
+def _walk(directory: Path) -> list[Path]:
+    found: list[Path] = []
+    for base, directories, names in os.walk(directory, onerror=_vanished):
+        directories.sort()
+        for name in [*directories, *names]:
+            mode = _mode_of(Path(base, name))
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                msg = f"{shown(Path(base, name))} is a symbolic link or no regular file."
+                raise InvalidRequest(msg, hint="Replace it by what it stands for.")
+        found += [Path(base, name) for name in sorted(names)]
+        if len(found) > _FILES_MAX:
+            msg = f"{shown(directory)} has more than {_FILES_MAX:,} files."
+            raise InvalidRequest(msg, hint="Pack small files into an archive.")
+    return found
+
+
+def _vanished(error: OSError) -> None:
+    msg = f"The directory {shown(error.filename)} could not be read: {error.strerror}."
+    raise NotFound(msg, hint="It may have been removed meanwhile; try again.") from error
+
+
+class GatheredFiles:
+    """Sources as a format reads them before they are stored.
+
+    Parameters
+    ----------
+    sources
+        Files of the model, by their path within it.
+    scratch
+        Directory for copies when a library wants them side by side.
+    """
+
+    def __init__(self, sources: Mapping[str, Path], scratch: Path) -> None:
+        self._sources = dict(sorted(sources.items()))
+        self._scratch = scratch
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths within the model, sorted."""
+        return list(self._sources)
+
+    def open(self, path: str) -> BinaryIO:
+        """The file, opened for reading."""
+        return self._sources[path].open("rb")
+
+    def local(self, path: str) -> Path:
+        """The file itself when it stands alone, else a copy beside copies of its siblings."""
+        if len(self._sources) == 1 and self._sources[path].name == Path(path).name:
+            return self._sources[path]
+        return self.directory() / path
+
+    def directory(self) -> Path:
+        """A directory with copies of all the files."""
+        target = self._scratch / "described"
+        if not target.exists():
+            for path, source in self._sources.items():
+                (target / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target / path)
+        return target
+
+
+class StoredFiles:
+    """Files of a version below one directory of it, read verified from the store.
+
+    Parameters
+    ----------
+    store
+        Bytes.
+    entries
+        Of the manifest.
+    prefix
+        Directory within the version whose files these are.
+    told
+        Called with the bytes moved.
+    """
+
+    def __init__(
+        self,
+        store: BlobStore,
+        entries: Iterable[FileEntry],
+        prefix: str = MODEL_DIRECTORY,
+        told: Callable[[int], None] | None = None,
+    ) -> None:
+        start = prefix + "/"
+        self._entries = {e.path.removeprefix(start): e for e in entries if e.path.startswith(start)}
+        self._store = store
+        self._told = told
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths below the prefix, sorted."""
+        return sorted(self._entries)
+
+    def open(self, path: str) -> BinaryIO:
+        """A verified, seekable stream; the caller closes it."""
+        return self._store.open(self._entry(path).digest)
+
+    def local(self, path: str) -> Path:
+        """The verified file on disk, its siblings beside it; lives until the load is over."""
+        self._entry(path)
+        return self.directory() / path
+
+    def directory(self) -> Path:
+        """A directory with all the files, verified; lives until the load is over."""
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="chopmark-load-")
+            for path in self.paths:
+                self.fetch(path, Path(self._scratch.name) / path)
+        return Path(self._scratch.name)
+
+    def fetch(self, path: str, target: Path) -> None:
+        """Write one verified file to ``target``; directories are made."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._store.fetch(self._entry(path).digest, target, progress=self._told)
+
+    def _entry(self, path: str) -> FileEntry:
+        try:
+            return self._entries[path]
+        except KeyError:
+            msg = f"The version has no file {path!r}."
+            raise NotFound(msg, hint="It has " + ", ".join(self.paths[:20]) + ".") from None

@@ -1,0 +1,117 @@
+"""``registry.models``: registered names and what is said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import UNSET
+
+from chopmark.domain.manifest import Kind
+from chopmark.domain.versions import Model
+from chopmark.ops import requests as q
+from chopmark.ops.results import Done, ModelPage
+from chopmark.sdk.results import Page
+from chopmark.sdk.surface import ModelReference, Surface
+
+__all__ = ["Models"]
+
+
+class Models(Surface):
+    """Verbs about models."""
+
+    def create(
+        self,
+        model: str,
+        *,
+        kind: Kind = "artifact",
+        task: str = "",
+        owner: str = "",
+        team: str = "",
+        description: str = "",
+        card: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> Model:
+        """Make a model before it has a version; registering makes one as well.
+
+        Raises
+        ------
+        Conflict
+            When the name is taken.
+        """
+        request = q.CreateModel(
+            model=self._model(model),
+            kind=kind,
+            task=task,
+            owner=owner,
+            team=team,
+            description=description,
+            card=card,
+            tags=dict(tags or {}),
+        )
+        made: Model = self._call(request)
+        return made
+
+    def get(self, model: ModelReference, *, deleted: bool = False) -> Model:
+        """The model of that name; a soft-deleted one only when ``deleted``."""
+        found: Model = self._call(q.GetModel(model=self._model(model), deleted=deleted))
+        return found
+
+    def list(
+        self,
+        *,
+        project: str | None = None,
+        contains: str = "",
+        deleted: bool = False,
+        limit: int = 50,
+        cursor: str = "",
+    ) -> Page[Model]:
+        """Models by project and name, a page at a time."""
+        request = q.ListModels(project=project, contains=contains, deleted=deleted, limit=limit, cursor=cursor)
+        page: ModelPage = self._call(request)
+        return Page(page.items, page.cursor)
+
+    def update(
+        self,
+        model: ModelReference,
+        *,
+        task: str | None = None,
+        owner: str | None = None,
+        team: str | None = None,
+        description: str | None = None,
+        card: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        remove_tags: Sequence[str] = (),
+        reason: str = "",
+    ) -> Model:
+        """Change what is said about a model; tags are merged; each change is audited."""
+        request = q.UpdateModel(
+            model=self._model(model),
+            task=UNSET if task is None else task,
+            owner=UNSET if owner is None else owner,
+            team=UNSET if team is None else team,
+            description=UNSET if description is None else description,
+            card=UNSET if card is None else card,
+            tags=dict(tags or {}),
+            remove_tags=tuple(remove_tags),
+            reason=reason,
+        )
+        changed: Model = self._call(request)
+        return changed
+
+    def delete(self, model: ModelReference, *, reason: str = "", force: bool = False) -> Model:
+        """Soft-delete a model with its versions; refused while one of them is used."""
+        request = q.DeleteModel(model=self._model(model), reason=reason, force=force)
+        deleted: Model = self._call(request)
+        return deleted
+
+    def restore(self, model: ModelReference, *, reason: str = "") -> Model:
+        """Bring a soft-deleted model back."""
+        request = q.RestoreModel(model=self._model(model), reason=reason)
+        restored: Model = self._call(request)
+        return restored
+
+    def purge(self, model: ModelReference, *, reason: str, force: bool = False) -> Done:
+        """Remove a soft-deleted model and its versions for good; the audit keeps what they were."""
+        request = q.PurgeModel(model=self._model(model), reason=reason, force=force)
+        done: Done = self._call(request)
+        return done

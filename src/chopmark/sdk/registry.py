@@ -1,0 +1,298 @@
+"""The registry as Python users hold it: eight everyday verbs, the rest on surfaces."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from chopmark.base.settings import Settings
+from chopmark.domain.audit import AuditEvent
+from chopmark.domain.signature import Signature
+from chopmark.domain.versions import Alias, Version
+from chopmark.errors import InvalidRequest
+from chopmark.ops.requests import PromoteVersion
+from chopmark.sdk.aliases import Aliases
+from chopmark.sdk.audit import Audit
+from chopmark.sdk.draft import Draft, VersionFacts
+from chopmark.sdk.loading import load_version
+from chopmark.sdk.models import Models
+from chopmark.sdk.projects import Projects
+from chopmark.sdk.results import Page
+from chopmark.sdk.stages import Stages
+from chopmark.sdk.surface import Reference, Surface
+from chopmark.sdk.transport import Transport
+from chopmark.sdk.trust import Trust
+from chopmark.sdk.version_files import Files
+from chopmark.sdk.versions import Versions
+
+__all__ = ["AlreadyRegistered", "Registry"]
+
+
+class AlreadyRegistered(UserWarning):
+    """The same content was registered before; the existing version was given back."""
+
+
+class Registry(Surface):
+    """A registry: models, versions, stages, aliases, trust and audit.
+
+    Made by `chopmark.open`; usable as a context manager. Threads may share one.
+
+    Attributes
+    ----------
+    versions, models, aliases, stages, files, projects, trust, audit
+        The surfaces.
+    """
+
+    def __init__(self, transport: Transport, settings: Settings) -> None:
+        super().__init__(transport, settings)
+        self.versions = Versions(transport, settings)
+        self.models = Models(transport, settings)
+        self.aliases = Aliases(transport, settings)
+        self.stages = Stages(transport, settings)
+        self.files = Files(transport, settings)
+        self.projects = Projects(transport, settings)
+        self.trust = Trust(transport, settings)
+        self.audit = Audit(transport, settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<chopmark registry at {self.location}, project {self._settings.project!r}>"
+
+    @property
+    def location(self) -> str:
+        """Where the registry is."""
+        return self._transport.location
+
+    @property
+    def settings(self) -> Settings:
+        """The settings it was opened with."""
+        return self._settings
+
+    def close(self) -> None:
+        """Give back connections and files."""
+        self._transport.close()
+
+    def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
+        """Call a function after each event of that name, in this process.
+
+        Parameters
+        ----------
+        event
+            For example ``version.registered``, or ``*`` for all.
+        listener
+            Takes the event. When it raises, that is a warning; the change stands.
+
+        Returns
+        -------
+        callable
+            Ends it.
+        """
+        return self._transport.on(event, listener)
+
+    def register(
+        self,
+        name: str,
+        model: object = None,
+        *,
+        path: str | Path | None = None,
+        files: Mapping[str, str | Path] | None = None,
+        config: Mapping[str, Any] | None = None,
+        members: Sequence[Reference] | Mapping[Any, float] | None = None,
+        combine: str = "mean",
+        uri: str = "",
+        digest: str = "",
+        format: str = "auto",  # noqa: A002 - the field's word
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        example: object = None,
+        signature: Signature | None = None,
+        dataset: object = None,
+        artifacts: Mapping[str, object] | None = None,
+        parents: Sequence[Reference] | Mapping[str, Reference] = (),
+        **facts: Unpack[VersionFacts],
+    ) -> Version:
+        """Add a version of a model: bytes first, then rows, all or nothing.
+
+        Parameters
+        ----------
+        name
+            ``[project/]name``; made when it is new.
+        model, path, files, config, members, uri
+            Exactly one of them: a model object; a file or directory; several files (path within
+            the version → file); an LLM configuration; members of an ensemble; or the address of
+            an external model, with the ``digest`` of its bytes.
+        combine
+            How an ensemble puts answers together: ``mean``, ``median``, ``max``, ``vote``.
+        format
+            Name of a format; ``auto`` takes the safest that fits.
+        metrics, params, tags
+            Finite numbers; JSON values; texts.
+        example, signature
+            Example inputs (a data frame or array) to infer the signature from, or the signature.
+        dataset
+            What it was trained on: a data frame, array, (X, y), path, uri or `DatasetRef`, or a
+            list of them.
+        artifacts
+            Further files or objects by role: ``{"preprocessor": scaler, "explainer/shap.npy":
+            values, "evaluation/report.json": path}``.
+        parents
+            References, or relation → reference.
+        facts
+            ``semver`` or ``bump`` (which part of the last one to raise; ``auto`` proposes from what
+            changed), ``description``, ``card``, ``task``, ``owner``, ``team``, ``risk_tier``,
+            ``compliance``, ``business_value``, ``cost_per_request``, ``run_id``,
+            ``experiment_id``, ``metadata``, ``allow_twin``, ``allow_breaking``.
+
+        Returns
+        -------
+        Version
+            The new version; the existing one, with a warning, when the same manifest was
+            registered before and ``allow_twin`` is not given.
+
+        Raises
+        ------
+        InvalidRequest, Conflict, GateRefused, Unsupported, IntegrityFailure
+            When it is refused; nothing is visible then.
+        """
+        given = {
+            "model": model,
+            "path": path,
+            "files": files,
+            "config": config,
+            "members": members,
+            "uri": uri or None,
+        }
+        what = [key for key, value in given.items() if value is not None]
+        if len(what) != 1:
+            msg = f"register takes exactly one of {', '.join(given)}; it got {', '.join(what) or 'none'}."
+            raise InvalidRequest(msg, hint="For example: register('fraud', model).")
+        with self.draft(name, **facts) as draft:
+            draft.metrics.update(metrics or {})
+            draft.params.update(params or {})
+            draft.tags.update(tags or {})
+            match what[0]:
+                case "model":
+                    draft.add_model(model, format=format)
+                case "path" if path is not None:
+                    draft.add_path(path, format=format)
+                case "files" if files is not None:
+                    draft.add_files(files, format=format)
+                case "config" if config is not None:
+                    draft.set_config("llm_config", config)
+                case "members" if members is not None:
+                    draft.set_members(members, combine=combine)
+                case _:
+                    draft.set_config("external", {"uri": uri, "digest": digest})
+            _add_facts(draft, model, example, signature, dataset, artifacts, parents)
+            version = draft.register()
+        if not draft.created:
+            msg = f"The same content was registered before as {version.ref}; nothing was added."
+            warnings.warn(msg, AlreadyRegistered, stacklevel=2)
+        return version
+
+    def draft(self, name: str, **facts: Unpack[VersionFacts]) -> Draft:
+        """Put a version together step by step.
+
+        As a context manager it registers when the block ends; when the block raises, nothing is
+        visible. `register` is the short form.
+        """
+        return Draft(self._transport, self._settings, name, **facts)
+
+    def get(self, ref: Reference) -> Version:
+        """The version a reference means (see ``versions.get``)."""
+        return self.versions.get(ref)
+
+    def load(self, ref: Reference) -> Any:
+        """Build the model of a version from verified bytes.
+
+        Parameters
+        ----------
+        ref
+            Any reference: ``fraud@champion``, ``fraud#production``, ``fraud:^1.4`` …
+
+        Returns
+        -------
+        object
+            The model; for an ensemble an `Ensemble`, for an LLM configuration an `LlmConfig`.
+
+        Raises
+        ------
+        IntegrityFailure
+            When bytes are missing or changed; nothing was built then.
+        Denied
+            When it would run code or build unknown types and no trust is recorded.
+        NotFound
+            When the reference means nothing.
+        """
+        return load_version(self._transport, self._settings, self._version(ref))
+
+    def search(self, where: str = "", **options: Any) -> Page[Version]:
+        """Versions that meet a filter (see ``versions.search``)."""
+        return self.versions.search(where, **options)
+
+    def promote(self, ref: Reference, stage: str, *, reason: str) -> Version:
+        """Move a version to another stage.
+
+        Parameters
+        ----------
+        ref
+            The version.
+        stage
+            ``development``, ``staging``, ``canary`` or ``production``.
+        reason
+            Why; kept in the history and the audit.
+
+        Raises
+        ------
+        Conflict
+            When that move is not allowed; lists those that are.
+        GateRefused
+            When a rule of the project forbids it.
+        """
+        request = PromoteVersion(ref=self._ref(ref), stage=stage, reason=reason)
+        moved: Version = self._call(request)
+        return moved
+
+    def alias(self, alias: str, target: Reference, *, reason: str = "") -> Alias:
+        """Point an alias to a version: ``alias("fraud@champion", v)`` (see ``aliases.set``)."""
+        return self.aliases.set(alias, target, reason=reason)
+
+
+def _add_facts(
+    draft: Draft,
+    model: object,
+    example: object,
+    signature: Signature | None,
+    dataset: object,
+    artifacts: Mapping[str, object] | None,
+    parents: Sequence[Reference] | Mapping[str, Reference],
+) -> None:
+    if signature is not None:
+        draft.set_signature(signature)
+    elif example is not None:
+        draft.set_example(example, model=model)
+    if dataset is not None:
+        for data in dataset if isinstance(dataset, list) else [dataset]:
+            draft.add_dataset(data)
+    for key, source in (artifacts or {}).items():
+        draft.add_artifact(key, source)
+    if isinstance(parents, Mapping):
+        for relation, reference in parents.items():
+            draft.add_parent(reference, relation)
+    else:
+        for reference in [parents] if isinstance(parents, (str, Version)) else parents:
+            draft.add_parent(reference)

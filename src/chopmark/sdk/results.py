@@ -1,0 +1,177 @@
+"""Lists of results: sequences that print as a table and turn into data frames."""
+
+from __future__ import annotations
+
+import html
+import importlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+import msgspec
+
+from chopmark.errors import Unsupported
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+__all__ = ["Page", "records", "row_of"]
+
+T = TypeVar("T")
+
+_HIDDEN = ("id", "model_id")
+_FIRST = ("project", "model", "name", "number", "semver", "stage", "aliases", "format")
+_SHOWN_ROWS = 20
+
+
+class Page(Sequence[T], Generic[T]):
+    """A page of results, in order.
+
+    Parameters
+    ----------
+    items
+        The results.
+    cursor
+        Pass it to the same call for the next page; empty on the last.
+    """
+
+    def __init__(self, items: Sequence[T], cursor: str = "") -> None:
+        self._items = tuple(items)
+        self.cursor = cursor
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Page[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Page[T]:
+        if isinstance(index, slice):
+            return Page(self._items[index])
+        return self._items[index]
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Page) and self._items == other._items
+
+    def __hash__(self) -> int:
+        return hash(self._items)
+
+    def __repr__(self) -> str:
+        more = ", and there are more (.cursor)" if self.cursor else ""
+        lines = [repr(item).replace("\n", "\n  ") for item in self._items[:_SHOWN_ROWS]]
+        hidden = len(self) - len(lines)
+        if hidden > 0:
+            lines.append(f"… {hidden} more")
+        return "\n".join([f"<{len(self)} results{more}>", *(f"  {line}" for line in lines)])
+
+    def records(self) -> list[dict[str, Any]]:
+        """Rows as flat dictionaries: metrics, params and tags as ``metrics.x`` and so on."""
+        return records(self._items)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The page as a pandas data frame, one row a result.
+
+        Raises
+        ------
+        Unsupported
+            When pandas is not installed.
+        """
+        pandas = _imported("pandas", "pandas")
+        frame: pd.DataFrame = pandas.DataFrame.from_records(self.records(), columns=self._columns())
+        return frame
+
+    def to_polars(self) -> pl.DataFrame:
+        """The page as a polars data frame, one row a result.
+
+        Raises
+        ------
+        Unsupported
+            When polars is not installed.
+        """
+        polars = _imported("polars", "polars")
+        rows = [{k: _cell(v) for k, v in row.items()} for row in self.records()]
+        frame: pl.DataFrame = polars.DataFrame(rows, infer_schema_length=None, strict=False)
+        return frame
+
+    def to_arrow(self) -> pa.Table:
+        """The page as an Arrow table, one row a result.
+
+        Raises
+        ------
+        Unsupported
+            When pyarrow is not installed.
+        """
+        pyarrow = _imported("pyarrow", "arrow")
+        rows = [{k: _cell(v) for k, v in row.items()} for row in self.records()]
+        return pyarrow.table({c: [r.get(c) for r in rows] for c in self._columns()})
+
+    def _columns(self) -> list[str]:
+        return list(dict.fromkeys(k for row in self.records() for k in row))
+
+    def _repr_html_(self) -> str:
+        rows = self.records()[:_SHOWN_ROWS]
+        columns = [c for c in self._columns() if any(r.get(c) not in (None, "", []) for r in rows)]
+        head = "".join(f"<th>{html.escape(c)}</th>" for c in columns[:_COLUMNS_SHOWN])
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(_text(r.get(c)))}</td>" for c in columns[:_COLUMNS_SHOWN]) + "</tr>"
+            for r in rows
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+_COLUMNS_SHOWN = 14
+
+
+def records(items: Sequence[Any]) -> list[dict[str, Any]]:
+    """Rows of results as flat dictionaries with the same keys in the same order."""
+    rows = [row_of(item) for item in items]
+    columns = dict.fromkeys(k for row in rows for k in row)
+    ordered = [*(c for c in _FIRST if c in columns), *(c for c in columns if c not in _FIRST)]
+    return [{c: row.get(c) for c in ordered} for row in rows]
+
+
+def row_of(item: Any) -> dict[str, Any]:
+    """One result as a flat dictionary; nested records become JSON values."""
+    row: dict[str, Any] = {}
+    for name in item.__struct_fields__:
+        value = getattr(item, name)
+        if name in _HIDDEN:
+            continue
+        if name in ("metrics", "params", "tags") and isinstance(value, dict):
+            row |= {f"{name}.{k}": v for k, v in value.items()}
+        else:
+            row[name] = value if isinstance(value, datetime) else msgspec.to_builtins(value)
+    return row
+
+
+def _cell(value: Any) -> Any:
+    """A value that a column of one type can hold: containers become JSON text."""
+    if isinstance(value, (dict, list, tuple)):
+        return msgspec.json.encode(value).decode()
+    return value
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def _imported(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        msg = f"{module} is not installed."
+        raise Unsupported(msg, hint=f"pip install 'chopmark[{extra}]'") from error

@@ -1,0 +1,160 @@
+"""``registry.files``: the files of a version, listed, read, downloaded and verified."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from chopmark.domain.manifest import FileEntry, Manifest, manifest_digest
+from chopmark.errors import Conflict, IntegrityFailure, NotFound
+from chopmark.ops.requests import GetManifest
+from chopmark.sdk.loading import load_artifact
+from chopmark.sdk.progress import progress_bar
+from chopmark.sdk.results import Page
+from chopmark.sdk.surface import Reference, Surface
+
+__all__ = ["FileFault", "Files", "Verification"]
+
+
+class FileFault(msgspec.Struct, frozen=True):
+    """A file that is not what the manifest says."""
+
+    path: str
+    digest: str
+    reason: str
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What a check of a version's bytes found.
+
+    Attributes
+    ----------
+    ref, digest
+        The version.
+    file_count, size_bytes
+        What was read.
+    faults
+        What is wrong; empty when all is well.
+    """
+
+    ref: str
+    digest: str
+    file_count: int
+    size_bytes: int
+    faults: tuple[FileFault, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether every byte is as recorded."""
+        return not self.faults
+
+
+class Files(Surface):
+    """Verbs about the files of a version."""
+
+    def manifest(self, ref: Reference) -> Manifest:
+        """The manifest: files, signature, parameters, environment, parents."""
+        found: Manifest = self._call(GetManifest(ref=self._ref(ref)))
+        return found
+
+    def list(self, ref: Reference) -> Page[FileEntry]:
+        """Files of a version by path."""
+        return Page(self.manifest(ref).files)
+
+    def open(self, ref: Reference, path: str) -> BinaryIO:
+        """Open one file, verified; the caller closes it.
+
+        Raises
+        ------
+        NotFound
+            When the version has no such file.
+        IntegrityFailure
+            When its bytes are missing or changed.
+        """
+        entries = {f.path: f for f in self.manifest(ref).files}
+        if path not in entries:
+            msg = f"{self._ref(ref)} has no file {path!r}."
+            raise NotFound(msg, hint="It has " + ", ".join(list(entries)[:20]) + ".")
+        return self._transport.store.open(entries[path].digest)
+
+    def load(self, ref: Reference, key: str) -> Any:
+        """Build an extra artifact that was registered as an object, such as ``preprocessor``."""
+        return load_artifact(self._transport, self._settings, self._version(ref), key)
+
+    def download(self, ref: Reference, target: str | Path) -> Path:
+        """Write all files of a version below a new directory, verified.
+
+        Parameters
+        ----------
+        ref
+            The version.
+        target
+            A directory that does not exist yet or is empty. It appears whole or not at all.
+
+        Raises
+        ------
+        Conflict
+            When there is something already.
+        IntegrityFailure
+            When bytes are missing or changed; nothing is left then.
+        """
+        target = Path(target)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            msg = f"There is something at {target} already."
+            raise Conflict(msg, hint="Choose a directory that does not exist, or an empty one.")
+        version = self._version(ref, deleted=False)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            self._write_all(version.ref, self.manifest(version).files, scratch)
+            scratch.chmod(0o755)
+            scratch.replace(target)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        return target
+
+    def _write_all(self, ref: str, files: Sequence[FileEntry], directory: Path) -> None:
+        total = sum(f.size_bytes for f in files)
+        with progress_bar(f"Downloading {ref}", total, self._settings.progress) as told:
+            for file in files:
+                place = directory / file.path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                self._transport.store.fetch(file.digest, place, progress=told)
+
+    def verify(self, ref: Reference) -> Verification:
+        """Read every byte of a version again and compare it with the manifest.
+
+        Returns
+        -------
+        Verification
+            With every fault; it does not raise for them.
+        """
+        version = self._version(ref)
+        manifest = self.manifest(version)
+        faults = []
+        if manifest_digest(manifest) != version.digest:
+            faults.append(FileFault("", version.digest, "the manifest itself was changed"))
+        with progress_bar(f"Verifying {version.ref}", manifest.size_bytes, self._settings.progress) as told:
+            for file in manifest.files:
+                reason = self._fault_of(file)
+                told(file.size_bytes)
+                if reason:
+                    faults.append(FileFault(file.path, file.digest, reason))
+        return Verification(version.ref, version.digest, len(manifest.files), manifest.size_bytes, tuple(faults))
+
+    def _fault_of(self, file: FileEntry) -> str:
+        try:
+            with self._transport.store.open(file.digest) as stream:
+                size = stream.seek(0, os.SEEK_END)
+        except NotFound:
+            return "its bytes are missing"
+        except IntegrityFailure as error:
+            return error.message
+        return "" if size == file.size_bytes else f"it has {size:,} bytes"

@@ -1,0 +1,140 @@
+"""Settings → parts: the only place that knows which catalog, store and transport go together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chopmark.abc.blobs import BlobStore
+from chopmark.abc.catalog import Catalog
+from chopmark.app.dispatch import Dispatch
+from chopmark.app.handlers import HANDLERS
+from chopmark.base.clock import Clock, system_clock
+from chopmark.base.ids import uuid7
+from chopmark.base.settings import Resolved, Settings
+from chopmark.blobs import open_store
+from chopmark.catalog import open_catalog
+from chopmark.domain.access import Actor
+from chopmark.domain.audit import AuditEvent
+from chopmark.errors import InvalidRequest, Unsupported
+from chopmark.ops.requests import Request
+from chopmark.ops.table import BY_REQUEST
+
+__all__ = ["DATABASE_FILE", "LocalTransport", "connect", "database_url", "store_url"]
+
+DATABASE_FILE = "chopmark.db"
+STORE_DIRECTORY = "blobs"
+
+
+class LocalTransport:
+    """Calls ops in this process.
+
+    Parameters
+    ----------
+    dispatch
+        The door.
+    actor
+        Who calls.
+    location
+        For people.
+    own
+        Whether catalog and store are the caller's own.
+    """
+
+    def __init__(self, dispatch: Dispatch, actor: Actor, location: str, *, own: bool) -> None:
+        self._dispatch = dispatch
+        self._actor = actor
+        self.store: BlobStore = dispatch.store
+        self.location = location
+        self.own = own
+        self._closed = threading.Event()
+
+    def call(self, request: Request, *, key: str = "") -> Any:
+        """Do the op that this request belongs to."""
+        return self._dispatch(BY_REQUEST[type(request)].name, request, self._actor, key=key)
+
+    def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
+        """Call a function after each event of that name."""
+        return self._dispatch.on(event, listener)
+
+    def close(self) -> None:
+        """Close catalog and store, once."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._dispatch.catalog.close()
+            self._dispatch.store.close()
+
+
+def connect(resolved: Resolved, *, clock: Clock = system_clock) -> LocalTransport:
+    """Open catalog and store of the settings and put the door before them.
+
+    Raises
+    ------
+    Unavailable
+        When the database or the store does not answer, or its schema is not current.
+    InvalidRequest, Unsupported
+        When the settings do not name a registry that this release can open.
+    """
+    settings = resolved.settings
+    _check_url(settings.url)
+    catalog = _catalog(settings)
+    try:
+        store = _store(settings)
+    except BaseException:
+        catalog.close()
+        raise
+    dispatch = Dispatch(catalog, store, HANDLERS, clock=clock, new_id=uuid7)
+    own = not settings.database_url.startswith("postgresql")
+    return LocalTransport(dispatch, Actor(settings.actor), _location(settings), own=own)
+
+
+def _check_url(url: str) -> None:
+    if url.startswith(("http://", "https://")):
+        msg = f"{url} is a server, and this release opens directories and databases only."
+        raise Unsupported(msg, hint="Open the database and store directly for now.")
+    if "://" in url:
+        msg = f"{_without_password(url)} is not the directory of a registry."
+        hint = "Pass a database as database_url=… and a store as store_url=…."
+        raise InvalidRequest(msg, hint=hint)
+
+
+def database_url(settings: Settings) -> str:
+    """Address of the database: the one set, or the SQLite file in the registry's directory."""
+    return settings.database_url or str(Path(settings.url) / DATABASE_FILE)
+
+
+def store_url(settings: Settings) -> str:
+    """Address of the blob store: the one set, or a directory in the registry's."""
+    return settings.store_url or str(Path(settings.url) / STORE_DIRECTORY)
+
+
+def _location(settings: Settings) -> str:
+    if not settings.database_url and not settings.store_url:
+        return str(Path(settings.url).resolve())
+    return f"{_without_password(database_url(settings))} and {store_url(settings)}"
+
+
+def _without_password(url: str) -> str:
+    scheme, sep, rest = url.partition("://")
+    return scheme + sep + rest.rpartition("@")[2] if sep else url
+
+
+def _catalog(settings: Settings) -> Catalog:
+    return open_catalog(
+        database_url(settings),
+        schema=settings.db_schema,
+        table_prefix=settings.db_table_prefix,
+        lock_timeout_s=settings.lock_timeout_s,
+        pool_size=settings.pool_size,
+    )
+
+
+def _store(settings: Settings) -> BlobStore:
+    return open_store(
+        store_url(settings),
+        compression=settings.compression,
+        cache_dir=Path(settings.cache_dir),
+        cache_quota_bytes=settings.cache_quota_bytes,
+    )
