@@ -18,9 +18,7 @@ INFLATED_FREE_BYTES = 64 * 2**20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that a zip can name
 
 
-def write_archive(
-    path: Path | BinaryIO, entries: Iterable[tuple[str, bytes | memoryview]]
-) -> None:
+def write_archive(path: Path | BinaryIO, entries: Iterable[tuple[str, bytes | memoryview]]) -> None:
     """Write entries in the order given, stored as they are, all of one date.
 
     Nothing is compressed: deflate's bytes depend on the library's build, and blobs are compressed

@@ -21,9 +21,7 @@ _DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow", "cv2": "opencv-pyt
 _HOLDS_BYTECODE = ("cloudpickle", "dill")
 
 
-def capture_environment(
-    framework: str, distributions: Iterable[str] = ()
-) -> Environment:
+def capture_environment(framework: str, distributions: Iterable[str] = ()) -> Environment:
     """The environment of this process.
 
     Parameters

@@ -24,13 +24,13 @@ def reading(format_name: str) -> Iterator[None]:
     """Around the description of files: what is not of the format is an `InvalidRequest`."""
     try:
         yield
+    except IntegrityFailure as error:
+        raise InvalidRequest(error.message, hint=error.hint, **error.details) from error
     except ChopmarkError:
         raise
     except Exception as error:
         msg = f"The files are not of the format {format_name!r}: {_said(error)}."
-        raise InvalidRequest(
-            msg, hint="Name another format=, or register them as format='raw'."
-        ) from error
+        raise InvalidRequest(msg, hint="Name another format=, or register them as format='raw'.") from error
 
 
 @contextmanager
@@ -41,6 +41,8 @@ def building(format_name: str) -> Iterator[None]:
     """
     try:
         yield
+    except InvalidRequest as error:
+        raise IntegrityFailure(error.message, hint=error.hint, **error.details) from error
     except ChopmarkError:
         raise
     except ModuleNotFoundError as error:
@@ -50,9 +52,7 @@ def building(format_name: str) -> Iterator[None]:
             hint="Install what the version's environment lists, then load it again.",
         ) from error
     except Exception as error:
-        msg = (
-            f"The files could not be loaded as format {format_name!r}: {_said(error)}."
-        )
+        msg = f"The files could not be loaded as format {format_name!r}: {_said(error)}."
         raise IntegrityFailure(
             msg,
             hint="They are damaged, of another format, or need other library versions; "

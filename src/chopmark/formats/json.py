@@ -49,7 +49,7 @@ class JsonFormat:
             self._read(files)
         return SavedModel(files=tuple(SavedFile(p, role="config") for p in files.paths))
 
-    def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> object:
+    def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> object:  # noqa: ARG002
         """The value."""
         with building(self.name):
             return self._read(files)

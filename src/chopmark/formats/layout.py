@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from chopmark.abc.formats import ArtifactFiles
 from chopmark.errors import InvalidRequest
 
-__all__ = ["main_path", "optional_path"]
+__all__ = ["listed", "main_path", "optional_path"]
+
+
+LISTED_MAX = 20
 
 
 def main_path(files: ArtifactFiles, suffixes: Sequence[str], format_name: str) -> str:
@@ -29,6 +32,11 @@ def main_path(files: ArtifactFiles, suffixes: Sequence[str], format_name: str) -
         )
         raise InvalidRequest(msg, hint="Register such files as format='raw'.")
     return fitting[0]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first twenty names, and that there are more."""
+    return ", ".join(names[:LISTED_MAX]) + (" …" if len(names) > LISTED_MAX else "")
 
 
 def optional_path(files: ArtifactFiles, name: str) -> str | None:

@@ -32,9 +32,7 @@ def import_library(module: str, *, extra: str, purpose: str) -> Any:
     except ImportError as error:
         root = module.partition(".")[0]
         msg = f"{purpose} needs {root}, which cannot be imported here ({error})."
-        raise Unsupported(
-            msg, hint=f"Install it with: pip install 'chopmark[{extra}]'", extra=extra
-        ) from error
+        raise Unsupported(msg, hint=f"Install it with: pip install 'chopmark[{extra}]'", extra=extra) from error
 
 
 def installed_version(distribution: str) -> str:
@@ -58,8 +56,7 @@ def derives_from(value: object, root: str, *class_names: str) -> bool:
         Only these classes count; any class when none is given.
     """
     return any(
-        c.__module__.partition(".")[0] == root
-        and (not class_names or c.__name__ in class_names)
+        c.__module__.partition(".")[0] == root and (not class_names or c.__name__ in class_names)
         for c in type(value).__mro__
     )
 

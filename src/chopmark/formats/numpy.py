@@ -12,6 +12,7 @@ from chopmark.abc.formats import ArtifactFiles, SavedFile, SavedModel
 from chopmark.domain.manifest import Environment
 from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.formats.archive import check_archive, write_archive
+from chopmark.formats.arrays import npy_bytes
 from chopmark.formats.environment import capture_environment
 from chopmark.formats.faults import building, reading, storing
 from chopmark.formats.layout import main_path
@@ -35,9 +36,7 @@ class NumpyFormat:
     def fits(self, model: object) -> bool:
         """Whether it is an array or a dict of arrays, none of them of Python objects."""
         if isinstance(model, dict):
-            return bool(model) and all(
-                isinstance(k, str) and _is_plain_array(v) for k, v in model.items()
-            )
+            return bool(model) and all(isinstance(k, str) and _is_plain_array(v) for k, v in model.items())
         return _is_plain_array(model)
 
     def save(self, model: Any, directory: Path) -> SavedModel:
@@ -48,11 +47,11 @@ class NumpyFormat:
             raise Unsupported(msg, hint="Convert it to numbers or texts of fixed width.")
         with storing(self.name, model):
             if isinstance(model, dict):
-                entries = ((f"{k}.npy", self._npy(model[k])) for k in sorted(model))
+                entries = ((f"{k}.npy", npy_bytes(model[k])) for k in sorted(model))
                 write_archive(directory / ARRAYS_FILE, entries)
                 file = ARRAYS_FILE
             else:
-                (directory / ARRAY_FILE).write_bytes(self._npy(model))
+                (directory / ARRAY_FILE).write_bytes(npy_bytes(model))
                 file = ARRAY_FILE
         return SavedModel(files=(SavedFile(file),), environment=capture_environment("numpy"))
 
@@ -65,7 +64,7 @@ class NumpyFormat:
             environment=Environment(framework="numpy"),
         )
 
-    def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> object:
+    def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> object:  # noqa: ARG002
         """The array, or a dict of arrays."""
         with building(self.name):
             return self._read(files, headers_only=False)
@@ -78,15 +77,11 @@ class NumpyFormat:
             with zipfile.ZipFile(file) as archive:
                 check_archive(archive, _size_bytes(file))
                 return {
-                    info.filename.removesuffix(".npy"): self._member(
-                        archive, info, headers_only=headers_only
-                    )
+                    info.filename.removesuffix(".npy"): self._member(archive, info, headers_only=headers_only)
                     for info in archive.infolist()
                 }
 
-    def _member(
-        self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, headers_only: bool
-    ) -> object:
+    def _member(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo, *, headers_only: bool) -> object:
         if headers_only:
             with archive.open(info) as member:
                 start = io.BytesIO(member.read(2**16))
@@ -117,12 +112,6 @@ class NumpyFormat:
             return None
         file.seek(0)
         return lib.read_array(file, allow_pickle=False)
-
-    def _npy(self, array: Any) -> memoryview:
-        numpy = self._numpy()
-        out = io.BytesIO()
-        numpy.lib.format.write_array(out, numpy.asarray(array, order="C"), allow_pickle=False)
-        return out.getbuffer()
 
     def _numpy(self) -> Any:
         return import_library("numpy", extra=self.extra, purpose=f"The format {self.name!r}")

@@ -32,7 +32,7 @@ def model_params(model: object) -> dict[str, Any]:
 def _own_params(model: object) -> Mapping[str, Any]:
     if derives_from(model, "river"):
         own = getattr(model, "_get_params", dict)
-        return own()  # type: ignore[no-any-return]
+        return own()
     if derives_from(model, "sklearn", "BaseEstimator"):
         return model.get_params(deep=True)  # type: ignore[attr-defined, no-any-return]
     return {}
@@ -52,11 +52,7 @@ def _reduced(value: object, depth: int) -> Any:
         return {_cut(str(k)): _reduced(v, depth - 1) for k, v in items}
     if derives_from(value, "numpy", "generic"):
         return _reduced(value.item(), depth)  # type: ignore[attr-defined]
-    return (
-        qualified_name(value)
-        if isinstance(value, type)
-        else _cut(_name(value), _TEXT_LENGTH_MAX)
-    )
+    return qualified_name(value) if isinstance(value, type) else _cut(_name(value), _TEXT_LENGTH_MAX)
 
 
 def _name(value: object) -> str:

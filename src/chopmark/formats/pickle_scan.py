@@ -57,21 +57,18 @@ class Global:
 
 
 class Built:
-    """Stands for what a call would return."""
+    """Stands for what a call would return; ``is_instance`` when the call is ``cls.__new__``."""
 
-    __slots__ = ("args", "kind", "state")
+    __slots__ = ("args", "is_instance", "kind", "state")
 
-    def __init__(self, kind: object, args: object = None) -> None:
+    def __init__(self, kind: object, args: object, *, is_instance: bool = False) -> None:
         self.kind = kind
         self.args = args
+        self.is_instance = is_instance
         self.state: object = None
 
 
-class _Opaque:
-    __slots__ = ()
-
-
-_OPAQUE = _Opaque()
+_OPAQUE = object()
 _MARK = object()
 
 
@@ -88,26 +85,26 @@ def scan_pickle(file: BinaryIO, *, opcodes_max: int = OPCODES_MAX) -> PickleScan
         root = machine.run(0)
     except InvalidRequest:
         raise
-    except (
-        ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError
-    ) as error:
-        msg = f"The file is no whole pickle: {error}."
-        raise InvalidRequest(msg) from error
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        raise InvalidRequest(f"The file is no whole pickle: {error}.") from error
     names = tuple(sorted(machine.names)[:NAMES_MAX])
     complete = machine.remaining > 0 and len(machine.names) <= NAMES_MAX
-    return PickleScan(names, _root_name(root), complete)
+    return PickleScan(names, _class_name(root), complete)
 
 
-def _root_name(root: object) -> str:
-    if isinstance(root, Built) and isinstance(root.kind, Global):
-        if root.kind.name in _RECONSTRUCTORS and isinstance(root.args, tuple):
-            first = root.args[0] if root.args else None
-            return first.name if isinstance(first, Global) else ""
+def _class_name(root: object) -> str:
+    if not isinstance(root, Built) or not isinstance(root.kind, Global):
+        return ""
+    if root.is_instance:
         return root.kind.name
+    if root.kind.name in _RECONSTRUCTORS and isinstance(root.args, tuple) and root.args:
+        first = root.args[0]
+        return first.name if isinstance(first, Global) else ""
     return ""
 
 
-_RECONSTRUCTORS = frozenset(["copyreg._reconstructor", "copyreg.__newobj__"])
+# Protocols 0 and 1 make instances by calling one of these.
+_RECONSTRUCTORS = frozenset(["copyreg._reconstructor", "copy_reg._reconstructor"])
 
 
 class _Machine:
@@ -117,55 +114,64 @@ class _Machine:
         self.file = file
         self.names: set[str] = set()
         self.remaining = opcodes_max
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
 
     def run(self, depth: int) -> object:
         """Carry out one pickle up to its STOP; return what stands on the stack."""
-        if depth > _DEPTH_MAX:
-            msg = "The file nests pickles too deeply."
-            raise InvalidRequest(msg)
-        stack: list[Any] = []
-        memo: dict[int, Any] = {}
-        read, special, generic = self.file.read, _SPECIAL, _GENERIC
-        code2op = pickletools.code2op
         while self.remaining > 0:
             self.remaining -= 1
-            code = read(1)
+            code = self.file.read(1)
             if not code:
-                msg = "The pickle ends before its STOP."
-                raise InvalidRequest(msg)
-            opcode = code2op[code.decode("latin-1")]
-            arg = opcode.arg.reader(self.file) if opcode.arg is not None else None  # type: ignore[attr-defined]
+                raise InvalidRequest("The pickle ends before its STOP.")
+            opcode = _OPCODES[code]
+            arg = opcode.arg.reader(self.file) if opcode.arg is not None else None
             if opcode.name == "STOP":
-                return stack[-1]
-            handler = special.get(opcode.name)
-            if handler is not None:
-                handler(self, stack, memo, arg)
-            else:
-                generic[opcode.name](stack, arg)
-            if opcode.name == "BUILD" and _is_array_wrapper(stack[-1]):
-                self._skip_array(stack[-1].state, depth)
+                return self.stack[-1]
+            _HANDLERS[opcode.name](self, arg)
+            if opcode.name == "BUILD" and _is_array_wrapper(self.stack[-1]):
+                self._skip_array(self.stack[-1].state, depth)
         return None
 
-    def add(self, name: str) -> Global:
-        self.names.add(name)
-        return Global(name)
+    def add(self, module: str, name: str) -> Global:
+        """Note an import and stand in for it."""
+        whole = f"{module}.{name}"
+        self.names.add(whole)
+        return Global(whole)
+
+    def pop_mark(self) -> list[Any]:
+        """Take what stands above the last mark, and the mark."""
+        at = len(self.stack) - 1
+        while self.stack[at] is not _MARK:
+            at -= 1
+            if at < 0:
+                raise ValueError("a mark is missing")
+        items = self.stack[at + 1 :]
+        del self.stack[at:]
+        return items
 
     def _skip_array(self, state: object, depth: int) -> None:
         """Pass over the bytes that joblib writes after the wrapper of an array."""
         if not isinstance(state, dict):
-            msg = "The file has an array of joblib's without a description."
-            raise InvalidRequest(msg)
-        item = _item_size_bytes(state.get("dtype"))
-        if item is None:  # Python objects: a pickle of their own
-            self.run(depth + 1)
+            raise InvalidRequest("The file has an array of joblib's without a description.")
+        item_size_bytes = _item_size_bytes(state.get("dtype"))
+        if item_size_bytes is None:  # Python objects: a pickle of their own
+            self._run_nested(depth + 1)
             return
         if state.get("numpy_array_alignment_bytes") is not None:
             self.file.read(self.file.read(1)[0])
-        size_bytes = math.prod(state.get("shape", ())) * item
+        size_bytes = math.prod(state.get("shape", ())) * item_size_bytes
         if size_bytes < 0:
-            msg = "The file has an array of negative size."
-            raise InvalidRequest(msg)
+            raise InvalidRequest("The file has an array of negative size.")
         self.file.seek(size_bytes, io.SEEK_CUR)  # beyond the end, the next opcode is missing
+
+    def _run_nested(self, depth: int) -> None:
+        if depth > _DEPTH_MAX:
+            raise InvalidRequest("The file nests pickles too deeply.")
+        outer = self.stack, self.memo
+        self.stack, self.memo = [], {}
+        self.run(depth)
+        self.stack, self.memo = outer
 
 
 def _is_array_wrapper(value: object) -> bool:
@@ -176,6 +182,8 @@ def _is_array_wrapper(value: object) -> bool:
     )
 
 
+_DTYPE_FLAGS = 7
+_HOLDS_REFERENCES = 1
 _DTYPE = re.compile(r"[<>=|]?([a-zA-Z])(\d+)")
 
 
@@ -184,102 +192,150 @@ def _item_size_bytes(dtype: object) -> int | None:
     args = dtype.args if isinstance(dtype, Built) else None
     match = _DTYPE.fullmatch(args[0]) if isinstance(args, tuple) and args else None
     if match is None:
-        msg = "The file has an array of a type that cannot be read."
-        raise InvalidRequest(msg)
+        raise InvalidRequest("The file has an array of a type that cannot be read.")
     letter, count = match[1], int(match[2])
     state = dtype.state if isinstance(dtype, Built) else None
-    flags = state[-1] if isinstance(state, tuple) and len(state) in (8, 9) else 0
-    if isinstance(state, tuple) and len(state) == 9:
-        flags = state[7]
-    if letter == "O" or (isinstance(flags, int) and flags & 1):
+    # (version, byte order, subarray, names, fields, item size, alignment, flags[, metadata])
+    flags = state[_DTYPE_FLAGS] if isinstance(state, tuple) and len(state) > _DTYPE_FLAGS else 0
+    if letter == "O" or (isinstance(flags, int) and flags & _HOLDS_REFERENCES):
         return None
     return count * 4 if letter == "U" else count
 
 
-def _pop_mark(stack: list[Any]) -> list[Any]:
-    at = len(stack) - 1
-    while stack[at] is not _MARK:
-        at -= 1
-        if at < 0:
-            msg = "a mark is missing"
-            raise ValueError(msg)
-    items = stack[at + 1 :]
-    del stack[at:]
-    return items
+_Handler = Callable[[_Machine, Any], None]
 
 
-def _import(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
+def _import(machine: _Machine, arg: Any) -> None:
     module, _, name = arg.partition(" ")
-    stack.append(machine.add(f"{module}.{name}"))
+    machine.stack.append(machine.add(module, name))
 
 
-def _import_from_stack(
-    machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any
-) -> None:
-    name, module = stack.pop(), stack.pop()
-    whole = f"{module}.{name}" if isinstance(name, str) and isinstance(module, str) else "?"
-    stack.append(machine.add(whole))
+def _import_from_stack(machine: _Machine, _arg: Any) -> None:
+    name, module = machine.stack.pop(), machine.stack.pop()
+    is_plain = isinstance(name, str) and isinstance(module, str)
+    machine.stack.append(machine.add(module, name) if is_plain else machine.add("?", "computed name"))
 
 
-def _instance(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    args = tuple(_pop_mark(stack))
+def _instance(machine: _Machine, arg: Any) -> None:
+    args = tuple(machine.pop_mark())
     module, _, name = arg.partition(" ")
-    stack.append(Built(machine.add(f"{module}.{name}"), args))
+    machine.stack.append(Built(machine.add(module, name), args, is_instance=True))
 
 
-def _extension(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    stack.append(machine.add(f"copyreg extension {arg}"))
+def _extension(machine: _Machine, arg: Any) -> None:
+    machine.stack.append(machine.add("copyreg", f"extension {arg}"))
 
 
-def _object(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    kind, *args = _pop_mark(stack)
-    stack.append(Built(kind, tuple(args)))
+def _object(machine: _Machine, _arg: Any) -> None:
+    kind, *args = machine.pop_mark()
+    machine.stack.append(Built(kind, tuple(args), is_instance=True))
 
 
-def _call(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    args = stack.pop()
-    stack.append(Built(stack.pop(), args))
+def _call(machine: _Machine, _arg: Any) -> None:
+    args = machine.stack.pop()
+    machine.stack.append(Built(machine.stack.pop(), args))
 
 
-def _call_with_keywords(
-    machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any
-) -> None:
-    stack.pop()
-    _call(machine, stack, memo, arg)
+def _new(machine: _Machine, _arg: Any) -> None:
+    args = machine.stack.pop()
+    machine.stack.append(Built(machine.stack.pop(), args, is_instance=True))
 
 
-def _build(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    state = stack.pop()
-    if isinstance(stack[-1], Built):
-        stack[-1].state = state
+def _new_with_keywords(machine: _Machine, arg: Any) -> None:
+    machine.stack.pop()
+    _new(machine, arg)
 
 
-def _memoize(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    memo[len(memo) if arg is None else arg] = stack[-1]
+def _build(machine: _Machine, _arg: Any) -> None:
+    state = machine.stack.pop()
+    if isinstance(machine.stack[-1], Built):
+        machine.stack[-1].state = state
 
 
-def _recall(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    stack.append(memo[arg])
+def _memoize(machine: _Machine, arg: Any) -> None:
+    machine.memo[len(machine.memo) if arg is None else arg] = machine.stack[-1]
 
 
-def _set_item(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    value, key = stack.pop(), stack.pop()
-    if isinstance(stack[-1], dict) and isinstance(key, str):
-        stack[-1][key] = value
+def _recall(machine: _Machine, arg: Any) -> None:
+    machine.stack.append(machine.memo[arg])
 
 
-def _set_items(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    items = _pop_mark(stack)
-    if isinstance(stack[-1], dict):
+def _set_item(machine: _Machine, _arg: Any) -> None:
+    value, key = machine.stack.pop(), machine.stack.pop()
+    _update(machine.stack[-1], [key, value])
+
+
+def _set_items(machine: _Machine, _arg: Any) -> None:
+    items = machine.pop_mark()
+    _update(machine.stack[-1], items)
+
+
+def _dict(machine: _Machine, _arg: Any) -> None:
+    made: dict[str, Any] = {}
+    _update(made, machine.pop_mark())
+    machine.stack.append(made)
+
+
+def _update(target: object, items: list[Any]) -> None:
+    """Keep what has a text as key: the descriptions of arrays have nothing else."""
+    if isinstance(target, dict):
         pairs = zip(items[::2], items[1::2], strict=True)
-        stack[-1].update((k, v) for k, v in pairs if isinstance(k, str))
+        target.update((k, v) for k, v in pairs if isinstance(k, str))
 
 
-def _nothing(machine: _Machine, stack: list[Any], memo: dict[int, Any], arg: Any) -> None:
-    """PROTO and FRAME: framing is of no interest to a reader that never reads ahead."""
+def _tuple(machine: _Machine, _arg: Any) -> None:
+    items = tuple(machine.pop_mark())
+    machine.stack.append(items)
 
 
-_SPECIAL: dict[str, Callable[[_Machine, list[Any], dict[int, Any], Any], None]] = {
+def _tuple_of(count: int) -> _Handler:
+    def close(machine: _Machine, _arg: Any) -> None:
+        items = tuple(machine.stack[-count:])
+        del machine.stack[-count:]
+        machine.stack.append(items)
+
+    return close
+
+
+def _collection(machine: _Machine, _arg: Any) -> None:
+    """A list or frozen set: what is in it is of no interest."""
+    machine.pop_mark()
+    machine.stack.append(_OPAQUE)
+
+
+def _push(make: Callable[[], Any]) -> _Handler:
+    return lambda machine, _arg: machine.stack.append(make())
+
+
+def _push_arg(machine: _Machine, arg: Any) -> None:
+    machine.stack.append(arg if isinstance(arg, (str, int)) else _OPAQUE)
+
+
+def _drop(machine: _Machine, _arg: Any) -> None:
+    machine.stack.pop()
+
+
+def _drop_to_mark(machine: _Machine, _arg: Any) -> None:
+    machine.pop_mark()
+
+
+def _duplicate(machine: _Machine, _arg: Any) -> None:
+    machine.stack.append(machine.stack[-1])
+
+
+def _persistent(machine: _Machine, _arg: Any) -> None:
+    machine.stack[-1] = _OPAQUE
+
+
+def _nothing(machine: _Machine, _arg: Any) -> None:
+    """Framing and buffer flags are of no interest to a reader that never reads ahead."""
+
+
+_OPCODES: dict[bytes, Any] = {op.code.encode("latin-1"): op for op in pickletools.opcodes}
+
+_HANDLERS: dict[str, _Handler] = {
+    # Every opcode that only pushes its own argument.
+    **{op.name: _push_arg for op in pickletools.opcodes if not op.stack_before and len(op.stack_after) == 1},
     "GLOBAL": _import,
     "STACK_GLOBAL": _import_from_stack,
     "INST": _instance,
@@ -288,8 +344,8 @@ _SPECIAL: dict[str, Callable[[_Machine, list[Any], dict[int, Any], Any], None]] 
     "EXT4": _extension,
     "OBJ": _object,
     "REDUCE": _call,
-    "NEWOBJ": _call,
-    "NEWOBJ_EX": _call_with_keywords,
+    "NEWOBJ": _new,
+    "NEWOBJ_EX": _new_with_keywords,
     "BUILD": _build,
     "MEMOIZE": _memoize,
     "PUT": _memoize,
@@ -302,62 +358,7 @@ _SPECIAL: dict[str, Callable[[_Machine, list[Any], dict[int, Any], Any], None]] 
     "SETITEMS": _set_items,
     "PROTO": _nothing,
     "FRAME": _nothing,
-}
-
-
-def _push_arg(stack: list[Any], arg: Any) -> None:
-    stack.append(arg if isinstance(arg, (str, int)) else _OPAQUE)
-
-
-def _push(make: Callable[[], Any]) -> Callable[[list[Any], Any], None]:
-    return lambda stack, arg: stack.append(make())
-
-
-def _tuple_of(count: int) -> Callable[[list[Any], Any], None]:
-    def close(stack: list[Any], arg: Any) -> None:
-        items = tuple(stack[len(stack) - count :])
-        del stack[len(stack) - count :]
-        stack.append(items)
-
-    return close
-
-
-def _close(make: Callable[[list[Any]], Any]) -> Callable[[list[Any], Any], None]:
-    return lambda stack, arg: stack.append(make(_pop_mark(stack)))
-
-
-def _dict_of(items: list[Any]) -> dict[str, Any]:
-    pairs = zip(items[::2], items[1::2], strict=True)
-    return {k: v for k, v in pairs if isinstance(k, str)}
-
-
-def _drop(stack: list[Any], arg: Any) -> None:
-    stack.pop()
-
-
-def _drop_to_mark(stack: list[Any], arg: Any) -> None:
-    _pop_mark(stack)
-
-
-def _duplicate(stack: list[Any], arg: Any) -> None:
-    stack.append(stack[-1])
-
-
-def _persistent(stack: list[Any], arg: Any) -> None:
-    stack[-1] = _OPAQUE
-
-
-def _unchanged(stack: list[Any], arg: Any) -> None:
-    """READONLY_BUFFER."""
-
-
-# Every opcode that pushes its own argument needs no line here.
-_GENERIC: dict[str, Callable[[list[Any], Any], None]] = {
-    **{
-        op.name: _push_arg
-        for op in pickletools.opcodes
-        if op.name not in _SPECIAL and not op.stack_before and len(op.stack_after) == 1
-    },
+    "READONLY_BUFFER": _nothing,
     "NONE": _push(lambda: None),
     "NEWTRUE": _push(lambda: True),
     "NEWFALSE": _push(lambda: False),
@@ -369,10 +370,10 @@ _GENERIC: dict[str, Callable[[list[Any], Any], None]] = {
     "TUPLE1": _tuple_of(1),
     "TUPLE2": _tuple_of(2),
     "TUPLE3": _tuple_of(3),
-    "TUPLE": _close(tuple),
-    "LIST": _close(lambda items: _OPAQUE),
-    "DICT": _close(_dict_of),
-    "FROZENSET": _close(lambda items: _OPAQUE),
+    "TUPLE": _tuple,
+    "LIST": _collection,
+    "DICT": _dict,
+    "FROZENSET": _collection,
     "APPEND": _drop,
     "APPENDS": _drop_to_mark,
     "ADDITEMS": _drop_to_mark,
@@ -380,5 +381,4 @@ _GENERIC: dict[str, Callable[[list[Any], Any], None]] = {
     "POP_MARK": _drop_to_mark,
     "DUP": _duplicate,
     "BINPERSID": _persistent,
-    "READONLY_BUFFER": _unchanged,
 }

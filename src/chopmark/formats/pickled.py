@@ -10,14 +10,14 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from chopmark.abc.formats import ANY_CODE, ArtifactFiles, SavedFile, SavedModel
 from chopmark.domain.manifest import Environment
 from chopmark.errors import Denied, InvalidRequest, Unsupported
 from chopmark.formats.environment import capture_environment, framework_of
 from chopmark.formats.faults import building, reading, storing
-from chopmark.formats.layout import main_path
+from chopmark.formats.layout import listed, main_path
 from chopmark.formats.params import model_params
 from chopmark.formats.pickle_scan import PickleScan, scan_pickle
 
@@ -71,7 +71,7 @@ class PickledFormat(ABC):
     by_reference = True
     file = ""
 
-    def fits(self, model: object) -> bool:
+    def fits(self, model: object) -> bool:  # noqa: ARG002
         """Always: whether an object can be pickled shows when it is."""
         return True
 
@@ -85,9 +85,7 @@ class PickledFormat(ABC):
             _check_importable(scan, self.name)
         return SavedModel(
             files=(SavedFile(self.file),),
-            environment=capture_environment(
-                framework_of(model), (*_dependencies(scan), *self.libraries)
-            ),
+            environment=capture_environment(framework_of(model), (*_dependencies(scan), *self.libraries)),
             params=model_params(model),
             untrusted=untrusted_names(scan),
         )
@@ -106,18 +104,17 @@ class PickledFormat(ABC):
 
     def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> object:
         """Unpickle, when `ANY_CODE` is in ``trusted``."""
-        path = main_path(files, self.suffixes, self.name)
-        if ANY_CODE not in trusted:
-            raise self._denied(files)
-        with building(self.name), files.open(path) as file:
-            return self.read(file)
+        with building(self.name):
+            if ANY_CODE not in trusted:
+                raise self._denied(files)
+            with files.open(main_path(files, self.suffixes, self.name)) as file:
+                return self.read(file)
 
     def _denied(self, files: ArtifactFiles) -> Denied:
         names = list(self.describe(files).untrusted)
-        shown = ", ".join(names[:20]) + (" …" if len(names) > 20 else "")
         msg = (
             f"Loading a file of format {self.name!r} runs code that it brings, and no trust decision "
-            f"allows that. It imports {shown or 'nothing beyond arrays and containers'}."
+            f"allows that. It imports {listed(names) or 'nothing beyond arrays and containers'}."
         )
         return Denied(
             msg,
@@ -151,19 +148,15 @@ def _check_importable(scan: PickleScan, format_name: str) -> None:
             f"The format {format_name!r} stores classes and functions by name, and {', '.join(own[:5])} "
             "exists only in this session."
         )
-        raise Unsupported(
-            msg, hint="Use format='cloudpickle', or move them into an installed module."
-        )
+        raise Unsupported(msg, hint="Use format='cloudpickle', or move them into an installed module.")
 
 
 def _dependencies(scan: PickleScan) -> list[str]:
     roots = {n.partition(".")[0] for n in scan.names}
-    return sorted(
-        {"sklearn": "scikit-learn"}.get(r, r) for r in roots if r not in ("builtins", "joblib")
-    )
+    return sorted({"sklearn": "scikit-learn"}.get(r, r) for r in roots if r not in ("builtins", "joblib"))
 
 
-_MAGIC = (
+_OPENERS: tuple[tuple[bytes, Any], ...] = (
     (b"\x1f\x8b", gzip.open),
     (b"BZh", bz2.open),
     (b"\xfd7zXZ", lzma.open),
@@ -185,9 +178,9 @@ def decompressed(file: BinaryIO) -> BinaryIO:
     if start.startswith(b"\x04\x22\x4d\x18"):
         msg = "The file is compressed with LZ4, which cannot be looked into."
         raise InvalidRequest(msg, hint="Dump it with compress=('zlib', 3) or none.")
-    for magic, opener in _MAGIC:
+    for magic, opener in _OPENERS:
         if start.startswith(magic):
-            return _Limited(opener(file, "rb"))  # type: ignore[operator, return-value]
+            return cast("BinaryIO", _Limited(opener(file)))
     if start[:2] in _ZLIB:
         inflater = zlib.decompressobj()
         data = inflater.decompress(file.read(), INFLATED_SIZE_BYTES_MAX)
@@ -200,30 +193,34 @@ def decompressed(file: BinaryIO) -> BinaryIO:
 class _Limited(io.RawIOBase):
     """A decompressing stream that ends with an error at the limit."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
-    def read(self, size: int = -1) -> bytes:  # type: ignore[override]
-        self._check()
-        left = INFLATED_SIZE_BYTES_MAX - self._file.tell()
+    def read(self, size: int = -1) -> bytes:
+        """Read, up to the limit."""
+        left = self._left()
         return self._file.read(left if size < 0 else min(size, left))
 
-    def readline(self, size: int | None = -1) -> bytes:  # type: ignore[override]
-        self._check()
-        return self._file.readline(INFLATED_SIZE_BYTES_MAX - self._file.tell())
+    def readline(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002  # pickletools never passes it
+        """Read a line, up to the limit."""
+        return self._file.readline(self._left())
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move forward; an array larger than the limit is refused."""
         at = self._file.tell() + offset if whence == io.SEEK_CUR else offset
         if at > INFLATED_SIZE_BYTES_MAX:
             raise _too_large()
         return self._file.seek(at)
 
     def tell(self) -> int:
+        """Position in the unfolded bytes."""
         return self._file.tell()
 
-    def _check(self) -> None:
-        if self._file.tell() >= INFLATED_SIZE_BYTES_MAX:
+    def _left(self) -> int:
+        left = INFLATED_SIZE_BYTES_MAX - self._file.tell()
+        if left <= 0:
             raise _too_large()
+        return left
 
 
 def _too_large() -> InvalidRequest:

@@ -8,10 +8,11 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from chopmark.abc.formats import ArtifactFiles, SavedFile, SavedModel
 from chopmark.errors import InvalidRequest, NotFound, Unsupported
+from chopmark.formats.layout import listed
 
 __all__ = ["FORMAT", "RawFiles", "RawFormat"]
 
@@ -60,14 +61,14 @@ class RawFiles:
         """Remove the directory; twice is once."""
         self._remove()
 
-    def __enter__(self) -> RawFiles:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        return f"RawFiles({', '.join(self.paths[:5])}{' …' if len(self.paths) > 5 else ''})"
+        return f"RawFiles({listed(self.paths)})"
 
     def _file(self, path: str) -> Path:
         wanted = path or (self.paths[0] if len(self.paths) == 1 else "")
@@ -110,7 +111,7 @@ class RawFormat:
         """The files; there is nothing to check."""
         return SavedModel(files=tuple(SavedFile(p) for p in files.paths))
 
-    def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> RawFiles:
+    def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> RawFiles:  # noqa: ARG002
         """A private copy of the files."""
         directory = Path(tempfile.mkdtemp(prefix="chopmark-raw-"))
         loaded = RawFiles(directory, files.paths)

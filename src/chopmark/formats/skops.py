@@ -15,7 +15,7 @@ from chopmark.errors import Denied, InvalidRequest
 from chopmark.formats.archive import check_archive
 from chopmark.formats.environment import capture_environment
 from chopmark.formats.faults import building, reading, storing
-from chopmark.formats.layout import main_path
+from chopmark.formats.layout import listed, main_path
 from chopmark.formats.libraries import derives_from, import_library
 from chopmark.formats.params import model_params
 from chopmark.formats.skops_canonical import SCHEMA, write_canonical
@@ -71,9 +71,7 @@ class SkopsFormat:
             schema = _checked_schema(path)
             return SavedModel(
                 files=tuple(SavedFile(p) for p in files.paths),
-                environment=Environment(
-                    framework="scikit-learn", framework_version=_sklearn_version(schema)
-                ),
+                environment=Environment(framework="scikit-learn", framework_version=_sklearn_version(schema)),
                 params={"model_class": f"{schema['__module__']}.{schema['__class__']}"},
                 untrusted=tuple(_untrusted(io_module, path)),
             )
@@ -123,10 +121,7 @@ def _sklearn_version(schema: dict[str, Any]) -> str:
 
 
 def _denied(names: list[str]) -> Denied:
-    msg = (
-        "Loading would build types that are not known to be harmless: "
-        f"{', '.join(names[:20])}{' …' if len(names) > 20 else ''}."
-    )
+    msg = f"Loading would build types that are not known to be harmless: {listed(names)}."
     return Denied(
         msg,
         hint="Look at them, then record a trust decision for this version.",

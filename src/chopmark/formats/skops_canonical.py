@@ -9,6 +9,7 @@ sets stand in the order of this process's string hash. None of that is part of t
 - members are named ``0.npy``, ``1.npz``, … in order of the tree;
 - the elements of a set are sorted by their own canonical JSON;
 - members of type ``.npz`` (scipy sparse matrices) are rewritten without dates or compression;
+- the unused bytes between the fields of record arrays (the nodes of trees) are zeroed;
 - the archive is written by `chopmark.formats.archive`.
 """
 
@@ -23,11 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from chopmark.formats.archive import write_archive
+from chopmark.formats.arrays import npy_bytes
 
 __all__ = ["canonical_schema", "write_canonical"]
 
 SCHEMA = "schema.json"
 _ID = "__id__"
+_RECORDS = b"'descr': ["
+_HEADER_START_BYTES = 32
 
 # Nodes of values that cannot change: whether two places hold one object or two equal ones is
 # an accident of interning.
@@ -44,18 +48,25 @@ def write_canonical(dumped: io.BytesIO, path: Path) -> dict[str, Any]:
 
 def _entries(
     archive: zipfile.ZipFile, schema: dict[str, Any], members: dict[str, str]
-) -> Iterator[tuple[str, bytes]]:
+) -> Iterator[tuple[str, bytes | memoryview]]:
     yield SCHEMA, json.dumps(schema, separators=(",", ":")).encode()
     for old, new in members.items():
-        data = archive.read(old)
-        yield new, _plain_npz(data) if new.endswith(".npz") else data
+        yield new, _plain_member(new, archive.read(old))
+
+
+def _plain_member(name: str, data: bytes) -> bytes | memoryview:
+    if name.endswith(".npz"):
+        return _plain_npz(data)
+    if name.endswith(".npy") and _RECORDS in data[:_HEADER_START_BYTES]:
+        import numpy as np
+
+        return npy_bytes(np.load(io.BytesIO(data), allow_pickle=False))
+    return data
 
 
 def canonical_schema(schema: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The schema in canonical form, and the members it names: old name → new name, in order."""
-    uses = Counter(
-        node[_ID] for node in _nodes(schema) if _ID in node and _is_shared_kind(node)
-    )
+    uses = Counter(node[_ID] for node in _nodes(schema) if _ID in node and _is_shared_kind(node))
     tree = _sorted_sets(schema, uses)
     ids: dict[int, int] = {}
     members: dict[str, str] = {}
@@ -95,7 +106,7 @@ def _sorted_sets(value: Any, uses: Counter[int]) -> Any:
     node = {
         k: _sorted_sets(v, uses)
         for k, v in value.items()
-        if not (is_node and k == _ID and (not _is_shared_kind(value) or uses[v] < 2))
+        if not (is_node and k == _ID and (not _is_shared_kind(value) or uses[v] == 1))
     }
     if is_node and value["__loader__"] == "SetNode":
         node["content"].sort(key=lambda n: json.dumps(n, sort_keys=True))

@@ -1,0 +1,1 @@
+"""For authors of plug-ins: contract suites and honest stand-ins."""
