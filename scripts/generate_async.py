@@ -153,9 +153,9 @@ def _method(node: ast.FunctionDef) -> str:
     returns = ast.unparse(node.returns) if node.returns else "None"
     call = _call(node)
     if any(ast.unparse(d) == "property" for d in node.decorator_list):
-        return f"\n    @property\n    def {node.name}(self) -> {returns}:\n        \"\"\"{doc}\"\"\"\n        return self._registry.{node.name}"
+        return f'\n    @property\n    def {node.name}(self) -> {returns}:\n        """{doc}"""\n        return self._registry.{node.name}'
     if node.name in DIRECT:
-        return f"\n    def {node.name}({arguments}) -> {returns}:\n        \"\"\"{doc}\"\"\"\n        return self._registry.{node.name}({call})"
+        return f'\n    def {node.name}({arguments}) -> {returns}:\n        """{doc}"""\n        return self._registry.{node.name}({call})'
     separator = ", " if call else ""
     if returns.startswith("Iterator["):
         item = returns.removeprefix("Iterator[").removesuffix("]")

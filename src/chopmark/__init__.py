@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from chopmark.domain.versions import Alias, Model, Project, ProjectRules, Version
     from chopmark.sdk.async_registry import AsyncRegistry
     from chopmark.sdk.ensemble import Ensemble
-    from chopmark.sdk.registry import Registry
     from chopmark.sdk.opening import open_registry as open  # noqa: A004 - the verb users expect
+    from chopmark.sdk.registry import Registry
 
 __version__ = "0.1.0"
 

@@ -113,7 +113,7 @@ class IntegrityFailure(ChopmarkError):
 
 
 class Unsupported(ChopmarkError):
-    """This installation cannot do it: an extra is not installed, or a format cannot hold it."""
+    """The installation cannot do it: an extra is not installed, or a format cannot hold it."""
 
     code = "unsupported"
 

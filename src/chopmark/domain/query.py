@@ -405,7 +405,7 @@ def _convert(token: _Token, field: FieldName) -> Value:
         case "any":
             return _number(raw) if token.kind == "number" else _word_or_text(token, text)
         case "text":
-            if token.kind == "word":
+            if token.kind != "text":
                 msg = f'put quotation marks round the text: "{raw}".'
                 raise InvalidRequest(msg)
             return text
