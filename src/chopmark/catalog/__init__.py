@@ -1,0 +1,7 @@
+"""The catalog: projects, models, versions and their history in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from chopmark.catalog.opening import open_catalog, schema_revision, upgrade_catalog
+
+__all__ = ["open_catalog", "schema_revision", "upgrade_catalog"]

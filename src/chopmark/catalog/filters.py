@@ -1,0 +1,307 @@
+"""Filters and orders in SQL, meaning exactly what `chopmark.domain.query.matches` means.
+
+A condition is first parted into its shape, which is hashable and has names where values were, and
+its values. Equal shapes share one compiled statement, and values reach the database only as bound
+parameters. Every clause is true or false, never NULL, so that ``not`` turns it round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Integer,
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    literal_column,
+    not_,
+    or_,
+    true,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.schema import Column, Table
+from sqlalchemy.types import TypeEngine
+
+from chopmark.catalog.records import BOOLEAN, NUMBER, TEXT, kind_of
+from chopmark.catalog.schema import WORD, Tables
+from chopmark.domain.query import (
+    And,
+    Compare,
+    Expr,
+    FieldName,
+    In,
+    Not,
+    Or,
+    Present,
+    Value,
+    fold,
+)
+
+__all__ = [
+    "Shape",
+    "Slot",
+    "Slots",
+    "Test",
+    "clause",
+    "column_of",
+    "compared",
+    "is_always_there",
+    "is_there",
+    "place",
+    "shape_of",
+    "test",
+]
+
+
+class place(FunctionElement[int]):  # noqa: N801 - SQL functions are written small
+    """Position of a text in another, from 1; 0 when it is not there."""
+
+    name = "place"
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(place, "sqlite")
+def _instr(element: Any, compiler: Any, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)})"
+
+
+@compiles(place, "postgresql")
+def _strpos(element: Any, compiler: Any, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)})"
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """Where a value goes: the parameter's name, and what is known of the value."""
+
+    name: str
+    kind: int
+    is_integer: bool = False
+
+
+class Test(msgspec.Struct, frozen=True):
+    """One condition on one field; ``key`` names the parameter of a keyed field's key."""
+
+    field: str
+    key: str
+    op: str
+    values: tuple[Slot, ...] = ()
+
+
+class Every(msgspec.Struct, frozen=True):
+    """All of them."""
+
+    terms: tuple[Shape, ...]
+
+
+class Either(msgspec.Struct, frozen=True):
+    """Any of them."""
+
+    terms: tuple[Shape, ...]
+
+
+class Negation(msgspec.Struct, frozen=True):
+    """Not that."""
+
+    term: Shape
+
+
+Shape = Test | Every | Either | Negation
+
+
+class Slots:
+    """Values in the order of their parameters' names, ``p0``, ``p1`` …"""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def add(self, value: Any) -> str:
+        """Keep a value; returns the name of its parameter."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return name
+
+    def slot(self, value: Any, op: str = "=") -> Slot:
+        """Keep a value that is compared."""
+        kind = kind_of(value)
+        if op == "~" and kind == TEXT:
+            return Slot(self.add(fold(value)), kind)
+        if op == "like" and kind == TEXT:
+            return Slot(self.add(fold(value).replace("\\", "\\\\")), kind)
+        stored = int(value) if kind == BOOLEAN else value
+        return Slot(self.add(stored), kind, isinstance(stored, int))
+
+
+def shape_of(expr: Expr, slots: Slots) -> Shape:
+    """Shape of a condition; its values go into ``slots``."""
+    match expr:
+        case Compare(field, op, value):
+            return _test(field, op, (value,), slots)
+        case In(field, values):
+            return _test(field, "in", values, slots)
+        case Present(field):
+            return _test(field, "present", (), slots)
+        case Not(term):
+            return Negation(shape_of(term, slots))
+        case And(terms):
+            return Every(tuple(shape_of(t, slots) for t in terms))
+        case Or(terms):
+            return Either(tuple(shape_of(t, slots) for t in terms))
+
+
+def _test(field: FieldName, op: str, values: Sequence[Value], slots: Slots) -> Test:
+    key = slots.add(field.key) if field.key else ""
+    return Test(field.name, key, op, tuple(slots.slot(v, op) for v in values))
+
+
+def clause(shape: Shape, tables: Tables) -> ColumnElement[bool]:
+    """The condition on a row of versions (joined with models and projects)."""
+    match shape:
+        case Test():
+            return test(shape, tables)
+        case Every(terms):
+            return and_(*(clause(t, tables) for t in terms))
+        case Either(terms):
+            return or_(*(clause(t, tables) for t in terms))
+        case Negation(term):
+            return not_(clause(term, tables))
+
+
+EMPTY = literal_column("''")
+ZERO = literal_column("0")
+
+_COLUMNS: Mapping[str, str] = {"created_at": "created_us", "updated_at": "updated_us", "semver": "semver_key"}
+_NUMBERS = frozenset(("number", "size_bytes", "cost_per_request", "created_at", "updated_at"))
+
+
+def column_of(field: str, tables: Tables) -> Column[Any]:
+    """The column that holds a field without key."""
+    if field == "name":
+        return tables.models.c.name
+    if field == "project":
+        return tables.projects.c.name
+    return tables.versions.c[_COLUMNS.get(field, field)]
+
+
+def kind_of_field(field: str) -> int:
+    """Kind of all values of a field without key."""
+    if field == "runs_code":
+        return BOOLEAN
+    return NUMBER if field in _NUMBERS else TEXT
+
+
+def test(shape: Test, tables: Tables) -> ColumnElement[bool]:
+    """One condition."""
+    match shape.field:
+        case "metrics":
+            return _metric(shape, tables)
+        case "tags":
+            return _tag(shape, tables)
+        case "params":
+            return _param(shape, tables)
+        case "alias":
+            a = tables.aliases.c
+            return _exists(
+                tables.aliases,
+                a.version_key == tables.versions.c.key,
+                compared(shape, a.name, TEXT),
+            )
+        case field:
+            column = column_of(field, tables)
+            return and_(is_there(field, column), compared(shape, column, kind_of_field(field)))
+
+
+def is_always_there(field: str) -> bool:
+    """Whether every version has a value in this field without key."""
+    return field != "cost_per_request" and kind_of_field(field) != TEXT
+
+
+def is_there(field: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """That a field without key has a value: an empty text is none."""
+    if field == "cost_per_request":
+        return column.is_not(None)
+    return column != EMPTY if kind_of_field(field) == TEXT else true()
+
+
+def _metric(shape: Test, tables: Tables) -> ColumnElement[bool]:
+    c = tables.metrics.c
+    return _exists(
+        tables.metrics,
+        c.version_key == tables.versions.c.key,
+        c.key == bindparam(shape.key, type_=WORD),
+        compared(shape, c.value, NUMBER),
+    )
+
+
+def _tag(shape: Test, tables: Tables) -> ColumnElement[bool]:
+    c = tables.tags.c
+    return _exists(
+        tables.tags,
+        c.version_key == tables.versions.c.key,
+        c.key == bindparam(shape.key, type_=WORD),
+        compared(shape, c.value, TEXT),
+    )
+
+
+def _param(shape: Test, tables: Tables) -> ColumnElement[bool]:
+    c = tables.params.c
+    of_kind = [
+        and_(c.kind == literal_column(str(kind)), compared(shape, _param_column(kind, tables), kind))
+        for kind in sorted({slot.kind for slot in shape.values})
+    ]
+    return _exists(
+        tables.params,
+        c.version_key == tables.versions.c.key,
+        c.key == bindparam(shape.key, type_=WORD),
+        true() if shape.op == "present" else or_(*of_kind),
+    )
+
+
+def _param_column(kind: int, tables: Tables) -> Column[Any]:
+    return tables.params.c.value if kind == TEXT else tables.params.c.number
+
+
+def _exists(table: Table, *where: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().select_from(table).where(*where)
+
+
+def compared(shape: Test, column: ColumnElement[Any], kind: int) -> ColumnElement[bool]:
+    """Comparison of a column of this kind with those of the values that are of this kind."""
+    if shape.op == "present":
+        return true()
+    slots = [slot for slot in shape.values if slot.kind == kind]
+    if not slots:
+        return false()
+    if shape.op == "in":
+        return column.in_([_parameter(slot, column) for slot in slots])
+    (slot,) = slots
+    value = _parameter(slot, column)
+    if shape.op in ("~", "like"):
+        return _contains(column, slot, like=shape.op == "like") if kind == TEXT else false()
+    return column.op(_SQL_OPERATORS.get(shape.op, shape.op), is_comparison=True)(value)
+
+
+_SQL_OPERATORS = {"!=": "<>"}
+
+
+def _contains(column: ColumnElement[Any], slot: Slot, *, like: bool) -> ColumnElement[bool]:
+    value = bindparam(slot.name, type_=WORD)
+    folded = func.lower(column, type_=WORD)
+    if like:
+        return folded.like(value, escape="\\")
+    return place(folded, value) > ZERO
+
+
+def _parameter(slot: Slot, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    kind: TypeEngine[Any] = column.type
+    if slot.kind == NUMBER and not slot.is_integer:
+        kind = Double()
+    return bindparam(slot.name, type_=kind)

@@ -1,0 +1,377 @@
+"""Stage history, evaluations, audit, outbox and idempotency keys in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Select, bindparam, select, update
+
+from chopmark.abc.catalog import OutboxRow, StoredAnswer
+from chopmark.base.clock import from_us, to_us
+from chopmark.base.jsons import decode, encode
+from chopmark.catalog.execution import Compiler, Executor, Prepared
+from chopmark.catalog.records import json_text
+from chopmark.domain.audit import GENESIS, AuditEvent, event_hash
+from chopmark.domain.lifecycle import StageMove
+from chopmark.domain.versions import Evaluation
+from chopmark.errors import Conflict, IntegrityFailure
+
+__all__ = [
+    "HistoryStatements",
+    "SqlAudit",
+    "SqlEvaluations",
+    "SqlIdempotencyKeys",
+    "SqlOutbox",
+    "SqlStages",
+    "chained",
+]
+
+LAST = 2**63 - 1
+
+_decode_data = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_event = msgspec.json.Decoder(AuditEvent).decode
+_decode_evaluation = msgspec.json.Decoder(Evaluation).decode
+
+
+class HistoryStatements:
+    """Statements on what is only ever added, compiled when first used."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self.compiler = compiler
+        self.tables = compiler.tables
+
+    @cached_property
+    def stage_insert(self) -> Prepared:
+        """A stage move of ``version``."""
+        return self.compiler(self.compiler.insert(self.tables.stage_moves, version_key=self._version()))
+
+    @cached_property
+    def stage_list(self) -> Prepared:
+        """Of ``version`` up to ``until``, newest first."""
+        t = self.tables
+        p, m, v, s = t.projects, t.models, t.versions, t.stage_moves
+        c = s.c
+        joined = (
+            s.join(v, v.c.key == c.version_key).join(m, m.c.key == v.c.model_key).join(p, p.c.key == m.c.project_key)
+        )
+        found = select(
+            p.c.name, m.c.name, v.c.number, c.from_stage, c.to_stage, c.actor, c.at_us, c.reason
+        ).select_from(joined)  # fmt: skip
+        found = found.where(v.c.uid == bindparam("version"), c.at_us <= bindparam("until"))
+        page = found.order_by(c.at_us.desc(), c.key.desc())
+        return self.compiler(page.limit(bindparam("limit")))
+
+    @cached_property
+    def evaluation_insert(self) -> Prepared:
+        """An evaluation of ``version``; returns nothing when its id is taken."""
+        e = self.tables.evaluations
+        statement = self.compiler.insert_once(e, version_key=self._version())
+        return self.compiler(statement.returning(e.c.key))
+
+    @cached_property
+    def evaluation_list(self) -> Prepared:
+        """Of ``version``, newest first."""
+        v, e = self.tables.versions, self.tables.evaluations
+        joined = e.join(v, v.c.key == e.c.version_key)
+        found = select(e.c.body).select_from(joined)
+        found = found.where(v.c.uid == bindparam("version"))
+        page = found.order_by(e.c.at_us.desc(), e.c.key.desc())
+        return self.compiler(page.limit(bindparam("limit")))
+
+    @cached_property
+    def head(self) -> Prepared:
+        """The end of the chain, locked until the transaction ends."""
+        c = self.tables.audit_head.c
+        return self.compiler(select(c.seq, c.hash).with_for_update())
+
+    @cached_property
+    def head_move(self) -> Prepared:
+        """The new end of the chain."""
+        h = self.tables.audit_head
+        return self.compiler(update(h).values(seq=bindparam("seq"), hash=bindparam("hash")))
+
+    @cached_property
+    def audit_insert(self) -> Prepared:
+        """One event."""
+        return self.compiler(self.compiler.insert(self.tables.audit))
+
+    def audit_list(self, *, target: bool, event: bool, newest_first: bool) -> Prepared:
+        """Between ``after`` and ``before``."""
+        return self.compiler.shaped(
+            ("audit", target, event, newest_first),
+            lambda: self._events(target, event, newest_first),
+        )
+
+    @cached_property
+    def outbox_add(self) -> Prepared:
+        """An event that waits."""
+        return self.compiler(self.compiler.insert(self.tables.outbox))
+
+    @cached_property
+    def outbox_pending(self) -> Prepared:
+        """After ``after``, oldest first."""
+        c = self.tables.outbox.c
+        waiting = (c.delivered_us.is_(None), c.seq > bindparam("after"))
+        page = select(c.seq, c.event).where(*waiting).order_by(c.seq)
+        return self.compiler(page.limit(bindparam("limit")))
+
+    @cached_property
+    def outbox_delivered(self) -> Prepared:
+        """One that was delivered; the first time counts."""
+        o = self.tables.outbox
+        one = (o.c.seq == bindparam("one"), o.c.delivered_us.is_(None))
+        return self.compiler(update(o).where(*one).values(delivered_us=bindparam("at_us")))
+
+    @cached_property
+    def answer_get(self) -> Prepared:
+        """By ``actor`` and ``key``."""
+        c = self.tables.idempotency.c
+        found = select(c.request_digest, c.answer, c.at_us)
+        return self.compiler(found.where(c.actor == bindparam("actor"), c.key == bindparam("key")))
+
+    @cached_property
+    def answer_put(self) -> Prepared:
+        """Returns nothing when the key is taken."""
+        i = self.tables.idempotency
+        return self.compiler(self.compiler.insert_once(i).returning(i.c.at_us))
+
+    def _version(self) -> Any:
+        v = self.tables.versions
+        found = select(v.c.key).where(v.c.uid == bindparam("version"))
+        return found.scalar_subquery()
+
+    def _events(self, target: bool, event: bool, newest_first: bool) -> Select[Any]:
+        c = self.tables.audit.c
+        found = select(
+            c.seq, c.uid, c.at_us, c.actor, c.event, c.target, c.data, c.previous, c.hash
+        ).where(c.seq > bindparam("after"), c.seq < bindparam("before"))  # fmt: skip
+        if target:
+            found = found.where(c.target == bindparam("target"))
+        if event:
+            found = found.where(c.event == bindparam("event"))
+        page = found.order_by(c.seq.desc() if newest_first else c.seq)
+        return page.limit(bindparam("limit"))
+
+
+class SqlStages:
+    """`chopmark.abc.catalog.Stages`."""
+
+    __slots__ = ("_run", "_sql")
+
+    def __init__(self, run: Executor, statements: HistoryStatements) -> None:
+        self._run = run
+        self._sql = statements
+
+    def record(self, version_id: UUID, move: StageMove) -> None:
+        """See the interface."""
+        values = {
+            "version": version_id.bytes,
+            "from_stage": move.from_stage,
+            "to_stage": move.to_stage,
+            "actor": move.actor,
+            "at_us": to_us(move.at),
+            "reason": move.reason,
+        }
+        self._run.change(self._sql.stage_insert, values)
+
+    def history(self, version_id: UUID, *, until: datetime | None = None, limit: int) -> list[StageMove]:
+        """See the interface."""
+        values = {
+            "version": version_id.bytes,
+            "until": LAST if until is None else to_us(until),
+            "limit": limit,
+        }
+        return [_stage_move(row) for row in self._run.all(self._sql.stage_list, values)]
+
+
+class SqlEvaluations:
+    """`chopmark.abc.catalog.Evaluations`."""
+
+    __slots__ = ("_run", "_sql")
+
+    def __init__(self, run: Executor, statements: HistoryStatements) -> None:
+        self._run = run
+        self._sql = statements
+
+    def insert(self, version_id: UUID, evaluation: Evaluation) -> None:
+        """See the interface."""
+        values = {
+            "uid": evaluation.id.bytes,
+            "version": version_id.bytes,
+            "at_us": to_us(evaluation.at),
+            "body": json_text(evaluation),
+        }
+        if self._run.add(self._sql.evaluation_insert, values) is None:
+            msg = f"There is an evaluation with the id {evaluation.id} already."
+            raise Conflict(msg)
+
+    def list(self, version_id: UUID, *, limit: int) -> list[Evaluation]:
+        """See the interface."""
+        values = {"version": version_id.bytes, "limit": limit}
+        rows = self._run.all(self._sql.evaluation_list, values)
+        return [_decode_evaluation(row[0]) for row in rows]
+
+
+class SqlAudit:
+    """`chopmark.abc.catalog.Audit`."""
+
+    __slots__ = ("_run", "_sql")
+
+    def __init__(self, run: Executor, statements: HistoryStatements) -> None:
+        self._run = run
+        self._sql = statements
+
+    def append(self, event: AuditEvent) -> AuditEvent:
+        """See the interface."""
+        self._run.check_writing()
+        head = self._run.one(self._sql.head, {})
+        if head is None:
+            msg = "The row that holds the end of the audit chain is gone."
+            raise IntegrityFailure(msg, hint="Restore the catalog from a backup.")
+        event = chained(event, *head)
+        values = {
+            "seq": event.seq,
+            "uid": event.id.bytes,
+            "at_us": to_us(event.at),
+            "actor": event.actor,
+            "event": event.event,
+            "target": event.target,
+            "data": json_text(event.data),
+            "previous": event.previous,
+            "hash": event.hash,
+        }
+        self._run.change(self._sql.audit_insert, values)
+        self._run.change(self._sql.head_move, {"seq": event.seq, "hash": event.hash})
+        return event
+
+    def list(
+        self,
+        *,
+        after_seq: int = 0,
+        before_seq: int | None = None,
+        target: str = "",
+        event: str = "",
+        newest_first: bool = False,
+        limit: int,
+    ) -> list[AuditEvent]:
+        """See the interface."""
+        prepared = self._sql.audit_list(target=bool(target), event=bool(event), newest_first=newest_first)
+        values: dict[str, Any] = {
+            "after": after_seq,
+            "before": LAST if before_seq is None else before_seq,
+            "limit": limit,
+        }
+        if target:
+            values["target"] = target
+        if event:
+            values["event"] = event
+        return [_event(row) for row in self._run.all(prepared, values)]
+
+
+def chained(event: AuditEvent, seq: int, previous: str) -> AuditEvent:
+    """The event as the next of a chain that ends with this number and hash.
+
+    Facts are taken as they will be read back from JSON, and the time in UTC, so that the hash can
+    be computed again from what is stored.
+    """
+    event = msgspec.structs.replace(
+        event,
+        seq=seq + 1,
+        previous=previous or GENESIS,
+        at=from_us(to_us(event.at)),
+        data=decode(encode(event.data), dict[str, Any]),
+    )
+    return msgspec.structs.replace(event, hash=event_hash(event))
+
+
+class SqlOutbox:
+    """`chopmark.abc.catalog.Outbox`."""
+
+    __slots__ = ("_run", "_sql")
+
+    def __init__(self, run: Executor, statements: HistoryStatements) -> None:
+        self._run = run
+        self._sql = statements
+
+    def add(self, event: AuditEvent) -> None:
+        """See the interface."""
+        values = {"event": json_text(event), "delivered_us": None}
+        self._run.change(self._sql.outbox_add, values)
+
+    def pending(self, *, after_seq: int = 0, limit: int) -> list[OutboxRow]:
+        """See the interface."""
+        values = {"after": after_seq, "limit": limit}
+        rows = self._run.all(self._sql.outbox_pending, values)
+        return [OutboxRow(seq, _decode_event(event)) for seq, event in rows]
+
+    def delivered(self, seqs: Iterable[int], at: datetime) -> None:
+        """See the interface."""
+        at_us = to_us(at)
+        rows = ({"one": seq, "at_us": at_us} for seq in seqs)
+        self._run.change_each(self._sql.outbox_delivered, rows)
+
+
+class SqlIdempotencyKeys:
+    """`chopmark.abc.catalog.IdempotencyKeys`."""
+
+    __slots__ = ("_run", "_sql")
+
+    def __init__(self, run: Executor, statements: HistoryStatements) -> None:
+        self._run = run
+        self._sql = statements
+
+    def get(self, actor: str, key: str) -> StoredAnswer | None:
+        """See the interface."""
+        row = self._run.one(self._sql.answer_get, {"actor": actor, "key": key})
+        if row is None:
+            return None
+        request_digest, answer, at_us = row
+        return StoredAnswer(request_digest, bytes(answer), from_us(at_us))
+
+    def put(self, actor: str, key: str, op: str, answer: StoredAnswer) -> None:
+        """See the interface."""
+        values = {
+            "actor": actor,
+            "key": key,
+            "op": op,
+            "request_digest": answer.request_digest,
+            "answer": answer.answer,
+            "at_us": to_us(answer.at),
+        }
+        if self._run.add(self._sql.answer_put, values) is None:
+            msg = f"The idempotency key {key[:60]!r} was used by another call already."
+            raise Conflict(msg, hint="Repeat the call to get the stored answer.")
+
+
+def _stage_move(row: tuple[Any, ...]) -> StageMove:
+    project, model, number, from_stage, to_stage, actor, at_us, reason = row
+    return StageMove(
+        project=project,
+        model=model,
+        number=number,
+        from_stage=from_stage,
+        to_stage=to_stage,
+        actor=actor,
+        at=from_us(at_us),
+        reason=reason,
+    )
+
+
+def _event(row: tuple[Any, ...]) -> AuditEvent:
+    seq, uid, at_us, actor, event, target, data, previous, event_hash_ = row
+    return AuditEvent(
+        seq=seq,
+        id=UUID(bytes=uid),
+        at=from_us(at_us),
+        actor=actor,
+        event=event,
+        target=target,
+        data=_decode_data(data),
+        previous=previous,
+        hash=event_hash_,
+    )

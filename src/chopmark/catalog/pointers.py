@@ -1,0 +1,340 @@
+"""Aliases, lineage and trust in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Select, bindparam, delete, or_, select
+
+from chopmark.abc.catalog import Moves
+from chopmark.base.clock import from_us, to_us
+from chopmark.catalog.execution import Compiler, Executor, Prepared
+from chopmark.catalog.records import json_text, version_from_row
+from chopmark.catalog.versions import version_columns
+from chopmark.domain.lineage import Edge
+from chopmark.domain.versions import Alias, AliasMove, TrustDecision, Version
+from chopmark.errors import NotFound
+
+__all__ = ["PointerStatements", "SqlAliases", "SqlLineage", "SqlTrust"]
+
+LAST_US = 2**63 - 1
+
+_decode_decision = msgspec.json.Decoder(TrustDecision).decode
+
+
+class PointerStatements:
+    """Statements on aliases, edges and trust decisions, compiled when first used."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self.compiler = compiler
+        self.tables = compiler.tables
+
+    @cached_property
+    def alias_get(self) -> Prepared:
+        """By ``model`` and ``name``."""
+        name = self.tables.aliases.c.name == bindparam("name")
+        return self.compiler(self._aliases().where(name))
+
+    @cached_property
+    def alias_list(self) -> Prepared:
+        """Of ``model``, by name."""
+        return self.compiler(self._aliases().order_by(self.tables.aliases.c.name))
+
+    @cached_property
+    def alias_version(self) -> Prepared:
+        """The version of an alias."""
+        t, a = self.tables, self.tables.aliases.alias("pointer")
+        of_model = t.models.c.uid == bindparam("model")
+        columns = version_columns(self.compiler)
+        source = columns.get_final_froms()[0].join(
+            a, (a.c.version_key == t.versions.c.key) & (a.c.model_key == t.models.c.key)
+        )
+        found = columns.select_from(source)
+        return self.compiler(found.where(of_model, a.c.name == bindparam("name")))
+
+    @cached_property
+    def version_key(self) -> Prepared:
+        """Keys of ``number`` of ``model`` and of the model."""
+        m, v = self.tables.models, self.tables.versions
+        joined = v.join(m, m.c.key == v.c.model_key)
+        return self.compiler(
+            select(v.c.key, m.c.key)
+            .select_from(joined)
+            .where(m.c.uid == bindparam("model"), v.c.number == bindparam("number"))
+        )
+
+    @cached_property
+    def alias_put(self) -> Prepared:
+        """Insert or move."""
+        return self.compiler(self.compiler.upsert(self.tables.aliases, ["model_key", "name"]))
+
+    @cached_property
+    def alias_remove(self) -> Prepared:
+        """By ``model`` and ``alias``."""
+        a, m = self.tables.aliases, self.tables.models
+        model = select(m.c.key).where(m.c.uid == bindparam("model")).scalar_subquery()
+        return self.compiler(delete(a).where(a.c.model_key == model, a.c.name == bindparam("alias")))
+
+    @cached_property
+    def move_insert(self) -> Prepared:
+        """An entry of an alias's history."""
+        m = self.tables.models
+        model = select(m.c.key).where(m.c.uid == bindparam("model")).scalar_subquery()
+        return self.compiler(self.compiler.insert(self.tables.alias_moves, model_key=model))
+
+    @cached_property
+    def moves(self) -> Prepared:
+        """History of ``name`` of ``model`` up to ``until``, newest first."""
+        p, m, h = self.tables.projects, self.tables.models, self.tables.alias_moves
+        c = h.c
+        joined = h.join(m, m.c.key == c.model_key).join(p, p.c.key == m.c.project_key)
+        found = select(p.c.name, m.c.name, c.name, c.number, c.previous, c.actor, c.at_us, c.reason).select_from(joined)
+        found = found.where(
+            m.c.uid == bindparam("model"),
+            c.name == bindparam("name"),
+            c.at_us <= bindparam("until"),
+        )
+        page = found.order_by(c.at_us.desc(), c.key.desc())
+        return self.compiler(page.limit(bindparam("limit")))
+
+    @cached_property
+    def edge_insert(self) -> Prepared:
+        """Adds nothing when the edge is there."""
+        return self.compiler(self.compiler.insert_once(self.tables.edges))
+
+    @cached_property
+    def edges_out(self) -> Prepared:
+        """From ``node``."""
+        return self.compiler(self._edges().where(self.tables.edges.c.source == bindparam("node")))
+
+    def edges_in(self, count: int) -> Prepared:
+        """To ``node``, of ``count`` relations ``r0`` … (0: of all)."""
+        return self.compiler.shaped(("edges_in", count), lambda: self._incoming(count))
+
+    @cached_property
+    def edges_remove(self) -> Prepared:
+        """Those that begin or end at ``node``."""
+        e = self.tables.edges
+        node = bindparam("node")
+        return self.compiler(delete(e).where(or_(e.c.source == node, e.c.target == node)))
+
+    @cached_property
+    def trust_get(self) -> Prepared:
+        """Of ``digest``, newest first."""
+        c = self.tables.trust.c
+        found = select(c.body).where(c.digest == bindparam("digest"))
+        return self.compiler(found.order_by(c.at_us.desc(), c.key.desc()))
+
+    @cached_property
+    def trust_insert(self) -> Prepared:
+        """One decision."""
+        return self.compiler(self.compiler.insert(self.tables.trust))
+
+    @cached_property
+    def trust_remove(self) -> Prepared:
+        """All of ``digest``."""
+        t = self.tables.trust
+        return self.compiler(delete(t).where(t.c.digest == bindparam("digest")))
+
+    def _aliases(self) -> Select[Any]:
+        t = self.tables
+        p, m, v, a = t.projects, t.models, t.versions, t.aliases
+        joined = (
+            a.join(v, v.c.key == a.c.version_key).join(m, m.c.key == a.c.model_key).join(p, p.c.key == m.c.project_key)
+        )
+        found = select(
+            p.c.name, m.c.name, a.c.name, v.c.number, a.c.protected, a.c.updated_us, a.c.updated_by
+        ).select_from(joined)  # fmt: skip
+        return found.where(m.c.uid == bindparam("model"))
+
+    def _edges(self) -> Select[Any]:
+        c = self.tables.edges.c
+        return select(c.source, c.relation, c.target, c.at_us).order_by(c.at_us, c.key)
+
+    def _incoming(self, count: int) -> Select[Any]:
+        c = self.tables.edges.c
+        found = self._edges().where(c.target == bindparam("node"))
+        if count:
+            wanted = [bindparam(f"r{i}", type_=c.relation.type) for i in range(count)]
+            found = found.where(c.relation.in_(wanted))
+        return found
+
+
+class SqlAliases:
+    """`chopmark.abc.catalog.Aliases`."""
+
+    __slots__ = ("_run", "_sql")
+
+    def __init__(self, run: Executor, statements: PointerStatements) -> None:
+        self._run = run
+        self._sql = statements
+
+    def get(self, model_id: UUID, name: str) -> Alias | None:
+        """See the interface."""
+        row = self._run.one(self._sql.alias_get, {"model": model_id.bytes, "name": name})
+        return None if row is None else _alias(row)
+
+    def version(self, model_id: UUID, name: str) -> Version | None:
+        """See the interface."""
+        values = {"model": model_id.bytes, "name": name}
+        row = self._run.one(self._sql.alias_version, values)
+        return None if row is None else version_from_row(row)
+
+    def list(self, model_id: UUID) -> list[Alias]:
+        """See the interface."""
+        rows = self._run.all(self._sql.alias_list, {"model": model_id.bytes})
+        return [_alias(row) for row in rows]
+
+    def put(self, model_id: UUID, alias: Alias) -> None:
+        """See the interface."""
+        self._run.check_writing()
+        values = {"model": model_id.bytes, "number": alias.number}
+        row = self._run.one(self._sql.version_key, values)
+        if row is None:
+            msg = f"{alias.model} has no version {alias.number} to give the alias to."
+            raise NotFound(msg)
+        version_key, model_key = row
+        values = {
+            "model_key": model_key,
+            "name": alias.name,
+            "version_key": version_key,
+            "protected": int(alias.protected),
+            "updated_us": to_us(alias.updated_at),
+            "updated_by": alias.updated_by,
+        }
+        self._run.change(self._sql.alias_put, values)
+
+    def remove(self, model_id: UUID, name: str) -> None:
+        """See the interface."""
+        values = {"model": model_id.bytes, "alias": name}
+        if not self._run.change(self._sql.alias_remove, values):
+            msg = f"There is no alias {name} to remove."
+            raise NotFound(msg)
+
+    def record(self, model_id: UUID, move: AliasMove) -> None:
+        """See the interface."""
+        values = {
+            "model": model_id.bytes,
+            "name": move.name,
+            "number": move.number,
+            "previous": move.previous,
+            "actor": move.actor,
+            "at_us": to_us(move.at),
+            "reason": move.reason,
+        }
+        self._run.change(self._sql.move_insert, values)
+
+    def history(self, model_id: UUID, name: str, *, until: datetime | None = None, limit: int) -> Moves:
+        """See the interface."""
+        values = {
+            "model": model_id.bytes,
+            "name": name,
+            "until": LAST_US if until is None else to_us(until),
+            "limit": limit,
+        }
+        return [_move(row) for row in self._run.all(self._sql.moves, values)]
+
+
+class SqlLineage:
+    """`chopmark.abc.catalog.Lineage`."""
+
+    __slots__ = ("_run", "_sql")
+
+    def __init__(self, run: Executor, statements: PointerStatements) -> None:
+        self._run = run
+        self._sql = statements
+
+    def insert(self, edges: Iterable[Edge]) -> None:
+        """See the interface."""
+        rows = (
+            {
+                "source": e.source,
+                "relation": e.relation,
+                "target": e.target,
+                "at_us": to_us(e.at),
+            }
+            for e in edges
+        )
+        self._run.change_each(self._sql.edge_insert, rows)
+
+    def outgoing(self, source: str) -> list[Edge]:
+        """See the interface."""
+        rows = self._run.all(self._sql.edges_out, {"node": source})
+        return [_edge(row) for row in rows]
+
+    def incoming(self, target: str, relations: Sequence[str] = ()) -> list[Edge]:
+        """See the interface."""
+        values = {f"r{i}": relation for i, relation in enumerate(relations)}
+        prepared = self._sql.edges_in(len(values))
+        rows = self._run.all(prepared, {"node": target, **values})
+        return [_edge(row) for row in rows]
+
+    def remove_versions(self, version_ids: list[UUID]) -> None:
+        """Remove the edges of versions that go."""
+        nodes = [{"node": f"version:{each}"} for each in version_ids]
+        self._run.change_each(self._sql.edges_remove, nodes)
+
+
+class SqlTrust:
+    """`chopmark.abc.catalog.Trust`."""
+
+    __slots__ = ("_run", "_sql")
+
+    def __init__(self, run: Executor, statements: PointerStatements) -> None:
+        self._run = run
+        self._sql = statements
+
+    def get(self, digest: str) -> list[TrustDecision]:
+        """See the interface."""
+        rows = self._run.all(self._sql.trust_get, {"digest": digest})
+        return [_decode_decision(row[0]) for row in rows]
+
+    def insert(self, decision: TrustDecision) -> None:
+        """See the interface."""
+        values = {
+            "digest": decision.digest,
+            "at_us": to_us(decision.at),
+            "body": json_text(decision),
+        }
+        self._run.change(self._sql.trust_insert, values)
+
+    def remove(self, digest: str) -> int:
+        """See the interface."""
+        return self._run.change(self._sql.trust_remove, {"digest": digest})
+
+
+def _alias(row: tuple[Any, ...]) -> Alias:
+    project, model, name, number, protected, updated_us, updated_by = row
+    return Alias(
+        project=project,
+        model=model,
+        name=name,
+        number=number,
+        protected=bool(protected),
+        updated_at=from_us(updated_us),
+        updated_by=updated_by,
+    )
+
+
+def _move(row: tuple[Any, ...]) -> AliasMove:
+    project, model, name, number, previous, actor, at_us, reason = row
+    return AliasMove(
+        project=project,
+        model=model,
+        name=name,
+        number=number,
+        previous=previous,
+        actor=actor,
+        at=from_us(at_us),
+        reason=reason,
+    )
+
+
+def _edge(row: tuple[Any, ...]) -> Edge:
+    source, relation, target, at_us = row
+    return Edge(source=source, relation=relation, target=target, at=from_us(at_us))

@@ -1,0 +1,70 @@
+"""A transaction: every surface of the interface over one connection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from chopmark.abc import catalog as abc
+from chopmark.catalog.execution import Compiler, Executor
+from chopmark.catalog.history import (
+    HistoryStatements,
+    SqlAudit,
+    SqlEvaluations,
+    SqlIdempotencyKeys,
+    SqlOutbox,
+    SqlStages,
+)
+from chopmark.catalog.names import NameStatements, SqlModels, SqlProjects
+from chopmark.catalog.pointers import PointerStatements, SqlAliases, SqlLineage, SqlTrust
+from chopmark.catalog.versions import SqlManifests, SqlVersions, VersionStatements
+
+__all__ = ["SqlTransaction", "Statements"]
+
+
+class Statements:
+    """Every statement of a catalog, built once and compiled when first used."""
+
+    def __init__(self, compiler: Compiler) -> None:
+        self.compiler = compiler
+
+    @cached_property
+    def names(self) -> NameStatements:
+        """On projects and models."""
+        return NameStatements(self.compiler)
+
+    @cached_property
+    def versions(self) -> VersionStatements:
+        """On versions and manifests."""
+        return VersionStatements(self.compiler)
+
+    @cached_property
+    def pointers(self) -> PointerStatements:
+        """On aliases, edges and trust decisions."""
+        return PointerStatements(self.compiler)
+
+    @cached_property
+    def history(self) -> HistoryStatements:
+        """On what is only ever added."""
+        return HistoryStatements(self.compiler)
+
+
+class SqlTransaction:
+    """`chopmark.abc.catalog.Transaction` over one connection."""
+
+    def __init__(self, run: Executor, statements: Statements) -> None:
+        pointers = statements.pointers
+        versions = statements.versions
+        history = statements.history
+        lineage = SqlLineage(run, pointers)
+        self.projects: abc.Projects = SqlProjects(run, statements.names)
+        self.models: abc.Models = SqlModels(run, statements.names, lineage.remove_versions)
+        self.versions: abc.Versions = SqlVersions(run, versions, lineage.remove_versions)
+        self.manifests: abc.Manifests = SqlManifests(run, versions)
+        self.aliases: abc.Aliases = SqlAliases(run, pointers)
+        self.stages: abc.Stages = SqlStages(run, history)
+        self.evaluations: abc.Evaluations = SqlEvaluations(run, history)
+        self.lineage: abc.Lineage = lineage
+        self.trust: abc.Trust = SqlTrust(run, pointers)
+        self.audit: abc.Audit = SqlAudit(run, history)
+        self.outbox: abc.Outbox = SqlOutbox(run, history)
+        self.idempotency: abc.IdempotencyKeys = SqlIdempotencyKeys(run, history)
