@@ -18,7 +18,7 @@ from chopmark.blobs import open_store
 from chopmark.catalog import open_catalog
 from chopmark.domain.access import Actor
 from chopmark.domain.audit import AuditEvent
-from chopmark.errors import InvalidRequest, Unsupported
+from chopmark.errors import InvalidRequest, Unavailable, Unsupported
 from chopmark.ops.requests import Request
 from chopmark.ops.table import BY_REQUEST
 
@@ -79,6 +79,7 @@ def connect(resolved: Resolved, *, clock: Clock = system_clock) -> LocalTranspor
     """
     settings = resolved.settings
     _check_url(settings.url)
+    _make_directory(settings)
     catalog = _catalog(settings)
     try:
         store = _store(settings)
@@ -88,6 +89,21 @@ def connect(resolved: Resolved, *, clock: Clock = system_clock) -> LocalTranspor
     dispatch = Dispatch(catalog, store, HANDLERS, clock=clock, new_id=uuid7)
     own = not settings.database_url.startswith("postgresql")
     return LocalTransport(dispatch, Actor(settings.actor), _location(settings), own=own)
+
+
+def _make_directory(settings: Settings) -> None:
+    if settings.database_url and settings.store_url:
+        return
+    directory = Path(settings.url)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        msg = f"{directory} is not a directory."
+        raise InvalidRequest(msg, hint="Choose another place for the registry.") from error
+    except OSError as error:
+        msg = f"The registry cannot be made at {directory}: {error.strerror}."
+        hint = "Choose a directory that may be written to, or set CHOPMARK_URL."
+        raise Unavailable(msg, hint=hint) from error
 
 
 def _check_url(url: str) -> None:
@@ -128,13 +144,18 @@ def _catalog(settings: Settings) -> Catalog:
         table_prefix=settings.db_table_prefix,
         lock_timeout_s=settings.lock_timeout_s,
         pool_size=settings.pool_size,
+        connect_timeout_s=settings.connect_timeout_s,
     )
 
 
 def _store(settings: Settings) -> BlobStore:
+    url = store_url(settings)
+    if "://" not in url:
+        return open_store(url, compression=settings.compression)
     return open_store(
-        store_url(settings),
-        compression=settings.compression,
+        url,
         cache_dir=Path(settings.cache_dir),
         cache_quota_bytes=settings.cache_quota_bytes,
+        endpoint_url=settings.store_endpoint or None,
+        options={"region": settings.store_region} if settings.store_region else None,
     )

@@ -58,7 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         On loading with another minor version of the framework than recorded: ``warn``, ``error``
         or ``ignore``.
     compression
-        ``zstd`` compresses a blob where a sample says it pays; ``none`` never.
+        In a store that is a directory, ``zstd`` compresses a blob where a sample says it pays;
+        ``none`` never. Object stores keep blobs as they are.
     cache_dir, cache_quota_bytes
         Local cache before a remote store (in the user's cache directory when empty), and its
         limit.
