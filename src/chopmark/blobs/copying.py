@@ -14,8 +14,9 @@ from chopmark.base.digest import hasher, to_digest
 
 __all__ = ["PIECE_BYTES", "Content", "copy_file", "copy_stream", "hash_file", "write_all"]
 
-PIECE_BYTES = 1 << 20
-"""What is read, hashed and reported at once: fits a core's second-level cache, and amortises a system call."""
+PIECE_BYTES = 128 << 10
+"""What is read, hashed, written and reported at once. Measured on ext4: writing a new 1 MB file costs 0.5 ms in pieces of
+128 KiB and 1.4 ms in one piece, where the page cache takes large folios; reading and hashing do not care."""
 
 _COPY_BYTES = 8 << 20
 # Starting a thread costs as much as hashing some hundred kilobytes.

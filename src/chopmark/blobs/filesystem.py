@@ -52,10 +52,12 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path, *, durable: bool) -> None:
-    """Make a directory and its parents; with ``durable``, each name that had to be made survives a power cut."""
-    if path.is_dir():
-        return
-    make_directory(path.parent, durable=durable)
+    """Make a directory and those above it that are missing; with ``durable``, its name then survives a power cut.
+
+    Also when it was there: another process may have made it a moment ago and not synced it yet.
+    """
+    if not path.parent.is_dir():
+        make_directory(path.parent, durable=durable)
     path.mkdir(exist_ok=True)
     if durable:
         sync_directory(path.parent)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,18 +24,18 @@ from typing import BinaryIO
 from chopmark.abc.blobs import BlobStat, Progress
 from chopmark.base.clock import Clock, system_clock, to_us
 from chopmark.base.digest import PREFIX, parse_digest
+from chopmark.base.ids import uuid7
 from chopmark.blobs import compression as zstd
 from chopmark.blobs import filesystem
 from chopmark.blobs.copying import Content, copy_file, copy_stream, hash_file, write_all
 from chopmark.blobs.failures import damaged, missing, reporting, unexpected
-from chopmark.blobs.readers import check_range
+from chopmark.blobs.readers import check_prefix, check_range
 from chopmark.blobs.sources import SourceFile, open_source
 from chopmark.blobs.stored import Stored, copy_out, open_stored, open_verified, stat_file, stat_of
 from chopmark.errors import Conflict, InvalidRequest
 
 __all__ = ["LocalStore"]
 
-_HEX = re.compile(r"[0-9a-f]{0,64}")
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"([0-9a-f]{62})(\.zst)?")
 _READ_ONLY = 0o444
@@ -87,8 +86,7 @@ class LocalStore:
         self._clock = clock
         self._blobs = self.root / "sha256"
         self._temporaries = self.root / "tmp"
-        self._synced: set[Path] = set()
-        self._making = threading.Lock()
+        self._made: set[Path] = set()
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r}, compression={self.compression!r})"
@@ -149,6 +147,39 @@ class LocalStore:
                     raise damaged(content.digest, f"its temporary file read back as {again.digest}")
                 return self._publish(smaller.path, smaller.descriptor, content, compressed=True)
 
+    # For a cache, which has just verified what it keeps
+
+    @contextlib.contextmanager
+    def incoming(self) -> Iterator[Path]:
+        """A free name in the store's file system for a file to be adopted; what is still there at the end is removed."""
+        with reporting("store a blob", self.root):
+            self._make(self._temporaries)
+        path = self._temporaries / f"incoming-{uuid7(self._clock())}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def adopt(self, path: Path, content: Content) -> BlobStat:
+        """Take a file of `incoming` whose bytes the caller has just verified."""
+        with reporting("store a blob", self.root):
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                return self._publish(path, descriptor, content, compressed=False)
+            finally:
+                os.close(descriptor)
+
+    def touch(self, digest: str) -> None:
+        """Say that a blob is put, or used, now; nothing when it is not there."""
+        stored = self._open_stored(parse_digest(digest))
+        if stored is None:
+            return
+        try:
+            with reporting("touch a blob", self.root):
+                self._touch(stored.descriptor)
+        finally:
+            os.close(stored.descriptor)
+
     def _compresses(self, descriptor: int, size_bytes: int) -> bool:
         return self.compression == "zstd" and zstd.shrinks(descriptor, size_bytes)
 
@@ -178,15 +209,11 @@ class LocalStore:
             yield temporary
 
     def _make(self, directory: Path) -> None:
-        """Make a directory of the store, once, and see to it that its name is on the medium."""
-        if directory in self._synced and directory.is_dir():
+        """Make a directory of the store; once per process it is seen to that its name is on the medium."""
+        if directory in self._made and directory.is_dir():
             return
-        with self._making:
-            filesystem.make_directory(directory, durable=self._durable)
-            if self._durable:
-                # Another process may have made it a moment ago and not synced it yet.
-                filesystem.sync_directory(directory.parent)
-            self._synced.add(directory)
+        filesystem.make_directory(directory, durable=self._durable)
+        self._made.add(directory)
 
     def _publish(self, path: Path, descriptor: int, content: Content, *, compressed: bool) -> BlobStat:
         """Give the finished file at ``path`` its name in the store, or keep an equal one that has it."""
@@ -306,8 +333,7 @@ class LocalStore:
 
     def list(self, prefix: str = "") -> Iterator[BlobStat]:
         """All blobs in order; see `chopmark.abc.blobs.BlobStore.list`."""
-        if _HEX.fullmatch(prefix) is None:
-            raise InvalidRequest(f"{prefix[:80]!r} does not start a digest.", hint="Use lowercase hexadecimal digits.")
+        check_prefix(prefix)
         return self._listed(prefix)
 
     def _listed(self, prefix: str) -> Iterator[BlobStat]:

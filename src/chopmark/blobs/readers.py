@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from typing import BinaryIO
 
 from chopmark.errors import InvalidRequest
 
-__all__ = ["IN_MEMORY_BYTES", "bytes_reader", "check_range", "file_reader"]
+__all__ = ["IN_MEMORY_BYTES", "bytes_reader", "check_prefix", "check_range", "file_reader"]
 
 IN_MEMORY_BYTES = 4 << 20
 """Blobs up to this size are read once, verified and handed out from memory; larger ones from an open file."""
 
 _BUFFER_BYTES = 128 << 10
+_HEX = re.compile(r"[0-9a-f]{0,64}")
 
 
 def check_range(offset: int, length: int | None) -> None:
     """Refuse a range that no bytes can have."""
     if offset < 0 or (length is not None and length < 0):
         raise InvalidRequest(f"A range needs offset and length of 0 or more, not {offset} and {length}.")
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse what no digest starts with."""
+    if _HEX.fullmatch(prefix) is None:
+        raise InvalidRequest(f"{prefix[:80]!r} does not start a digest.", hint="Use lowercase hexadecimal digits.")
 
 
 def bytes_reader(data: bytes, offset: int, length: int | None) -> BinaryIO:

@@ -1,0 +1,288 @@
+"""Blobs in an object store: S3 and what is compatible with it, Google Cloud Storage, Azure Blob Storage.
+
+::
+
+    prefix/blobs/sha256/ab/abcdef…            a blob: its raw bytes, so that any client of the store can check and use it
+    prefix/blobs/sha256/ab/abcdef….touched    empty; its time says when the blob was put again
+
+The bytes are staged in a local file while they are hashed, since the key is their digest; then they are uploaded by one
+request that fails when the key is taken, or in parts. An object store shows an object only when its upload is complete, so
+a blob is absent or whole. The completion of an upload in parts may replace a blob: by equal bytes, which no reader can tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import UUID
+
+from chopmark.abc.blobs import BlobStat, Progress
+from chopmark.base.clock import system_clock
+from chopmark.base.digest import digest_of, parse_digest
+from chopmark.base.ids import uuid7
+from chopmark.blobs import filesystem
+from chopmark.blobs.copying import Content, copy_file, copy_stream, write_all
+from chopmark.blobs.failures import damaged, missing, reporting, unexpected
+from chopmark.blobs.keys import FOLDER, Listed, in_order, key_of, touch_key_of
+from chopmark.blobs.objects import Limits, calling
+from chopmark.blobs.readers import IN_MEMORY_BYTES, bytes_reader, check_prefix, check_range, file_reader
+from chopmark.blobs.sources import open_source
+from chopmark.blobs.transfer import download, upload, write_parts
+from chopmark.errors import IntegrityFailure, NotFound, Unsupported
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
+    from chopmark.blobs.objects import Objects
+
+__all__ = ["Lock", "ObjectStore"]
+
+Lock = Callable[[str], AbstractContextManager[Any]]
+"""Gives a context manager that holds a name among all processes that write to the store."""
+
+_LISTED_AT_ONCE = 1000
+
+
+class ObjectStore:
+    """A `chopmark.abc.blobs.BlobStore` over a bucket or container.
+
+    Parameters
+    ----------
+    objects
+        A client of `chopmark.blobs.objects.connect`.
+    place
+        What errors call the store: its address without credentials.
+    limits
+        Time-outs, retries and part sizes; those of requests are already in ``objects``.
+    lock
+        Taken around every put where the store cannot refuse a second write to one key.
+    staging
+        Directory for the bytes on their way; the system's temporary directory when left out. The files have no name, so a
+        killed process leaves nothing.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        place: str,
+        *,
+        limits: Limits | None = None,
+        lock: Lock | None = None,
+        staging: Path | None = None,
+    ) -> None:
+        self._objects = objects
+        self.place = place
+        self._limits = limits or Limits()
+        self._lock = lock
+        self._staging = staging
+
+    def __repr__(self) -> str:
+        return f"ObjectStore({self.place!r})"
+
+    def probe(self, token: UUID | None = None) -> bool:
+        """Write one key twice, conditionally; whether the store refused the second, as it should.
+
+        Also finds out, before anything depends on it, that the store answers and that the credentials may write.
+
+        Raises
+        ------
+        Unsupported
+            When the second write was accepted and there is no lock that would keep writers apart.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        key = f"probe/{token or uuid7(system_clock())}"
+        with calling("write", self.place):
+            obstore.put(self._objects, key, b"first", mode="create")
+            try:
+                obstore.put(self._objects, key, b"second", mode="create")
+                refused = False
+            except AlreadyExistsError:
+                refused = True
+            finally:
+                obstore.delete(self._objects, key)
+        if not refused and self._lock is None:
+            raise Unsupported(
+                f"{self.place} accepted two conditional writes to one key: it ignores `If-None-Match`, so two writers could "
+                "replace each other's objects unseen.",
+                hint="Upgrade the server to one with conditional writes, or open the store with a lock in the database.",
+            )
+        return refused
+
+    # Writing
+
+    def put(
+        self,
+        source: BinaryIO | Path,
+        *,
+        expected: str | None = None,
+        consume: bool = False,
+        progress: Progress | None = None,
+    ) -> BlobStat:
+        """Store a stream or a file; see `chopmark.abc.blobs.BlobStore.put`."""
+        if expected is not None:
+            parse_digest(expected)
+        with self._staged(source) as (staged, content):
+            if expected is not None and content.digest != expected:
+                raise unexpected(expected, content.digest)
+            with self._lock(content.digest) if self._lock else contextlib.nullcontext():
+                stat = self._store(staged, content, progress)
+        if consume and isinstance(source, Path):
+            source.unlink(missing_ok=True)
+        return stat
+
+    @contextmanager
+    def _staged(self, source: BinaryIO | Path) -> Iterator[tuple[int, Content]]:
+        """The bytes in a file that nobody else can change, and what they are."""
+        with contextlib.ExitStack() as stack:
+            with reporting("stage an upload", self._staging_place):
+                staged = stack.enter_context(tempfile.TemporaryFile(dir=self._staging)).fileno()
+                if isinstance(source, Path):
+                    with open_source(source) as opened:
+                        content = copy_file(opened.descriptor, staged, opened.size_bytes)
+                        opened.check_unchanged(content.size_bytes)
+                else:
+                    content = copy_stream(source, lambda piece: write_all(staged, piece))
+            yield staged, content
+
+    def _store(self, staged: int, content: Content, progress: Progress | None) -> BlobStat:
+        key = key_of(content.digest)
+        known = self._head(key)
+        if known is not None and known["size"] == content.size_bytes:
+            if progress is not None and content.size_bytes:
+                progress(content.size_bytes)
+            return self._touch(content)
+        with calling("store a blob", self.place):
+            uploaded = upload(
+                self._objects,
+                key,
+                staged,
+                content.size_bytes,
+                self._limits,
+                progress=progress,
+                replace=known is not None,
+            )
+        if not uploaded:
+            return self._touch(content)
+        stored = self._head(key)
+        if stored is None or stored["size"] != content.size_bytes:
+            raise IntegrityFailure(
+                f"{self.place} accepted the blob {content.digest} and does not have it whole.",
+                hint="Look for a rule of the bucket that deletes or changes objects, then repeat.",
+                digest=content.digest,
+            )
+        return _stat(content.digest, stored, None)
+
+    def _touch(self, content: Content) -> BlobStat:
+        """Say that a blob which is there was put once more: object stores keep no time that could be set."""
+        import obstore
+
+        key = touch_key_of(content.digest)
+        with calling("store a blob", self.place):
+            obstore.put(self._objects, key, b"", use_multipart=False)
+        return _stat(content.digest, self._known(content.digest), self._head(key))
+
+    # Reading
+
+    def open(self, digest: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
+        """Open verified bytes; see `chopmark.abc.blobs.BlobStore.open`. The whole blob is downloaded first."""
+        parse_digest(digest)
+        check_range(offset, length)
+        size_bytes = self._known(digest)["size"]
+        if size_bytes <= IN_MEMORY_BYTES:
+            data = b"".join(self._download(digest, size_bytes))
+            _check(digest, digest_of(data))
+            return bytes_reader(data, offset, length)
+        with reporting("stage a download", self._staging_place), tempfile.TemporaryFile(dir=self._staging) as staged:
+            content = write_parts(self._download(digest, size_bytes), staged.fileno(), None)
+            _check(digest, content.digest)
+            return file_reader(os.dup(staged.fileno()), content.size_bytes, offset, length)
+
+    def fetch(self, digest: str, target: Path, *, progress: Progress | None = None) -> None:
+        """Write verified bytes to a file; see `chopmark.abc.blobs.BlobStore.fetch`."""
+        parse_digest(digest)
+        size_bytes = self._known(digest)["size"]
+        with reporting("write a file", target), filesystem.new_file(target) as descriptor:
+            content = write_parts(self._download(digest, size_bytes), descriptor, progress)
+            _check(digest, content.digest)
+
+    def _download(self, digest: str, size_bytes: int) -> Iterator[bytes]:
+        return download(self._objects, key_of(digest), size_bytes, self._limits, self.place)
+
+    def _known(self, digest: str) -> ObjectMeta:
+        blob = self._head(key_of(digest))
+        if blob is None:
+            raise missing(digest)
+        return blob
+
+    def _head(self, key: str) -> ObjectMeta | None:
+        import obstore
+
+        try:
+            with calling("look up a blob", self.place):
+                return obstore.head(self._objects, key)
+        except NotFound:
+            return None
+
+    def stat(self, digest: str) -> BlobStat | None:
+        """What is known of a blob; see `chopmark.abc.blobs.BlobStore.stat`. Two requests."""
+        parse_digest(digest)
+        blob = self._head(key_of(digest))
+        return None if blob is None else _stat(digest, blob, self._head(touch_key_of(digest)))
+
+    def list(self, prefix: str = "") -> Iterator[BlobStat]:
+        """All blobs in order; see `chopmark.abc.blobs.BlobStore.list`."""
+        check_prefix(prefix)
+        folder = f"{FOLDER}/{prefix[:2]}" if len(prefix) >= 2 else FOLDER  # noqa: PLR2004 the length of a folder's name
+        return in_order(self._listed(folder), prefix)
+
+    def _listed(self, folder: str) -> Iterator[Listed]:
+        import obstore
+
+        with calling("list the blobs", self.place):
+            for chunk in obstore.list(self._objects, folder, chunk_size=_LISTED_AT_ONCE):
+                for each in chunk:
+                    yield Listed(each["path"], each["size"], each["last_modified"])
+
+    # Removing
+
+    def delete(self, digest: str) -> bool:
+        """Remove a blob; see `chopmark.abc.blobs.BlobStore.delete`.
+
+        Stores do not say whether a deleted object was there: of two processes that delete it at once, both may be told so.
+        """
+        parse_digest(digest)
+        was_there = self._head(key_of(digest)) is not None
+        for key in (key_of(digest), touch_key_of(digest)):
+            self._delete(key)
+        return was_there
+
+    def _delete(self, key: str) -> None:
+        import obstore
+
+        # S3 accepts the deletion of what is not there; Azure and GCS refuse it.
+        with contextlib.suppress(NotFound), calling("delete a blob", self.place):
+            obstore.delete(self._objects, key)
+
+    def close(self) -> None:
+        """Connections belong to the client and close with it."""
+
+    @property
+    def _staging_place(self) -> Path:
+        return self._staging or Path(tempfile.gettempdir())
+
+
+def _check(digest: str, actual: str) -> None:
+    if actual != digest:
+        raise damaged(digest, f"its bytes hash to {actual}")
+
+
+def _stat(digest: str, blob: ObjectMeta, touched: ObjectMeta | None) -> BlobStat:
+    times = [each["last_modified"] for each in (blob, touched) if each is not None]
+    return BlobStat(digest, blob["size"], blob["size"], max(times))
