@@ -1,0 +1,261 @@
+"""Data sets described: identified by their content, with a schema and statistics by column.
+
+What is hashed
+--------------
+SHA-256 of a canonical JSON header followed by the SHA-256 of each part.
+
+- A *table* (data frame of pandas or polars, Arrow table, record array, list of dicts): header with
+  the number of rows and, in order, each column's name and element type; one part per column. The
+  index of a pandas frame is no part of it, and neither is how the library keeps a column: texts are
+  texts as ``object``, ``string`` or ``string[pyarrow]``, a category counts as its values, a nullable
+  integer without missing values as an integer, chunks as one.
+- An *array*: header with element type and shape; one part, in C order.
+- A *sparse matrix*: header with element type and shape; the three parts of its canonical CSR form.
+- A *tuple* or *dict*: header with the names of its parts (a dict's sorted); their digests.
+- A *file*: its bytes alone, so the digest is that of ``sha256sum``. A *directory*: canonical JSON of
+  path, size and digest of each file, sorted by path.
+
+Numbers are hashed as little-endian bytes. Every NaN is one NaN, and a missing float is a NaN;
+other missing values are hashed as a mask, their place as zero. ``-0.0`` is not ``0.0``. Times are
+microseconds since 1970 (UTC for instants) and the nanoseconds left over. Texts are hashed as their
+lengths in code points and their UTF-8. Other objects are hashed as canonical JSON.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chopmark.domain.datasets import ColumnProfile, DatasetRef
+from chopmark.errors import InvalidRequest
+from chopmark.formats.columns import Column, array_column, columns_of, is_table
+from chopmark.formats.content import (
+    array_digest,
+    parts_digest,
+    path_digest,
+    sparse_digest,
+    table_digest,
+)
+from chopmark.formats.libraries import derives_from
+from chopmark.formats.tabular_files import table_facts
+from chopmark.stats.moments import Moments
+
+__all__ = ["describe_dataset"]
+
+COLUMNS_MAX = 1_000
+TOP_MAX = 5
+_TEXT_LENGTH_MAX = 100
+_SHORT_DIGEST_LENGTH = 19
+
+
+class _Described(msgspec.Struct, frozen=True):
+    digest: str
+    row_count: int | None = None
+    columns: tuple[ColumnProfile, ...] = ()
+
+
+def describe_dataset(
+    data: Any,
+    *,
+    name: str = "",
+    uri: str = "",
+    version: str = "",
+    split: str = "",
+    relation: str = "trained_on",
+) -> DatasetRef:
+    """Describe a data set as a version refers to it.
+
+    Parameters
+    ----------
+    data
+        A data frame, Arrow table, array, sparse matrix, list of dicts, tuple such as ``(X, y)`` or
+        dict of those; a path to a file or directory; a text, which is a path when something is
+        there, a URI when it has ``://``, and else a name; or a `DatasetRef`.
+    name, uri, version, split
+        Take the place of what ``data`` says of itself, when not empty.
+    relation
+        ``trained_on`` or ``evaluated_on``; a `DatasetRef` keeps its own.
+
+    Returns
+    -------
+    DatasetRef
+        With digest, number of rows and statistics as far as they can be had. At most 1,000
+        columns are described; all are hashed.
+
+    Raises
+    ------
+    InvalidRequest
+        When it is nothing of these, holds objects without stable bytes, is a symbolic link or has
+        one within, or changes while it is read.
+    """
+    said = DatasetRef(name, uri=uri, version=version, split=split, relation=relation)
+    if isinstance(data, DatasetRef):
+        return _completed(said, data, relation=data.relation)
+    if data is None:
+        return said
+    if isinstance(data, (str, os.PathLike)):
+        return _completed(said, _described_place(data))
+    described = _described(data, "data")
+    return _completed(
+        said,
+        DatasetRef(
+            described.digest[:_SHORT_DIGEST_LENGTH],
+            digest=described.digest,
+            row_count=described.row_count,
+            columns=described.columns,
+        ),
+    )
+
+
+def _completed(said: DatasetRef, found: DatasetRef, relation: str = "") -> DatasetRef:
+    """What was found, with what the caller said in the place of the same fields."""
+    return msgspec.structs.replace(
+        found,
+        name=said.name or found.name,
+        uri=said.uri or found.uri,
+        version=said.version or found.version,
+        split=said.split or found.split,
+        relation=relation or said.relation,
+    )
+
+
+def _described_place(data: str | os.PathLike[str]) -> DatasetRef:
+    text = os.fspath(data)
+    if isinstance(data, str) and "://" in text:
+        return DatasetRef(text.rstrip("/").rpartition("/")[2] or text, uri=text)
+    path = Path(text)
+    if not os.path.lexists(path):
+        if isinstance(data, str) and "/" not in text and "\\" not in text:
+            return DatasetRef(text)
+        raise InvalidRequest(f"There is no data at {text!r}.", hint="Pass a path that exists, or a URI such as s3://….")
+    ref = DatasetRef(path.name, digest=path_digest(path))
+    facts = table_facts(path) if path.is_file() else None
+    if facts is None:
+        return ref
+    columns = facts.columns or tuple(_profiles(columns_of(facts.table)))
+    return msgspec.structs.replace(ref, row_count=facts.row_count, columns=columns)
+
+
+def _described(data: Any, place: str) -> _Described:
+    if is_table(data):
+        columns = columns_of(data)
+        rows = len(columns[0].values) if columns else 0
+        return _Described(table_digest(columns, rows), rows, tuple(_profiles(columns)))
+    if isinstance(data, tuple):
+        parts = [_described(v, f"{place}[{i}]") for i, v in enumerate(data)]
+        names = [str(i) for i in range(len(parts))]
+        profiles = (*parts[0].columns, *_targets(parts[1:])) if parts else ()
+        return _Described(parts_digest("tuple", names, [p.digest for p in parts]), _rows(parts), profiles)
+    if isinstance(data, Mapping):
+        named = {str(k): _described(data[k], f"{place}[{k!r}]") for k in sorted(data, key=str)}
+        profiles = tuple(_renamed(p, name) for name, part in named.items() for p in part.columns[:1])
+        digest = parts_digest("dict", list(named), [p.digest for p in named.values()])
+        return _Described(digest, _rows(list(named.values())), profiles)
+    if derives_from(data, "pandas", "Series") or derives_from(data, "polars", "Series"):
+        frame = data.to_frame(name="target") if data.name in (None, "") else data.to_frame()
+        return _described(frame, place)
+    if derives_from(data, "scipy") and hasattr(data, "tocsr"):
+        return _Described(sparse_digest(data), int(data.shape[0]))
+    return _described_array(data, place)
+
+
+def _described_array(data: Any, place: str) -> _Described:
+    if derives_from(data, "torch", "Tensor"):
+        data = data.detach().cpu().numpy()
+    if not (hasattr(data, "__array__") or isinstance(data, list)):
+        raise InvalidRequest(
+            f"{place} is a {type(data).__qualname__}, which cannot be described as a data set.",
+            hint="Pass a data frame, an array, a path or a URI.",
+        )
+    import numpy as np
+
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise InvalidRequest(f"The rows of {place} have different lengths: {error}.") from error
+    rows = int(array.shape[0]) if array.shape else None
+    return _Described(array_digest(array, place), rows, tuple(_profiles(_array_columns(array))))
+
+
+def _array_columns(array: Any) -> list[Column]:
+    if array.ndim == 1:
+        return [array_column("column-0", array)]
+    if array.ndim == 2:  # noqa: PLR2004
+        return [array_column(f"column-{i}", array[:, i]) for i in range(min(array.shape[1], COLUMNS_MAX))]
+    return []
+
+
+def _targets(parts: list[_Described]) -> Iterator[ColumnProfile]:
+    """Columns of what stands behind the features; an array without names is the target."""
+    for number, part in enumerate(parts):
+        name = "target" if number == 0 else f"target-{number}"
+        for profile in part.columns:
+            yield _renamed(profile, name) if profile.name == "column-0" else profile
+
+
+def _renamed(profile: ColumnProfile, name: str) -> ColumnProfile:
+    return msgspec.structs.replace(profile, name=name)
+
+
+def _rows(parts: list[_Described]) -> int | None:
+    counts = {p.row_count for p in parts}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _profiles(columns: list[Column]) -> Iterator[ColumnProfile]:
+    return (_profile(c) for c in columns[:COLUMNS_MAX])
+
+
+def _profile(column: Column) -> ColumnProfile:
+    if column.is_numeric:
+        return _number_profile(column)
+    profile = ColumnProfile(column.name, column.type, missing=column.missing_count)
+    if not isinstance(column.values, list) or column.type not in ("string", "category"):
+        return profile
+    counts = Counter(v for v in column.values if v is not None)
+    total = counts.total()
+    # Where most values stand alone they are names, addresses or free text: of no use here, and
+    # nobody's business in a registry.
+    is_telling = 2 * len(counts) <= total
+    top = {str(v)[:_TEXT_LENGTH_MAX]: n for v, n in counts.most_common(TOP_MAX)} if is_telling else {}
+    return msgspec.structs.replace(profile, distinct=len(counts), top=top)
+
+
+def _number_profile(column: Column) -> ColumnProfile:
+    import numpy as np
+
+    present = column.values if column.missing is None else column.values[~column.missing]
+    numbers = present.astype(np.float64)
+    if present.dtype.kind == "f":
+        numbers = numbers[np.isfinite(numbers)]
+        distinct = None  # counting sorts, and of floats it says little
+    else:
+        distinct = len(np.unique(present))
+    moments = _moments(numbers)
+    is_empty = moments.count == 0
+    return ColumnProfile(
+        column.name,
+        column.type,
+        missing=column.missing_count,
+        distinct=distinct,
+        minimum=None if is_empty else moments.minimum,
+        maximum=None if is_empty else moments.maximum,
+        mean=None if is_empty else moments.mean,
+        standard_deviation=moments.standard_deviation,
+    )
+
+
+def _moments(numbers: Any) -> Moments:
+    import numpy as np
+
+    if not numbers.size:
+        return Moments()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(numbers.mean())
+        squares = float(np.square(numbers - mean).sum())
+    return Moments(int(numbers.size), mean, squares, float(numbers.min()), float(numbers.max()))

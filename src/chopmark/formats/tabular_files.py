@@ -1,0 +1,93 @@
+"""Schema and size of tables in files, where the library that reads them is installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chopmark.domain.datasets import ColumnProfile
+from chopmark.domain.signature import FieldType
+
+__all__ = ["TableFacts", "table_facts"]
+
+# Parsing a larger text only for its statistics would make a registration wait.
+CSV_SIZE_BYTES_MAX = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """Rows of a file, and either profiles of its columns or the table to take them from."""
+
+    row_count: int
+    columns: tuple[ColumnProfile, ...] = ()
+    table: Any = None
+
+
+def table_facts(path: Path) -> TableFacts | None:
+    """What a Parquet or CSV file says of itself; None for others, or without pyarrow.
+
+    Of Parquet only the footer is read: types, rows, missing values, smallest and largest as its
+    writer recorded them. A file that pyarrow cannot read is no table here: its digest says enough.
+    """
+    suffix = path.suffix.lower()
+    is_csv = suffix in (".csv", ".tsv") and path.stat().st_size <= CSV_SIZE_BYTES_MAX
+    if suffix not in (".parquet", ".pq") and not is_csv:
+        return None
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return None
+    try:
+        return _csv_facts(path, suffix) if is_csv else _parquet_facts(path)
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def _csv_facts(path: Path, suffix: str) -> TableFacts:
+    from pyarrow import csv
+
+    table = csv.read_csv(path, parse_options=csv.ParseOptions(delimiter="\t" if suffix == ".tsv" else ","))
+    return TableFacts(table.num_rows, table=table)
+
+
+def _parquet_facts(path: Path) -> TableFacts:
+    from pyarrow import parquet
+
+    metadata = parquet.read_metadata(path)
+    schema = metadata.schema.to_arrow_schema()
+    is_flat = metadata.num_columns == len(schema.names)
+    profiles = [_parquet_profile(metadata, i, f) for i, f in enumerate(schema)] if is_flat else []
+    return TableFacts(metadata.num_rows, tuple(profiles))
+
+
+def _parquet_profile(metadata: Any, index: int, field: Any) -> ColumnProfile:
+    chunks = [metadata.row_group(g).column(index).statistics for g in range(metadata.num_row_groups)]
+    kind = _field_type(field.type)
+    is_known = bool(chunks) and all(c is not None and c.has_min_max for c in chunks)
+    is_number = kind in ("int", "float")
+    missing = sum(c.null_count for c in chunks if c is not None and c.has_null_count)
+    return ColumnProfile(
+        field.name,
+        kind,
+        missing=missing,
+        minimum=float(min(c.min for c in chunks)) if is_known and is_number else None,
+        maximum=float(max(c.max for c in chunks)) if is_known and is_number else None,
+    )
+
+
+def _field_type(arrow_type: Any) -> FieldType:
+    from pyarrow import types
+
+    tests: tuple[tuple[Any, FieldType], ...] = (
+        (types.is_boolean, "bool"),
+        (types.is_integer, "int"),
+        (types.is_floating, "float"),
+        (types.is_string, "string"),
+        (types.is_large_string, "string"),
+        (types.is_binary, "bytes"),
+        (types.is_timestamp, "datetime"),
+        (types.is_date, "datetime"),
+        (types.is_dictionary, "category"),
+    )
+    return next((kind for test, kind in tests if test(arrow_type)), "object")
