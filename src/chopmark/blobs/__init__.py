@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.base.clock import Clock, system_clock
 from chopmark.blobs.compression import Compression
 from chopmark.blobs.local import LocalStore
-from chopmark.blobs.objects import Limits, connect, parse_address
-from chopmark.blobs.remote import Lock, ObjectStore
 from chopmark.errors import Unsupported
 
-__all__ = ["CACHE_QUOTA_BYTES", "Limits", "LocalStore", "Lock", "ObjectStore", "open_store"]
+if TYPE_CHECKING:
+    from chopmark.blobs.objects import Limits
+    from chopmark.blobs.remote import Lock
+
+__all__ = ["CACHE_QUOTA_BYTES", "LocalStore", "open_store"]
 
 CACHE_QUOTA_BYTES = 10 << 30
 
@@ -58,9 +60,9 @@ def open_store(
         Credentials and configuration by obstore's names (``access_key_id``, ``secret_access_key``, ``region``,
         ``account_name``, ``account_key``, ``service_account``, …); the rest comes from the environment.
     limits
-        Time-outs, retries, sizes of parts.
+        Time-outs, retries, sizes of parts; `chopmark.blobs.objects.Limits`.
     lock
-        See `ObjectStore`; needed only where a store has no conditional writes.
+        See `chopmark.blobs.remote.ObjectStore`; needed only where a store has no conditional writes.
     probe
         Whether to try at once that the store answers, may be written to and keeps conditional writes. Costs four requests;
         a store that is only read is opened without.
@@ -80,6 +82,10 @@ def open_store(
     """
     if isinstance(url, Path) or "://" not in url:
         return LocalStore(Path(url), compression=compression or "zstd", clock=clock)
+    from chopmark.blobs.cache import CachedStore
+    from chopmark.blobs.objects import Limits, connect, parse_address
+    from chopmark.blobs.remote import ObjectStore
+
     address = parse_address(url)
     if compression == "zstd":
         raise Unsupported(
@@ -93,6 +99,4 @@ def open_store(
         remote.probe()
     if cache_dir is None:
         return remote
-    from chopmark.blobs.cache import CachedStore
-
     return CachedStore(remote, cache_dir, cache_quota_bytes, clock=clock)
