@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chopmark.domain.semver import SemVer
     from chopmark.domain.signature import Field, Signature
     from chopmark.domain.versions import Alias, Model, Project, ProjectRules, Version
+    from chopmark.formats.data import describe_dataset as dataset
     from chopmark.sdk.async_registry import AsyncRegistry
     from chopmark.sdk.ensemble import Ensemble
     from chopmark.sdk.opening import open_registry as open  # noqa: A004 - the verb users expect
@@ -52,7 +53,10 @@ _HOMES = {
     "Signature": "chopmark.domain.signature",
     "Version": "chopmark.domain.versions",
 }
-_RENAMED = {"open": ("chopmark.sdk.opening", "open_registry")}
+_RENAMED = {
+    "dataset": ("chopmark.formats.data", "describe_dataset"),
+    "open": ("chopmark.sdk.opening", "open_registry"),
+}
 
 __all__ = [
     "Alias",
@@ -70,6 +74,7 @@ __all__ = [
     "Settings",
     "Signature",
     "Version",
+    "dataset",
     "errors",
     "open",
 ]

@@ -46,6 +46,10 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     previous: str = GENESIS
     hash: str = ""
 
+    def __repr__(self) -> str:
+        when = f"{self.at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"<{self.seq} · {self.event} · {self.target} · {when} by {self.actor}>"
+
 
 class ChainFault(msgspec.Struct, frozen=True):
     """Where a chain breaks and how."""

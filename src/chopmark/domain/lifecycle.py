@@ -46,6 +46,10 @@ class StageMove(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     reason: str
 
+    def __repr__(self) -> str:
+        when = f"{self.at:%Y-%m-%d %H:%M} UTC"
+        return f"<{self.from_stage} → {self.to_stage} · {when} by {self.actor}: {self.reason}>"
+
 
 def check_stage(stage: str) -> str:
     """Return the stage when there is one of that name.

@@ -63,6 +63,9 @@ class FileEntry(msgspec.Struct, frozen=True):
     size_bytes: int
     digest: str
 
+    def __repr__(self) -> str:
+        return f"<{self.path} · {self.role} · {self.size_bytes:,} bytes · {self.digest[:19]}>"
+
 
 class Environment(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the version was made with, as far as loading it elsewhere needs to know.

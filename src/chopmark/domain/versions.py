@@ -28,6 +28,10 @@ __all__ = [
 ]
 
 
+def _when(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
 class ProjectRules(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a project asks of its versions.
 
@@ -88,6 +92,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     def ref(self) -> str:
         """``[project/]name``."""
         return str(ModelRef(self.project, self.name))
+
+    def __repr__(self) -> str:
+        about = " · ".join(t for t in (self.kind, self.task, self.owner, self.team) if t)
+        gone = " · deleted" if self.deleted_at else ""
+        return f"<model {self.ref} · {about}{gone} · last version {self.last_number}>"
 
 
 class Git(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -229,6 +238,11 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
         """``[project/]name@alias``."""
         return f"{ModelRef(self.project, self.model)}@{self.name}"
 
+    def __repr__(self) -> str:
+        marks = " · protected" if self.protected else ""
+        target = f"{ModelRef(self.project, self.model)}:{self.number}"
+        return f"<{self.ref} → {target}{marks} · {_when(self.updated_at)} by {self.updated_by}>"
+
 
 class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of an alias's history; ``number`` is None when it was removed."""
@@ -241,6 +255,13 @@ class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     at: datetime
     reason: str = ""
+
+    def __repr__(self) -> str:
+        model = ModelRef(self.project, self.model)
+        before = f"{model}:{self.previous}" if self.previous else "nothing"
+        after = f"{model}:{self.number}" if self.number else "nothing"
+        reason = f": {self.reason}" if self.reason else ""
+        return f"<@{self.name} {before} → {after} · {_when(self.at)} by {self.actor}{reason}>"
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,6 +276,12 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     at: datetime
     comment: str = ""
+
+    def __repr__(self) -> str:
+        metrics = ", ".join(f"{k}={v:.4g}" for k, v in self.metrics.items())
+        data = f"{self.dataset.name} {self.dataset.split}".strip()
+        ref = f"{ModelRef(self.project, self.model)}:{self.number}"
+        return f"<evaluation of {ref} on {data} · {_when(self.at)} by {self.actor}>\n  {metrics}"
 
 
 class TrustDecision(msgspec.Struct, frozen=True, kw_only=True):

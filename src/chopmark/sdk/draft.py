@@ -194,7 +194,8 @@ class Draft:
             ``evaluation/report.json``, ``card/README.md``.
         source
             A path (text or `Path`), bytes, or an object, which is stored in the safest format
-            that can hold it and read back with ``files.load``.
+            that can hold it and read back with ``files.load``: at exactly the key when the format
+            writes one file with the key's suffix, else in a directory of that name.
 
         Raises
         ------
@@ -223,7 +224,12 @@ class Draft:
         directory = self._directory(f"object-{len(self._sources)}")
         used, saved = save_model(source, directory, "auto")
         self._artifact_formats[key] = used.name
-        self._take_saved(key, directory, used, saved, _role_of(key))
+        only = saved.files[0].path
+        if len(saved.files) == 1 and Path(key).suffix and Path(key).suffix == Path(only).suffix:
+            self._sources.append(Source(key, _role_of(key), directory / only, owned=True))
+            self._note_code(used, saved)
+        else:
+            self._take_saved(key, directory, used, saved, _role_of(key))
 
     def add_dataset(self, data: object, **about: Any) -> DatasetRef:
         """Note a data set: a data frame, array, path or uri, hashed by content.

@@ -17,7 +17,7 @@ from chopmark.domain.manifest import FileEntry, Role, check_path
 from chopmark.domain.names import shown
 from chopmark.errors import InvalidRequest, NotFound
 
-__all__ = ["MODEL_DIRECTORY", "GatheredFiles", "Source", "StoredFiles", "gather"]
+__all__ = ["MODEL_DIRECTORY", "GatheredFiles", "Source", "StoredFiles", "files_below", "gather"]
 
 MODEL_DIRECTORY = "model"
 _FILES_MAX = 100_000
@@ -150,17 +150,27 @@ class GatheredFiles:
         return target
 
 
+def files_below(files: Iterable[FileEntry], place: str) -> dict[str, FileEntry]:
+    """Entries of one directory of a version by their paths in it; or of one file, by its name."""
+    start = place + "/"
+    below: dict[str, FileEntry] = {}
+    for entry in files:
+        if entry.path.startswith(start):
+            below[entry.path.removeprefix(start)] = entry
+        elif entry.path == place:
+            below[place.rpartition("/")[2]] = entry
+    return below
+
+
 class StoredFiles:
-    """Files of a version below one directory of it, read verified from the store.
+    """Some files of a version, read verified from the store.
 
     Parameters
     ----------
     store
         Bytes.
     entries
-        Of the manifest.
-    prefix
-        Directory within the version whose files these are.
+        Path as the reader knows it → entry of the manifest.
     told
         Called with the bytes moved.
     """
@@ -168,12 +178,10 @@ class StoredFiles:
     def __init__(
         self,
         store: BlobStore,
-        entries: Iterable[FileEntry],
-        prefix: str = MODEL_DIRECTORY,
+        entries: Mapping[str, FileEntry],
         told: Callable[[int], None] | None = None,
     ) -> None:
-        start = prefix + "/"
-        self._entries = {e.path.removeprefix(start): e for e in entries if e.path.startswith(start)}
+        self._entries = dict(entries)
         self._store = store
         self._told = told
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -188,7 +196,7 @@ class StoredFiles:
 
     @property
     def paths(self) -> list[str]:
-        """Paths below the prefix, sorted."""
+        """Paths as the reader knows them, sorted."""
         return sorted(self._entries)
 
     def open(self, path: str) -> BinaryIO:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from chopmark.abc.formats import ANY_CODE
 from chopmark.base.settings import Settings
 from chopmark.domain.llm import parse_llm_config
 from chopmark.domain.manifest import Manifest
@@ -17,7 +18,7 @@ from chopmark.formats import framework_mismatch, get_format, installed_environme
 from chopmark.ops.requests import GetManifest, GetTrust, GetVersion, TrustVersion
 from chopmark.ops.results import TrustList
 from chopmark.sdk.ensemble import Ensemble, LoadedMember, check_combine
-from chopmark.sdk.files import MODEL_DIRECTORY, StoredFiles
+from chopmark.sdk.files import MODEL_DIRECTORY, StoredFiles, files_below
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.transport import Transport
 
@@ -95,10 +96,11 @@ def _load_files(
     trusted = _trusted_names(transport, settings, version)
     _compare_framework(settings, version)
     manifest = manifest or transport.call(GetManifest(ref=version.ref))
-    total = sum(f.size_bytes for f in manifest.files if f.path.startswith(prefix + "/"))
+    entries = files_below(manifest.files, prefix)
+    total = sum(f.size_bytes for f in entries.values())
     with (
         progress_bar(f"Loading {version.ref}", total, settings.progress) as told,
-        StoredFiles(transport.store, manifest.files, prefix, told) as files,
+        StoredFiles(transport.store, entries, told) as files,
     ):
         return get_format(format_name).load(files, trusted=trusted)
 
@@ -127,7 +129,7 @@ def _trusted_names(transport: Transport, settings: Settings, version: Version) -
                 reason="the trust setting is 'own_registry'",
             )
         )
-    return verdict.names
+    return (*verdict.names, ANY_CODE) if version.runs_code else verdict.names
 
 
 def _compare_framework(settings: Settings, version: Version) -> None:

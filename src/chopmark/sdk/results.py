@@ -63,7 +63,7 @@ class Page(Sequence[T], Generic[T]):
         return hash(self._items)
 
     def __repr__(self) -> str:
-        more = ", and there are more (.cursor)" if self.cursor else ""
+        more = ", and there are more: pass .cursor" if self.cursor else ""
         lines = [repr(item).replace("\n", "\n  ") for item in self._items[:_SHOWN_ROWS]]
         hidden = len(self) - len(lines)
         if hidden > 0:
