@@ -20,6 +20,7 @@ __all__ = ["FORMAT", "CatboostFormat"]
 
 FILE = "model.cbm"
 MAGIC = b"CBM1"
+_CORE_AT = 8  # after the magic and the size of the trees as 4 bytes
 CLASSES = ("CatBoost", "CatBoostClassifier", "CatBoostRanker", "CatBoostRegressor")
 
 
@@ -85,6 +86,8 @@ class CatboostFormat:
             data = file.read()
         if not data.startswith(MAGIC):
             raise InvalidRequest("The file does not start with CBM1, as CatBoost's own files do.")
+        if len(data) < _CORE_AT + int.from_bytes(data[len(MAGIC) : _CORE_AT], "little"):
+            raise InvalidRequest("The file ends within its trees.")
         model.load_model(blob=data)
         return model
 

@@ -144,7 +144,7 @@ def _memory(array: Any) -> memoryview:
     plain = np.ascontiguousarray(array)
     if plain.dtype.byteorder == ">" or (plain.dtype.byteorder == "=" and not np.little_endian):
         plain = plain.astype(plain.dtype.newbyteorder("<"))
-    return plain.view(np.uint8).reshape(-1).data  # type: ignore[no-any-return]
+    return plain.view(np.uint8).reshape(-1).data
 
 
 def _list_bytes(column: Column) -> Iterator[bytes | memoryview]:

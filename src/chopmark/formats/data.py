@@ -137,7 +137,7 @@ def _described_place(data: str | os.PathLike[str]) -> DatasetRef:
     facts = table_facts(path) if path.is_file() else None
     if facts is None:
         return ref
-    columns = facts.columns or tuple(_profiles(columns_of(facts.table)))
+    columns = facts.columns if facts.table is None else tuple(_profiles(columns_of(facts.table)))
     return msgspec.structs.replace(ref, row_count=facts.row_count, columns=columns)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chopmark.abc.formats import ArtifactFiles, SavedFile, SavedModel
+from chopmark.base.jsons import decode
 from chopmark.domain.manifest import Environment
 from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.formats import wrapper as wrappers
@@ -100,9 +101,7 @@ class LightgbmFormat:
         path = names[0] if len(names) == 1 else main_path(files, self.suffixes, self.name)
         with files.open(path) as file:
             text = file.read().decode()
-        # The library ends the process on some texts that are no model.
-        if not text.startswith("tree\n") or "\nend of trees" not in text:
-            raise InvalidRequest("The file is no whole text model of LightGBM.")
+        _check_whole(text)
         return self._lightgbm().Booster(model_str=text)
 
     def _lightgbm(self) -> Any:
@@ -110,6 +109,16 @@ class LightgbmFormat:
 
 
 FORMAT = LightgbmFormat()
+
+
+def _check_whole(text: str) -> None:
+    """The library reads a text that was cut as far as it goes, or ends the process."""
+    _, found, tail = text.rpartition("\nend of parameters\n")
+    categories = tail.strip("\n").removeprefix("pandas_categorical:")
+    if not text.startswith("tree\n") or not found:
+        raise InvalidRequest("The file is no whole text model of LightGBM.")
+    if tail.strip("\n"):
+        decode(categories if tail.endswith("\n") else "", Any)
 
 
 def _wrapper(model: Any) -> wrappers.Wrapper:

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from chopmark.abc.formats import ArtifactFiles, SavedFile, SavedModel
+from chopmark.base.jsons import decode
 from chopmark.domain.manifest import Environment
 from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.formats import wrapper as wrappers
@@ -15,6 +18,7 @@ from chopmark.formats.faults import building, reading, storing
 from chopmark.formats.layout import main_path
 from chopmark.formats.libraries import derives_from, import_library
 from chopmark.formats.params import model_params
+from chopmark.formats.ubjson import check_ubjson
 
 __all__ = ["FORMAT", "XgboostFormat"]
 
@@ -93,8 +97,7 @@ class XgboostFormat:
         path = names[0] if len(names) == 1 else main_path(files, self.suffixes, self.name)
         with files.open(path) as file:
             data = bytearray(file.read())
-        if not data.lstrip()[:1] == b"{":
-            raise InvalidRequest("The file is neither UBJSON nor JSON of XGBoost.")
+        _check_whole(data)
         return data
 
     def _xgboost(self) -> Any:
@@ -102,3 +105,15 @@ class XgboostFormat:
 
 
 FORMAT = XgboostFormat()
+
+
+def _check_whole(data: bytearray) -> None:
+    """The library ends the process on a file that is not whole."""
+    if not data.startswith(b"{"):
+        raise InvalidRequest("The file is neither UBJSON nor JSON of XGBoost.")
+    if data[1:].lstrip()[:1] == b'"':
+        decode(bytes(data), dict[str, msgspec.Raw])
+    else:
+        check_ubjson(data)
+    if b"learner" not in data or b"gradient_booster" not in data:
+        raise InvalidRequest("The file holds no learner of XGBoost.")
