@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from chopmark.abc.blobs import Progress
 from chopmark.base.digest import hasher, to_digest
+from chopmark.blobs.failures import SourceFailed
 
 __all__ = ["PIECE_BYTES", "Content", "copy_file", "copy_stream", "hash_file", "write_all"]
 
@@ -63,13 +64,20 @@ def copy_stream(source: BinaryIO, write: Callable[[bytes], object], progress: Pr
     """Hand every piece of a stream, from where it stands, to ``write``; gives what passed."""
     state = hasher()
     size_bytes = 0
-    while piece := source.read(PIECE_BYTES):
+    while piece := _read(source):
         state.update(piece)
         write(piece)
         size_bytes += len(piece)
         if progress is not None:
             progress(len(piece))
     return Content(to_digest(state.hexdigest()), size_bytes)
+
+
+def _read(source: BinaryIO) -> bytes:
+    try:
+        return source.read(PIECE_BYTES)
+    except OSError as error:
+        raise SourceFailed(error) from error
 
 
 def copy_file(source: int, target: int, size_bytes: int, progress: Progress | None = None) -> Content:

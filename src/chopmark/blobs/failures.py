@@ -9,10 +9,18 @@ from pathlib import Path
 
 from chopmark.errors import ChopmarkError, IntegrityFailure, NotFound, Unavailable
 
-__all__ = ["damaged", "missing", "reporting", "storage_error", "unexpected"]
+__all__ = ["SourceFailed", "damaged", "missing", "reporting", "storage_error", "unexpected"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class SourceFailed(Exception):
+    """Carries an `OSError` of the caller's own stream past `reporting`, which is about the store."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def storage_error(error: OSError, doing: str, place: Path | str) -> ChopmarkError:
@@ -32,11 +40,13 @@ def storage_error(error: OSError, doing: str, place: Path | str) -> ChopmarkErro
 
 @contextmanager
 def reporting(doing: str, place: Path | str) -> Iterator[None]:
-    """Turn an `OSError` of the block into `Unavailable`; our own errors pass unchanged."""
+    """Turn an `OSError` of the block into `Unavailable`; our own errors, and those of the caller's stream, pass unchanged."""
     try:
         yield
     except ChopmarkError:  # Unavailable and Denied are OSErrors too
         raise
+    except SourceFailed as failed:
+        raise failed.error from None
     except OSError as error:
         raise storage_error(error, doing, place) from error
 

@@ -40,7 +40,8 @@ class Limits:
     multipart_from_bytes
         Blobs larger than this are uploaded in parts.
     part_bytes
-        Size of a part of an upload or a download; grows where an upload would have more than 10,000.
+        Size of a part of an upload or a download; grows where an upload would have more than 10,000. Uploads to Azure
+        always have parts of 8 MiB.
     parallel
         Parts on the way at once; together with `part_bytes` it bounds the memory of a transfer.
     """

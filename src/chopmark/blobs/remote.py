@@ -33,7 +33,7 @@ from chopmark.blobs.objects import Limits, calling
 from chopmark.blobs.readers import IN_MEMORY_BYTES, bytes_reader, check_prefix, check_range, file_reader
 from chopmark.blobs.sources import open_source
 from chopmark.blobs.transfer import download, upload, write_parts
-from chopmark.errors import IntegrityFailure, NotFound, Unsupported
+from chopmark.errors import Conflict, IntegrityFailure, NotFound, Unavailable, Unsupported
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -46,6 +46,8 @@ Lock = Callable[[str], AbstractContextManager[Any]]
 """Gives a context manager that holds a name among all processes that write to the store."""
 
 _LISTED_AT_ONCE = 1000
+# A blob that is there, and gone when looked at, again and again: somebody deletes as fast as we put.
+_ATTEMPTS = 10
 
 
 class ObjectStore:
@@ -152,41 +154,61 @@ class ObjectStore:
             yield staged, content
 
     def _store(self, staged: int, content: Content, progress: Progress | None) -> BlobStat:
+        for _ in range(_ATTEMPTS):
+            known = self._head(key_of(content.digest))
+            if known is not None and known["size"] == content.size_bytes:
+                if progress is not None and content.size_bytes:
+                    progress(content.size_bytes)
+                stat = self._touch(content)
+            else:
+                stat = self._upload(staged, content, progress, replace=known is not None)
+            if stat is not None:
+                return stat
+            progress = None
+        raise Conflict(
+            f"The blob {content.digest} is deleted from {self.place} as fast as it is stored.",
+            hint="Stop the collection, or the rule of the bucket, that deletes it, then repeat.",
+        )
+
+    def _upload(self, staged: int, content: Content, progress: Progress | None, *, replace: bool) -> BlobStat | None:
+        """Upload, and look at what is there afterwards; None when it is already gone."""
         key = key_of(content.digest)
-        known = self._head(key)
-        if known is not None and known["size"] == content.size_bytes:
-            if progress is not None and content.size_bytes:
-                progress(content.size_bytes)
-            return self._touch(content)
-        with calling("store a blob", self.place):
-            uploaded = upload(
-                self._objects,
-                key,
-                staged,
-                content.size_bytes,
-                self._limits,
-                progress=progress,
-                replace=known is not None,
-            )
-        if not uploaded:
+        try:
+            with calling("store a blob", self.place):
+                stored_here = upload(
+                    self._objects, key, staged, content.size_bytes, self._limits, progress=progress, replace=replace
+                )
+        except Unavailable:
+            # On Azure two uploads of one blob in parts share its uncommitted blocks, which the first commit takes away.
+            if not self._is_whole(content):
+                raise
+            stored_here = False
+        if not stored_here:
             return self._touch(content)
         stored = self._head(key)
-        if stored is None or stored["size"] != content.size_bytes:
+        if stored is not None and stored["size"] != content.size_bytes:
             raise IntegrityFailure(
                 f"{self.place} accepted the blob {content.digest} and does not have it whole.",
-                hint="Look for a rule of the bucket that deletes or changes objects, then repeat.",
+                hint="Look for a rule or a proxy that changes objects, then repeat.",
                 digest=content.digest,
             )
-        return _stat(content.digest, stored, None)
+        return None if stored is None else _stat(content.digest, stored, None)
 
-    def _touch(self, content: Content) -> BlobStat:
-        """Say that a blob which is there was put once more: object stores keep no time that could be set."""
+    def _is_whole(self, content: Content) -> bool:
+        stored = self._head(key_of(content.digest))
+        return stored is not None and stored["size"] == content.size_bytes
+
+    def _touch(self, content: Content) -> BlobStat | None:
+        """Say that a blob which is there was put once more: object stores keep no time that could be set.
+
+        None when it is gone meanwhile.
+        """
         import obstore
 
         key = touch_key_of(content.digest)
         with calling("store a blob", self.place):
             obstore.put(self._objects, key, b"", use_multipart=False)
-        return _stat(content.digest, self._known(content.digest), self._head(key))
+        return self.stat(content.digest)
 
     # Reading
 
@@ -213,7 +235,10 @@ class ObjectStore:
             _check(digest, content.digest)
 
     def _download(self, digest: str, size_bytes: int) -> Iterator[bytes]:
-        return download(self._objects, key_of(digest), size_bytes, self._limits, self.place)
+        try:
+            yield from download(self._objects, key_of(digest), size_bytes, self._limits, self.place)
+        except NotFound as error:  # deleted since we looked
+            raise missing(digest) from error
 
     def _known(self, digest: str) -> ObjectMeta:
         blob = self._head(key_of(digest))

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["download", "parts", "upload", "write_parts"]
 
 _LARGEST_PART_COUNT = 10_000  # of S3; Azure allows 50,000
+# Azure names the blocks of an upload by their position in the blob, so two uploads of one blob write each other's blocks.
+# That is harmless as long as block n of either holds the same bytes: there the size is no setting and must never change.
+_AZURE_PART_BYTES = 8 << 20
 
 
 def parts(size_bytes: int, part_bytes: int) -> Iterator[tuple[int, int]]:
@@ -86,9 +89,11 @@ def upload(
     """
     import obstore
     from obstore.exceptions import AlreadyExistsError
+    from obstore.store import AzureStore
 
     if size_bytes > limits.multipart_from_bytes:
-        part_bytes = max(limits.part_bytes, -(-size_bytes // _LARGEST_PART_COUNT))
+        wanted_bytes = _AZURE_PART_BYTES if isinstance(objects, AzureStore) else limits.part_bytes
+        part_bytes = max(wanted_bytes, -(-size_bytes // _LARGEST_PART_COUNT))
         pieces = _read_parts(descriptor, size_bytes, part_bytes, progress)
         obstore.put(objects, key, pieces, use_multipart=True, chunk_size=part_bytes, max_concurrency=limits.parallel)
         return True
