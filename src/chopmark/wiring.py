@@ -15,14 +15,27 @@ from chopmark.base.clock import Clock, system_clock
 from chopmark.base.ids import uuid7
 from chopmark.base.settings import Resolved, Settings
 from chopmark.blobs import open_store
-from chopmark.catalog import open_catalog
+from chopmark.catalog import open_catalog, schema_revision, upgrade_catalog
+from chopmark.catalog.checking import sqlite_faults
+from chopmark.catalog.migrations import HEAD
 from chopmark.domain.access import Actor
 from chopmark.domain.audit import AuditEvent
 from chopmark.errors import InvalidRequest, Unavailable, Unsupported
 from chopmark.ops.requests import Request
 from chopmark.ops.table import BY_REQUEST
 
-__all__ = ["DATABASE_FILE", "LocalTransport", "connect", "database_url", "store_url"]
+__all__ = [
+    "DATABASE_FILE",
+    "LocalTransport",
+    "connect",
+    "database_faults",
+    "database_file",
+    "database_revision",
+    "database_url",
+    "open_blobs",
+    "store_url",
+    "upgrade_database",
+]
 
 DATABASE_FILE = "chopmark.db"
 STORE_DIRECTORY = "blobs"
@@ -124,6 +137,45 @@ def database_url(settings: Settings) -> str:
 def store_url(settings: Settings) -> str:
     """Address of the blob store: the one set, or a directory in the registry's."""
     return settings.store_url or str(Path(settings.url) / STORE_DIRECTORY)
+
+
+def database_file(settings: Settings) -> Path | None:
+    """The SQLite file of the settings, there or not; None when the database is a server's."""
+    url = database_url(settings).removeprefix("sqlite:///")
+    return None if "://" in url else Path(url)
+
+
+def database_revision(settings: Settings) -> tuple[str, str]:
+    """Revision of the tables that are there (empty: none), and of those this release knows."""
+    there = schema_revision(
+        database_url(settings),
+        schema=settings.db_schema,
+        table_prefix=settings.db_table_prefix,
+        connect_timeout_s=settings.connect_timeout_s,
+    )
+    return there, HEAD
+
+
+def upgrade_database(settings: Settings) -> tuple[str, str]:
+    """Make the tables or bring them up to date; their revision before and after."""
+    return upgrade_catalog(
+        database_url(settings),
+        schema=settings.db_schema,
+        table_prefix=settings.db_table_prefix,
+        lock_timeout_s=settings.lock_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+    )
+
+
+def database_faults(settings: Settings) -> list[str]:
+    """What the database's own check finds; empty when nothing. A server looks after its files itself."""
+    file = database_file(settings)
+    return sqlite_faults(file) if file is not None else []
+
+
+def open_blobs(settings: Settings) -> BlobStore:
+    """The blob store of the settings; the caller closes it."""
+    return _store(settings)
 
 
 def _location(settings: Settings) -> str:

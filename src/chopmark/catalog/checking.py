@@ -1,0 +1,32 @@
+"""Asking a database whether its own structures are whole."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from chopmark.catalog.faults import sqlite_fault
+
+__all__ = ["sqlite_faults"]
+
+_FAULTS_MAX = 5
+
+
+def sqlite_faults(path: Path) -> list[str]:
+    """What SQLite's quick check finds in a file; empty when it finds nothing. Reads only.
+
+    Raises
+    ------
+    IntegrityFailure, Unavailable
+        When the file cannot be read as a database.
+    """
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+        try:
+            rows = connection.execute(f"PRAGMA quick_check({_FAULTS_MAX})").fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise sqlite_fault(error, str(path)) from error
+    return [str(row[0]) for row in rows if row[0] != "ok"]

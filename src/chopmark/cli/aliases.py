@@ -1,0 +1,196 @@
+"""``chopmark alias``: movable pointers and where they pointed when."""
+
+from __future__ import annotations
+
+import click
+
+from chopmark.cli.command import Group
+from chopmark.cli.options import (
+    alias_argument,
+    dry_run_option,
+    force_option,
+    limit_option,
+    model_argument,
+    option,
+    parsed_time,
+    pass_session,
+    reason_option,
+    reference_argument,
+)
+from chopmark.cli.output import Fact
+from chopmark.cli.plans import Plan, show_done, show_plan
+from chopmark.cli.session import Session
+from chopmark.cli.tables import Column
+from chopmark.cli.version_view import version_facts, version_line
+from chopmark.cli.words import when
+from chopmark.domain.refs import ModelRef
+from chopmark.domain.versions import Alias
+from chopmark.errors import Conflict, InvalidRequest, NotFound
+from chopmark.sdk.registry import Registry
+
+__all__ = ["alias"]
+
+alias = Group(
+    "alias",
+    help="Movable pointers such as fraud@champion, and where they pointed when.",
+    examples="""
+    chopmark alias set fraud@champion fraud:4 --reason "wins in March"
+    chopmark alias history fraud@champion
+    """,
+)
+
+
+def _target(found: Alias) -> str:
+    return f"{ModelRef(found.project, found.model)}:{found.number}"
+
+
+_COLUMNS = (
+    Column("ALIAS", lambda a: a.ref),
+    Column("POINTS TO", _target),
+    Column("PROTECTED", lambda a: "yes" if a.protected else ""),
+    Column("MOVED", lambda a: when(a.updated_at)),
+    Column("BY", lambda a: a.updated_by),
+)
+
+
+def _current(registry: Registry, name: str) -> Alias | None:
+    """The alias as it is now, or None."""
+    model, at, pointer = name.partition("@")
+    if not at:
+        msg = f"{name!r} names no alias."
+        raise InvalidRequest(msg, hint="Write it like fraud@champion.")
+    return next((a for a in registry.aliases.list(model) if a.name == pointer), None)
+
+
+def _refuse_protected(found: Alias, force: bool) -> None:
+    if found.protected and not force:
+        msg = f"The alias {found.ref} is protected."
+        raise Conflict(msg, hint="It would be refused without --force and a reason.")
+
+
+@alias.command(
+    "set",
+    examples="""
+    chopmark alias set fraud@champion fraud:4 --reason "wins in March"
+    chopmark alias set fraud@champion fraud@challenger --dry-run
+    chopmark alias set fraud@champion fraud:4 --protect
+    """,
+)
+@alias_argument()
+@reference_argument("target")
+@reason_option()
+@option("--protect/--unprotect", "protected", default=None, help="Set or lift protection.")
+@force_option("Move it although it is protected; needs a reason.")
+@dry_run_option()
+@pass_session
+def set_alias(
+    session: Session, alias: str, target: str, reason: str, protected: bool | None, force: bool, dry_run: bool
+) -> None:
+    """Point an alias to a version of the same model.
+
+    A protected alias moves only with --force and a reason.
+    """
+    registry = session.registry()
+    if dry_run:
+        show_plan(session, _set_plan(registry, alias, target, force))
+        return
+    moved = registry.aliases.set(alias, target, reason=reason, protected=protected, force=force)
+    facts: list[Fact] = [("protected", "yes" if moved.protected else "")]
+    session.output.record(moved, name=moved.ref, title=f"{moved.ref} → {_target(moved)}", facts=facts)
+
+
+def _set_plan(registry: Registry, alias: str, target: str, force: bool) -> Plan:
+    found = registry.get(target)
+    before = _current(registry, alias)
+    if before is None:
+        return Plan("alias.set", alias, f"{alias} would be made, pointing to {found.ref} ({found.semver})")
+    if _target(before) == found.ref:
+        return Plan("alias.set", alias, f"{alias} points to {found.ref} already; it would not move")
+    _refuse_protected(before, force)
+    return Plan("alias.set", alias, f"{alias} would move from {_target(before)} to {found.ref} ({found.semver})")
+
+
+@alias.command(
+    "remove",
+    examples="""
+    chopmark alias remove fraud@challenger
+    """,
+)
+@alias_argument()
+@reason_option()
+@force_option("Remove it although it is protected; needs a reason.")
+@dry_run_option()
+@pass_session
+def remove(session: Session, alias: str, reason: str, force: bool, dry_run: bool) -> None:
+    """Remove an alias; its history stays."""
+    registry = session.registry()
+    if dry_run:
+        before = _current(registry, alias)
+        if before is None:
+            msg = f"There is no alias {alias}."
+            raise NotFound(msg)
+        _refuse_protected(before, force)
+        effect = f"{alias} would be removed; it points to {_target(before)}"
+        show_plan(session, Plan("alias.remove", alias, effect))
+        return
+    show_done(session, registry.aliases.remove(alias, reason=reason, force=force))
+
+
+@alias.command(
+    "list",
+    examples="""
+    chopmark alias list fraud
+    """,
+)
+@model_argument()
+@pass_session
+def list_aliases(session: Session, model: str) -> None:
+    """List the aliases of a model by name."""
+    found = session.registry().aliases.list(model)
+    session.output.page(found, _COLUMNS, name=lambda a: a.ref, empty=f"{model} has no aliases.")
+
+
+_MOVES = (
+    Column("WHEN", lambda m: when(m.at)),
+    Column("FROM", lambda m: str(m.previous or "—")),
+    Column("TO", lambda m: str(m.number) if m.number is not None else "(removed)"),
+    Column("BY", lambda m: m.actor),
+    Column("REASON", lambda m: m.reason),
+)
+
+
+@alias.command(
+    "history",
+    examples="""
+    chopmark alias history fraud@champion
+    """,
+)
+@alias_argument()
+@limit_option()
+@pass_session
+def history(session: Session, alias: str, limit: int) -> None:
+    """List the moves of an alias, newest first; also of one that was removed."""
+    moves = session.registry().aliases.history(alias, limit=limit)
+    session.output.page(
+        moves,
+        _MOVES,
+        name=lambda m: f"{ModelRef(m.project, m.model)}:{m.number}" if m.number is not None else "",
+    )
+
+
+@alias.command(
+    "at",
+    examples="""
+    chopmark alias at fraud@champion 2026-03-03
+    """,
+)
+@alias_argument()
+@click.argument("time", metavar="TIME", help="A day or time, in UTC unless said: 2026-03-03T14:00+01:00.")
+@pass_session
+def at(session: Session, alias: str, time: str) -> None:
+    """Show the version that an alias pointed to at a time, as it is now."""
+    asked = parsed_time(time)
+    if asked is None:
+        raise click.UsageError("Give a time.")
+    found = session.registry().aliases.at(alias, asked)
+    session.output.record(found, name=found.ref, title=version_line(found), facts=version_facts(found))

@@ -1,0 +1,110 @@
+"""Answers on standard output, words about them on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import click
+
+from chopmark.cli.tables import Column, print_table
+from chopmark.cli.words import plain
+
+__all__ = ["Fact", "Output", "complain", "note"]
+
+Fact = tuple[str, str]
+"""What a fact is called, and the fact; one that is empty is not printed."""
+
+
+class Output:
+    """Prints answers the way that was asked for.
+
+    Parameters
+    ----------
+    as_json
+        One JSON document.
+    quiet
+        Only references (or names), one a line.
+    """
+
+    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+
+    def record(self, record: Any, *, name: str, title: str = "", facts: Iterable[Fact] = ()) -> None:
+        """Print one record.
+
+        Parameters
+        ----------
+        record
+            What ``--json`` prints.
+        name
+            What ``--quiet`` prints.
+        title, facts
+            What people read.
+        """
+        if self._as_json:
+            self._json(record)
+        elif self._quiet:
+            self._line(name)
+        else:
+            self._line(click.style(plain(title or name), bold=True))
+            self._facts([(what, plain(fact)) for what, fact in facts if fact.strip()])
+
+    def page(
+        self,
+        items: Sequence[Any],
+        columns: Sequence[Column],
+        *,
+        name: Callable[[Any], str],
+        cursor: str = "",
+        empty: str = "Nothing found.",
+    ) -> None:
+        """Print a list; ``cursor`` is where it goes on, ``empty`` what is said of an empty one."""
+        if self._as_json:
+            self._json({"items": list(items), "cursor": cursor})
+            return
+        if self._quiet:
+            for item in items:
+                self._line(name(item))
+        elif items:
+            print_table(items, columns, sys.stdout)
+        else:
+            note(empty)
+        if cursor:
+            note(f"There are more: repeat with --cursor {cursor}")
+
+    def text(self, text: str, *, record: Any) -> None:
+        """Print one line of text, or the record that says the same."""
+        if self._as_json:
+            self._json(record)
+        else:
+            self._line(plain(text))
+
+    def _json(self, record: Any) -> None:
+        from chopmark.base.jsons import pretty
+
+        self._line(pretty(record))
+
+    def _facts(self, facts: Sequence[Fact]) -> None:
+        width = max((len(what) for what, _ in facts), default=0)
+        indent = "\n" + " " * (width + 4)
+        for what, fact in facts:
+            self._line(f"  {what.ljust(width)}  {fact.replace(chr(10), indent)}")
+
+    @staticmethod
+    def _line(text: str) -> None:
+        click.echo(text)
+
+
+def note(text: str) -> None:
+    """Say something on standard error that is no answer."""
+    click.echo(f"note: {plain(text)}", err=True)
+
+
+def complain(message: str, hint: str = "") -> None:
+    """Say on standard error what went wrong, and what to do next."""
+    click.echo(click.style("error: ", fg="red") + plain(message), err=True)
+    if hint:
+        click.echo(f"hint: {plain(hint)}", err=True)

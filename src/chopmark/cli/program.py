@@ -1,0 +1,160 @@
+"""The program: its commands by name, and one run of it from arguments to exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from chopmark.cli.command import Entry, LazyGroup, global_options
+from chopmark.cli.failures import BROKEN_PIPE, FAILED, INTERRUPTED, tell, tell_usage
+from chopmark.cli.output import note
+from chopmark.cli.session import Session
+
+__all__ = ["ROOT", "run"]
+
+_SECTIONS = {
+    "Everyday": {
+        "register": Entry("chopmark.cli.register", "register", "Add a version of a model."),
+        "get": Entry("chopmark.cli.versions", "get", "Show the version a reference means."),
+        "list": Entry("chopmark.cli.versions", "list_versions", "List versions, newest first."),
+        "search": Entry("chopmark.cli.versions", "search", "Find versions that meet a filter."),
+        "best": Entry("chopmark.cli.versions", "best", "Show the version with the best value of a metric."),
+        "promote": Entry("chopmark.cli.stages", "promote", "Move a version to another stage."),
+        "download": Entry("chopmark.cli.files", "download", "Write the files of a version to a new directory."),
+        "verify": Entry("chopmark.cli.files", "verify", "Read every byte of a version again and compare."),
+    },
+    "What is said of a version": {
+        "tag": Entry("chopmark.cli.describing", "tag", "Set or remove tags of a version."),
+        "describe": Entry("chopmark.cli.describing", "describe", "Set the description or the card of a version."),
+        "annotate": Entry("chopmark.cli.describing", "annotate", "Set or remove annotations of a version."),
+        "evaluate": Entry("chopmark.cli.evaluations", "evaluate", "Record metrics of a version on a data set."),
+        "evaluations": Entry("chopmark.cli.evaluations", "evaluations", "List evaluations of a version."),
+        "files": Entry("chopmark.cli.files", "files", "List the files of a version."),
+        "uses": Entry("chopmark.cli.versions", "uses", "Say who uses a version."),
+        "history": Entry("chopmark.cli.stages", "history", "List the stage moves of a version."),
+    },
+    "Out of use": {
+        "deprecate": Entry("chopmark.cli.stages", "deprecate", "Say that a version should no longer be used."),
+        "archive": Entry("chopmark.cli.stages", "archive", "Move a version to the stage 'archived'."),
+        "delete": Entry("chopmark.cli.removal", "delete", "Soft-delete a version; it can be restored."),
+        "restore": Entry("chopmark.cli.removal", "restore", "Bring a soft-deleted version back."),
+        "purge": Entry("chopmark.cli.removal", "purge", "Remove a soft-deleted version for good."),
+    },
+    "Nouns": {
+        "model": Entry("chopmark.cli.models", "model", "Registered names."),
+        "alias": Entry("chopmark.cli.aliases", "alias", "Movable pointers such as fraud@champion."),
+        "project": Entry("chopmark.cli.projects", "project", "Namespaces and what they ask of versions."),
+        "trust": Entry("chopmark.cli.trust", "trust", "Decisions to let code of a version run."),
+        "audit": Entry("chopmark.cli.audit", "audit", "What happened, in a chain that shows any change."),
+    },
+    "The installation": {
+        "config": Entry("chopmark.cli.config", "config", "Settings and where they come from."),
+        "db": Entry("chopmark.cli.database", "db", "The database: its schema and how current it is."),
+        "doctor": Entry("chopmark.cli.doctor", "doctor", "Check the installation and the registry."),
+        "completion": Entry("chopmark.cli.completion", "completion", "Print the completion script of a shell."),
+    },
+}
+
+_HELP = """Model registry: versions you can trust, move and load.
+
+A reference names a version: fraud (the latest), fraud:7, fraud:1.4.2, fraud:^1.4,
+fraud@champion (an alias), fraud#production (a stage) or fraud@sha256:ab12cd.
+"""
+
+_EPILOG = """\b
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 conflict, 5 denied,
+6 integrity, 7 gate refused, 8 unavailable, 9 timed out.
+"""
+
+_EXAMPLES = """
+chopmark register fraud model.skops --metric roc_auc=0.94
+chopmark alias set fraud@champion fraud:1
+chopmark get fraud@champion --json
+chopmark COMMAND --help
+"""
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    if value and not ctx.resilient_parsing:
+        from chopmark import __version__
+
+        click.echo(f"chopmark {__version__}")
+        ctx.exit()
+
+
+ROOT = LazyGroup(
+    "chopmark",
+    sections=_SECTIONS,
+    help=_HELP,
+    epilog=_EPILOG,
+    examples=_EXAMPLES,
+    params=[
+        *global_options(hidden=False),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Show the version and exit.",
+        ),
+    ],
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line.
+
+    Returns
+    -------
+    int
+        The exit code (see `chopmark.cli.failures`).
+    """
+    session = Session()
+    with warnings.catch_warnings():
+        # What the SDK warns of is for whoever typed the command, each time.
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _note_warning
+        try:
+            return _invoke(arguments, session)
+        except BrokenPipeError:
+            # Nobody reads any more. Python would complain when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
+        finally:
+            session.close()
+
+
+def _invoke(arguments: Sequence[str], session: Session) -> int:
+    as_json = session.json or "--json" in arguments
+    try:
+        code = ROOT.main(list(arguments), prog_name="chopmark", standalone_mode=False, obj=session)
+        sys.stdout.flush()
+    except click.Abort as abort:
+        if isinstance(abort.__cause__, KeyboardInterrupt):
+            return INTERRUPTED
+        note("Nothing was changed.")
+        return FAILED
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
+    except click.UsageError as error:
+        return tell_usage(error, as_json=as_json)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the outermost place: whatever it is, it is told in one form
+        return tell(error, as_json=as_json, debug=session.debug)
+    return code if isinstance(code, int) else 0
+
+
+def _note_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, UserWarning):
+        note(str(message))

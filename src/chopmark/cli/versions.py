@@ -1,0 +1,138 @@
+"""Everyday verbs that find versions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from chopmark.cli.command import command
+from chopmark.cli.completion_items import complete_model
+from chopmark.cli.options import (
+    cursor_option,
+    deleted_option,
+    limit_option,
+    model_argument,
+    option,
+    pass_session,
+    reference_argument,
+)
+from chopmark.cli.output import note
+from chopmark.cli.session import Session
+from chopmark.cli.tables import Column
+from chopmark.cli.version_view import VERSION_COLUMNS, version_facts, version_line
+from chopmark.domain.versions import Version
+from chopmark.sdk.results import Page
+
+__all__ = ["best", "get", "list_versions", "search", "uses"]
+
+
+def _show(session: Session, version: Version) -> None:
+    session.output.record(version, name=version.ref, title=version_line(version), facts=version_facts(version))
+
+
+@command(
+    "get",
+    examples="""
+    chopmark get fraud                      the latest version
+    chopmark get fraud@champion --json
+    chopmark get fraud#production -q        only its reference
+    """,
+)
+@reference_argument()
+@deleted_option("Find a soft-deleted version too, by number, SemVer or digest.")
+@pass_session
+def get(session: Session, ref: str, deleted: bool) -> None:
+    """Show the version a reference means."""
+    _show(session, session.registry().versions.get(ref, deleted=deleted))
+
+
+@command(
+    "list",
+    examples="""
+    chopmark list
+    chopmark list fraud --limit 10
+    chopmark list fraud --json | jq '.items[].semver'
+    """,
+)
+@model_argument(required=False, text="Only versions of this model.")
+@deleted_option("List the soft-deleted ones instead.")
+@limit_option()
+@cursor_option()
+@pass_session
+def list_versions(session: Session, model: str | None, deleted: bool, limit: int, cursor: str) -> None:
+    """List versions, newest first.
+
+    Without a model, those of all models (of the project, when one was chosen).
+    """
+    _print_page(session, _search(session, "", model, deleted, limit, cursor))
+
+
+@command(
+    "search",
+    examples="""
+    chopmark search 'metrics.roc_auc >= 0.9 and tags.team = "risk"'
+    chopmark search 'stage = "production" order by metrics.f1 desc' --model fraud
+    chopmark search 'name ~ "fraud" and not tags.approved' -q
+    """,
+)
+@click.argument("where", metavar="FILTER", default="", help="Conditions on fields, and an order.")
+@option("--model", metavar="MODEL", shell_complete=complete_model, help="Only versions of this model.")
+@deleted_option("Search the soft-deleted ones instead.")
+@limit_option()
+@cursor_option()
+@pass_session
+def search(session: Session, where: str, model: str | None, deleted: bool, limit: int, cursor: str) -> None:
+    """Find versions that meet a filter.
+
+    Fields: name, project, number, semver, stage, alias, format, framework, kind, task, owner,
+    team, created_at, …, and metrics.KEY, params.KEY, tags.KEY. Operators: = != < <= > >= ~
+    (contains), in (…), like, and, or, not. A field alone asks whether it is there.
+    """
+    _print_page(session, _search(session, where, model, deleted, limit, cursor))
+
+
+def _search(session: Session, where: str, model: str | None, deleted: bool, limit: int, cursor: str) -> Page[Version]:
+    project = session.chosen_project() if model is None else None
+    return session.registry().versions.search(
+        where, model=model, project=project, deleted=deleted, limit=limit, cursor=cursor
+    )
+
+
+def _print_page(session: Session, page: Page[Version]) -> None:
+    session.output.page(page, VERSION_COLUMNS, name=lambda v: v.ref, cursor=page.cursor, empty="No versions found.")
+
+
+@command(
+    "best",
+    examples="""
+    chopmark best fraud roc_auc
+    chopmark best fraud latency_ms --minimize --where 'metrics.recall >= 0.8'
+    """,
+)
+@model_argument()
+@click.argument("metric", help="Name of a metric.")
+@option("--where", default="", metavar="FILTER", help="What the version must meet as well.")
+@option("--minimize", is_flag=True, help="Low values are good; high ones otherwise.")
+@pass_session
+def best(session: Session, model: str, metric: str, where: str, minimize: bool) -> None:
+    """Show the version of a model with the best value of a metric."""
+    direction: Literal["minimize", "maximize"] = "minimize" if minimize else "maximize"
+    _show(session, session.registry().versions.best(model, metric, where=where, direction=direction))
+
+
+@command(
+    "uses",
+    examples="""
+    chopmark uses fraud:3
+    """,
+)
+@reference_argument()
+@pass_session
+def uses(session: Session, ref: str) -> None:
+    """Say who uses a version: what stands in the way of deleting it."""
+    found = session.registry().versions.uses(ref)
+    if not found and not session.json:
+        note(f"Nobody uses {ref}.")
+        return
+    session.output.page(found, [Column("USED BY", str)], name=str)
