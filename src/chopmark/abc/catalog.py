@@ -224,8 +224,10 @@ class Versions(Protocol):
     ) -> Found:
         """A page of the versions that meet the query, exactly as `domain.query.matches` defines.
 
-        Order: the query's terms (versions without the field last), then newest made first, then
-        id; without terms, newest made first. ``deleted`` shows the soft-deleted ones only.
+        Order: the query's terms (versions without the field last; under a key of ``params`` truth
+        values before numbers before texts), then newest made first, then highest id first.
+        ``deleted`` shows the soft-deleted ones only. `InvalidRequest` when ``after`` is no
+        position of this order.
         """
         ...
 
@@ -399,7 +401,12 @@ class IdempotencyKeys(Protocol):
 
 
 class Transaction(Protocol):
-    """One consistent view, and one set of changes that happens whole or not at all."""
+    """One consistent view, and one set of changes that happens whole or not at all.
+
+    What belongs to a project, model or version that is not there raises `NotFound`; a change in a
+    transaction that reads, and any use after its end, raises `InvalidRequest`. A `Conflict` or
+    `NotFound` that the caller handles leaves the transaction usable.
+    """
 
     projects: Projects
     models: Models

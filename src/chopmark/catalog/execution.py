@@ -12,11 +12,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from sqlalchemy import Dialect, bindparam
+from sqlalchemy import ColumnElement, Dialect, bindparam, cast, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.expression import ClauseElement
-from sqlalchemy.sql.schema import Table
+from sqlalchemy.sql.schema import Column, Table
 
 from chopmark.catalog.schema import Tables
 from chopmark.errors import InvalidRequest
@@ -105,6 +105,23 @@ class Compiler:
         values = {c.name: bindparam(c.name, type_=c.type) for c in columns}
         return maker(table).values({**values, **instead})
 
+    def insert_for(self, table: Table, where: ColumnElement[bool], **of_owner: Column[Any]) -> Any:
+        """An insert of a row that belongs to another one: nothing is added when that is not there.
+
+        Parameters
+        ----------
+        table
+            Where to.
+        where
+            Which row it belongs to.
+        of_owner
+            Columns of that row that the new one takes over.
+        """
+        maker = postgresql.insert if self.is_postgres else sqlite.insert
+        columns = [c for c in table.c if table.autoincrement_column is not c]
+        values = [of_owner[c.name] if c.name in of_owner else _value_of(c) for c in columns]
+        return maker(table).from_select([c.name for c in columns], select(*values).where(where))
+
     def insert_once(self, table: Table, **instead: Any) -> Any:
         """An insert that adds nothing when a row with a unique value is there already."""
         statement: Any = self.insert(table, **instead)
@@ -115,6 +132,12 @@ class Compiler:
         statement: Any = self.insert(table)
         rest = {c.name: statement.excluded[c.name] for c in table.c if c.name not in by}
         return statement.on_conflict_do_update(index_elements=by, set_=rest)
+
+
+def _value_of(column: Column[Any]) -> ColumnElement[Any]:
+    value: ColumnElement[Any] = bindparam(column.name, type_=column.type)
+    # A bare NULL in a select has no type, and PostgreSQL would take it for a text.
+    return cast(value, column.type) if column.nullable else value
 
 
 class Executor:
@@ -198,11 +221,3 @@ class Executor:
         if not self.is_writing:
             msg = "This transaction only reads, and was asked to change something."
             raise InvalidRequest(msg, hint="Open it with writing().")
-
-
-def pages(fetch: Callable[[str], list[str]]) -> Iterator[str]:
-    """Values of all pages, where ``fetch`` gives the page after a value."""
-    last = ""
-    while page := fetch(last):
-        yield from page
-        last = page[-1]

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, bindparam, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, select, update
 
 from chopmark.abc.catalog import OutboxRow, StoredAnswer
 from chopmark.base.clock import from_us, to_us
@@ -19,7 +19,7 @@ from chopmark.catalog.records import json_text
 from chopmark.domain.audit import GENESIS, AuditEvent, event_hash
 from chopmark.domain.lifecycle import StageMove
 from chopmark.domain.versions import Evaluation
-from chopmark.errors import Conflict, IntegrityFailure
+from chopmark.errors import Conflict, IntegrityFailure, NotFound
 
 __all__ = [
     "HistoryStatements",
@@ -47,8 +47,9 @@ class HistoryStatements:
 
     @cached_property
     def stage_insert(self) -> Prepared:
-        """A stage move of ``version``."""
-        return self.compiler(self.compiler.insert(self.tables.stage_moves, version_key=self._version()))
+        """A stage move of ``version``; adds nothing when that is not there."""
+        v = self.tables.versions.c
+        return self.compiler(self.compiler.insert_for(self.tables.stage_moves, self._version(), version_key=v.key))
 
     @cached_property
     def stage_list(self) -> Prepared:
@@ -68,10 +69,15 @@ class HistoryStatements:
 
     @cached_property
     def evaluation_insert(self) -> Prepared:
-        """An evaluation of ``version``; returns nothing when its id is taken."""
-        e = self.tables.evaluations
-        statement = self.compiler.insert_once(e, version_key=self._version())
-        return self.compiler(statement.returning(e.c.key))
+        """An evaluation of ``version``; adds nothing when that is not there, or the id is taken."""
+        e, v = self.tables.evaluations, self.tables.versions.c
+        statement = self.compiler.insert_for(e, self._version(), version_key=v.key)
+        return self.compiler(statement.on_conflict_do_nothing())
+
+    @cached_property
+    def version_exists(self) -> Prepared:
+        """Key of ``version``."""
+        return self.compiler(select(self.tables.versions.c.key).where(self._version()))
 
     @cached_property
     def evaluation_list(self) -> Prepared:
@@ -140,10 +146,8 @@ class HistoryStatements:
         i = self.tables.idempotency
         return self.compiler(self.compiler.insert_once(i).returning(i.c.at_us))
 
-    def _version(self) -> Any:
-        v = self.tables.versions
-        found = select(v.c.key).where(v.c.uid == bindparam("version"))
-        return found.scalar_subquery()
+    def _version(self) -> ColumnElement[bool]:
+        return self.tables.versions.c.uid == bindparam("version")
 
     def _events(self, target: bool, event: bool, newest_first: bool) -> Select[Any]:
         c = self.tables.audit.c
@@ -177,7 +181,8 @@ class SqlStages:
             "at_us": to_us(move.at),
             "reason": move.reason,
         }
-        self._run.change(self._sql.stage_insert, values)
+        if not self._run.change(self._sql.stage_insert, values):
+            raise NotFound(f"There is no version with the id {version_id}.")
 
     def history(self, version_id: UUID, *, until: datetime | None = None, limit: int) -> list[StageMove]:
         """See the interface."""
@@ -206,9 +211,11 @@ class SqlEvaluations:
             "at_us": to_us(evaluation.at),
             "body": json_text(evaluation),
         }
-        if self._run.add(self._sql.evaluation_insert, values) is None:
-            msg = f"There is an evaluation with the id {evaluation.id} already."
-            raise Conflict(msg)
+        if self._run.change(self._sql.evaluation_insert, values):
+            return
+        if self._run.one(self._sql.version_exists, values) is None:
+            raise NotFound(f"There is no version with the id {version_id}.")
+        raise Conflict(f"There is an evaluation with the id {evaluation.id} already.")
 
     def list(self, version_id: UUID, *, limit: int) -> list[Evaluation]:
         """See the interface."""

@@ -78,11 +78,11 @@ class NameStatements:
 
     @cached_property
     def model_insert(self) -> Prepared:
-        """Returns the key, or nothing when the name is taken."""
-        p, m = self.tables.projects, self.tables.models
-        project = select(p.c.key).where(p.c.name == bindparam("project"))
-        statement = self.compiler.insert_once(m, project_key=project.scalar_subquery())
-        return self.compiler(statement.returning(m.c.key))
+        """Adds nothing when the name is taken, or ``project`` is not there."""
+        p = self.tables.projects.c
+        of_project = p.name == bindparam("project")
+        statement = self.compiler.insert_for(self.tables.models, of_project, project_key=p.key)
+        return self.compiler(statement.on_conflict_do_nothing())
 
     @cached_property
     def model_update(self) -> Prepared:
@@ -216,9 +216,12 @@ class SqlModels:
 
     def insert(self, model: Model) -> None:
         """See the interface."""
-        if self._run.add(self._sql.model_insert, model_row(model)) is None:
-            msg = f"There is a model {model.ref} already."
-            raise Conflict(msg, hint="Choose another name, or register into that one.")
+        if self._run.change(self._sql.model_insert, model_row(model)):
+            return
+        if self._run.one(self._sql.project_get, {"name": model.project}) is None:
+            raise NotFound(f"There is no project {model.project}.", hint="Make it first.")
+        msg = f"There is a model {model.ref} already."
+        raise Conflict(msg, hint="Choose another name, or register into that one.")
 
     def update(self, model: Model) -> None:
         """See the interface."""

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement, Double, and_, bindparam, literal_column, or_
 from sqlalchemy.sql.expression import FromClause
 
-from chopmark.base.clock import from_us, to_us
 from chopmark.catalog.filters import EMPTY, Slots, column_of, is_always_there, is_there
 from chopmark.catalog.records import TEXT, kind_of
 from chopmark.catalog.schema import WORD, Tables
-from chopmark.domain.query import Order, order_values
-from chopmark.domain.versions import Version
-from chopmark.errors import InvalidRequest
+from chopmark.domain.positions import check_position
+from chopmark.domain.query import Order
 
 __all__ = [
     "Kinds",
@@ -32,7 +29,6 @@ __all__ = [
     "joined",
     "order_by",
     "place_of",
-    "position_of",
     "sort_keys",
     "terms_of",
 ]
@@ -76,40 +72,20 @@ class SortKey(msgspec.Struct, frozen=True):
     on: Any = None
 
 
-def position_of(order: Sequence[Order], version: Version) -> list[Any]:
-    """The position of a version: JSON values that `place_of` reads."""
-    made = [to_us(version.created_at), version.id.hex]
-    return [*order_values(order, version), *made]
-
-
-def place_of(count: int, position: Sequence[Any], slots: Slots) -> Kinds:
+def place_of(order: Sequence[Order], position: Sequence[Any], slots: Slots) -> Kinds:
     """Kinds of the values of a position (None: missing); the values go into ``slots``.
 
     Raises
     ------
     InvalidRequest
-        When it is no position of an order with ``count`` terms.
+        When it is no position of this order.
     """
-    try:
-        *values, created_us, uid = position
-        from_us(created_us)
-        slots.values.update(after_us=created_us, after_uid=UUID(hex=uid).bytes)
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise _no_position() from error
-    if len(values) != count:
-        raise _no_position()
+    *values, made_us, version_id = check_position(order, position)
+    slots.values.update(after_us=made_us, after_uid=bytes.fromhex(version_id))
     for index, value in enumerate(values):
-        if not isinstance(value, (str, bool, int, float, type(None))):
-            raise _no_position()
         if value is not None:
-            stored = int(value) if isinstance(value, bool) else value
-            slots.values[f"a{index}"] = stored
+            slots.values[f"a{index}"] = int(value) if isinstance(value, bool) else value
     return tuple(None if v is None else kind_of(v) for v in values)
-
-
-def _no_position() -> InvalidRequest:
-    msg = "The position to go on from does not belong to this order."
-    return InvalidRequest(msg, hint="Start again from the first page.")
 
 
 def terms_of(order: Iterable[Order], slots: Slots) -> tuple[Term, ...]:
@@ -204,8 +180,6 @@ def after(
 
 def _after(key: SortKey, name: str, kind: int | None, rest: ColumnElement[bool]) -> ColumnElement[bool]:
     if kind is None:
-        if key.is_missing is None:
-            raise _no_position()
         return and_(key.is_missing, rest)
     wanted = _wanted(key, name, kind)
     pairs = list(zip(key.values, wanted, strict=True))

@@ -82,10 +82,10 @@ class PointerStatements:
 
     @cached_property
     def move_insert(self) -> Prepared:
-        """An entry of an alias's history."""
-        m = self.tables.models
-        model = select(m.c.key).where(m.c.uid == bindparam("model")).scalar_subquery()
-        return self.compiler(self.compiler.insert(self.tables.alias_moves, model_key=model))
+        """An entry of an alias's history; adds nothing when ``model`` is not there."""
+        m = self.tables.models.c
+        of_model = m.uid == bindparam("model")
+        return self.compiler(self.compiler.insert_for(self.tables.alias_moves, of_model, model_key=m.key))
 
     @cached_property
     def moves(self) -> Prepared:
@@ -227,7 +227,8 @@ class SqlAliases:
             "at_us": to_us(move.at),
             "reason": move.reason,
         }
-        self._run.change(self._sql.move_insert, values)
+        if not self._run.change(self._sql.move_insert, values):
+            raise NotFound(f"There is no model with the id {model_id}.")
 
     def history(self, model_id: UUID, name: str, *, until: datetime | None = None, limit: int) -> Moves:
         """See the interface."""

@@ -41,12 +41,12 @@ from chopmark.catalog.orders import (
     joined,
     order_by,
     place_of,
-    position_of,
     sort_keys,
     terms_of,
 )
 from chopmark.catalog.records import TEXT, version_from_row
 from chopmark.catalog.schema import HEAD_LENGTH, WORD, Tables
+from chopmark.domain.positions import position_of
 from chopmark.domain.query import Query
 
 __all__ = ["Plan", "Search", "plan_of"]
@@ -223,7 +223,7 @@ def plan_of(
     """
     where = None if query.where is None else shape_of(query.where, slots)
     terms = terms_of(query.order, slots)
-    place = None if after is None else place_of(len(terms), after, slots)
+    place = None if after is None else place_of(query.order, after, slots)
     by_time = all(t.field == "created_at" and t.descending for t in terms)
     tag = None
     if by_time and not in_model and not deleted:

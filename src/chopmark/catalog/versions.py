@@ -124,13 +124,11 @@ class VersionStatements:
 
     @cached_property
     def insert(self) -> Prepared:
-        """Returns key and creation time; nothing when number or SemVer is taken."""
-        m = self.tables.models
-        of = m.c.uid == bindparam("model_uid")
-        project = select(m.c.project_key).where(of).scalar_subquery()
-        model = select(m.c.key).where(of).scalar_subquery()
-        statement = self.compiler.insert_once(self.tables.versions, project_key=project, model_key=model)
-        return self.compiler(statement.returning(self._v.key))
+        """Returns the key; nothing when number or SemVer is taken, or the model is not there."""
+        m = self.tables.models.c
+        of_model = m.uid == bindparam("model_uid")
+        statement = self.compiler.insert_for(self.tables.versions, of_model, project_key=m.project_key, model_key=m.key)
+        return self.compiler(statement.on_conflict_do_nothing().returning(self._v.key))
 
     @cached_property
     def manifest_insert(self) -> Prepared:
@@ -260,7 +258,7 @@ class SqlVersions:
         """See the interface."""
         added = self._run.add(self._sql.insert, version_row(version))
         if added is None:
-            raise self._taken(version)
+            raise self._refusal(version)
         key = added[0]
         body = {"digest": version.digest, "body": encode(manifest).decode()}
         self._run.change(self._sql.manifest_insert, body)
@@ -373,13 +371,15 @@ class SqlVersions:
     def _all(self, prepared: Prepared, values: dict[str, Any]) -> list[Version]:
         return [version_from_row(row) for row in self._run.all(prepared, values)]
 
-    def _taken(self, version: Version) -> Conflict:
+    def _refusal(self, version: Version) -> Conflict | NotFound:
         if self.by_number(version.model_id, version.number, deleted=True):
             what = f"the number {version.number}"
         elif self.by_semver(version.model_id, version.semver, deleted=True):
             what = f"the SemVer {version.semver}"
-        else:
+        elif self.by_id(version.id):
             what = f"the id {version.id}"
+        else:
+            return NotFound(f"There is no model with the id {version.model_id}.")
         msg = f"A version of {version.model} has {what} already."
         return Conflict(msg, hint="Register again: the next free one is chosen then.")
 

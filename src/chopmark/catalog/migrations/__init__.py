@@ -5,10 +5,28 @@ Every step suits the code that still runs: it adds first, and only a later relea
 
 from __future__ import annotations
 
-__all__ = ["COMPATIBLE_FROM", "HEAD"]
+__all__ = ["COMPATIBLE_FROM", "HEAD", "protect_audit"]
 
 HEAD = "0001"
 """Revision that this code needs. Revisions are numbers with leading zeros, and sort as texts."""
 
 COMPATIBLE_FROM = "compatible_from"
 """Name of the fact that says the oldest code's ``HEAD`` that still works on these tables."""
+
+
+def protect_audit(prefix: str, schema: str, dialect: str) -> list[str]:
+    """SQL of triggers that refuse to change or remove an event of the audit."""
+    table = f"{prefix}audit_events"
+    what = "events of the audit never change"
+    if dialect == "sqlite":
+        return [
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{what}'); END"
+            for verb in ("UPDATE", "DELETE")
+        ]
+    place = f"{schema}." if schema else ""
+    function = f"{place}{table}_refuse"
+    return [
+        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{what}'; END $$",
+        f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {place}{table} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+    ]
