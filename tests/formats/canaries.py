@@ -1,15 +1,12 @@
 """Files whose load creates a marker: what a description must never do."""
 
 import io
-import pickle
 import zipfile
 from pathlib import Path
 
-import cloudpickle
-import dill
-import joblib
 import skops.io
 
+from chopmark.formats import get_format
 from chopmark.testing.files import DirectoryFiles
 
 
@@ -19,7 +16,7 @@ class Touching:
     def __init__(self, marker: Path) -> None:
         self.marker = marker
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return Path.touch, (self.marker,)
 
 
@@ -30,7 +27,7 @@ def touch(path: str) -> None:
 class TouchingCall(Touching):
     """The same through one function of a module, which is all that torch's reader knows."""
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return touch, (self.marker,)
 
 
@@ -40,28 +37,22 @@ class TouchingState:
     def __init__(self, marker: Path) -> None:
         self.marker = str(marker)
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {"marker": self.marker}
 
     def __setstate__(self, state) -> None:
         Path(state["marker"]).touch()
 
 
-def pickled_canary(library, name: str):
+def pickled_canary(name: str):
     def write(directory: Path, marker: Path) -> DirectoryFiles:
-        file = io.BytesIO()
-        library.dump(Touching(marker), file)
-        return DirectoryFiles.write(directory, {name: file.getvalue()})
+        directory.mkdir()
+        return DirectoryFiles.of(get_format(name).save(Touching(marker), directory), directory)
 
     return write
 
 
-PICKLED = {
-    "pickle": pickled_canary(pickle, "model.pkl"),
-    "joblib": pickled_canary(joblib, "model.joblib"),
-    "cloudpickle": pickled_canary(cloudpickle, "model.cloudpickle"),
-    "dill": pickled_canary(dill, "model.dill"),
-}
+PICKLED = {name: pickled_canary(name) for name in ("pickle", "joblib", "cloudpickle", "dill")}
 
 
 def skops_canary(directory: Path, marker: Path) -> DirectoryFiles:

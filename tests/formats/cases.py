@@ -1,5 +1,7 @@
 """One model of each kind for each format, and what it means that two of them do the same."""
 
+from typing import Any
+
 import numpy as np
 from sklearn.datasets import load_iris
 
@@ -174,7 +176,7 @@ def structured_array():
     return array
 
 
-def case(format_name: str, make, same, **facts) -> FormatCase:
+def case(format_name: str, make, same, **facts: Any) -> FormatCase:
     return FormatCase(get_format(format_name), make, same, **facts)
 
 

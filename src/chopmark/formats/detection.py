@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from chopmark.abc.formats import Format
+from chopmark.errors import InvalidRequest
+from chopmark.formats.pickled import COMPRESSED, decompressed
 from chopmark.formats.registry import get_format
 
 __all__ = ["detect", "format_for_path"]
 
 RAW = "raw"
 _START_BYTES = 2**20
+_PROTOCOLS = (2, 3, 4, 5)
 _SUFFIX_BYTES = 16
 
 
@@ -45,7 +50,7 @@ def detect(path: Path) -> str:
         return _archive_format(path)
     if _is_pickle(start, end):
         return _pickle_format(start, suffix)
-    if suffix in _COMPRESSED_PICKLES and start.startswith(_COMPRESSED):
+    if start.startswith(COMPRESSED) and _is_compressed_pickle(path):
         return "joblib"
     for name, test in _BY_START.items():
         if test(start):
@@ -68,7 +73,7 @@ def _archive_format(path: Path) -> str:
 
 
 def _is_pickle(start: bytes, end: bytes) -> bool:
-    return len(start) > 2 and start[0] == 0x80 and start[1] in (2, 3, 4, 5) and end == b"."  # noqa: PLR2004
+    return len(start) > 2 and start[0] == 0x80 and start[1] in _PROTOCOLS and end == b"."  # noqa: PLR2004
 
 
 # torch.save before 1.6 wrote a magic number as a pickle of its own, then more pickles.
@@ -89,8 +94,14 @@ def _pickle_format(start: bytes, suffix: str) -> str:
     return written or _PICKLE_SUFFIXES.get(suffix, "pickle")
 
 
-_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-_COMPRESSED_PICKLES = (".joblib", ".jl", ".pkl", ".pickle", ".z", ".gz", ".bz2", ".xz", ".lzma")
+def _is_compressed_pickle(path: Path) -> bool:
+    """Only joblib compresses pickles by itself."""
+    try:
+        with path.open("rb") as file:
+            start = decompressed(file).read(2)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, InvalidRequest):
+        return False
+    return len(start) == 2 and start[0] == 0x80 and start[1] in _PROTOCOLS  # noqa: PLR2004
 
 
 def _is_safetensors(start: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, BinaryIO
 
 from chopmark.formats.libraries import import_library
@@ -30,7 +31,13 @@ class DillFormat(PickledFormat):
         return model
 
     def _dill(self) -> Any:
-        return import_library("dill", extra=self.extra, purpose=f"The format {self.name!r}")
+        is_new = "dill" not in sys.modules
+        dill = import_library("dill", extra=self.extra, purpose=f"The format {self.name!r}")
+        if is_new:
+            # On import dill teaches its types to Python's own pickler, and joblib's files would
+            # then need dill. Whoever imported dill before us may want that; nobody asked us for it.
+            dill.extend(use_dill=False)
+        return dill
 
 
 FORMAT = DillFormat()

@@ -21,7 +21,7 @@ from chopmark.formats.layout import listed, main_path
 from chopmark.formats.params import model_params
 from chopmark.formats.pickle_scan import PickleScan, scan_pickle
 
-__all__ = ["PickledFormat", "decompressed", "untrusted_names"]
+__all__ = ["COMPRESSED", "PickledFormat", "decompressed", "untrusted_names"]
 
 INFLATED_SIZE_BYTES_MAX = 2**31
 
@@ -142,6 +142,10 @@ def untrusted_names(scan: PickleScan) -> tuple[str, ...]:
 
 
 def _check_importable(scan: PickleScan, format_name: str) -> None:
+    by_value = [n for n in scan.names if n.startswith("dill._dill.")]
+    if by_value:
+        msg = f"An import of dill has changed the pickler, and the file would need dill ({by_value[0]})."
+        raise Unsupported(msg, hint="Use format='cloudpickle' or 'dill', or call dill.extend(False).")
     own = [n for n in scan.names if n.startswith(f"{_UNIMPORTABLE}.")]
     if own:
         msg = (
@@ -162,7 +166,10 @@ _OPENERS: tuple[tuple[bytes, Any], ...] = (
     (b"\xfd7zXZ", lzma.open),
     (b"\x5d\x00", lzma.open),
 )
-_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+
+
+COMPRESSED = (*(magic for magic, _ in _OPENERS), *ZLIB)
 
 
 def decompressed(file: BinaryIO) -> BinaryIO:
@@ -181,7 +188,7 @@ def decompressed(file: BinaryIO) -> BinaryIO:
     for magic, opener in _OPENERS:
         if start.startswith(magic):
             return cast("BinaryIO", _Limited(opener(file)))
-    if start[:2] in _ZLIB:
+    if start[:2] in ZLIB:
         inflater = zlib.decompressobj()
         data = inflater.decompress(file.read(), INFLATED_SIZE_BYTES_MAX)
         if inflater.unconsumed_tail:

@@ -10,6 +10,7 @@ sets stand in the order of this process's string hash. None of that is part of t
 - the elements of a set are sorted by their own canonical JSON;
 - members of type ``.npz`` (scipy sparse matrices) are rewritten without dates or compression;
 - the unused bytes between the fields of record arrays (the nodes of trees) are zeroed;
+- the address of its stop words, which a ``CountVectorizer`` notes to check them once, is emptied;
 - the archive is written by `chopmark.formats.archive`.
 """
 
@@ -32,6 +33,9 @@ SCHEMA = "schema.json"
 _ID = "__id__"
 _RECORDS = b"'descr': ["
 _HEADER_START_BYTES = 32
+
+# Attributes in which scikit-learn keeps the id() of an object.
+_ADDRESSES = frozenset(["_stop_words_id"])
 
 # Nodes of values that cannot change: whether two places hold one object or two equal ones is
 # an accident of interning.
@@ -110,6 +114,9 @@ def _sorted_sets(value: Any, uses: Counter[int]) -> Any:
     }
     if is_node and value["__loader__"] == "SetNode":
         node["content"].sort(key=lambda n: json.dumps(n, sort_keys=True))
+    if is_node and value["__loader__"] == "DictNode":
+        for name in _ADDRESSES & node["content"].keys():
+            node["content"][name]["content"] = "null"
     return node
 
 
