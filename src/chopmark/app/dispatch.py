@@ -20,7 +20,7 @@ from chopmark.base.jsons import canonical, decode
 from chopmark.domain.access import Actor, check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
-from chopmark.errors import Conflict
+from chopmark.errors import Conflict, InvalidRequest
 from chopmark.ops.requests import Request
 from chopmark.ops.table import OPS, Op
 
@@ -91,6 +91,7 @@ class Dispatch:
             When it is refused; nothing has changed then.
         """
         op = OPS[name]
+        request = _validated(op, request)
         check_permission(actor, op.permission, op.name)
         handler = self.handlers[name]
         if handler.before is not None:
@@ -144,6 +145,15 @@ class Dispatch:
                         HandlerFailed,
                         stacklevel=2,
                     )
+
+
+def _validated(op: Op, request: Request) -> Request:
+    """The request with every field of its declared type: Python callers are not held to types."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(request), op.request)
+    except (msgspec.ValidationError, TypeError, RecursionError) as error:
+        msg = f"The request of {op.name} is not valid: {error}."
+        raise InvalidRequest(msg) from error
 
 
 def _recorded(tx: Transaction, event: AuditEvent) -> AuditEvent:

@@ -31,6 +31,7 @@ HANDLERS: dict[str, Handler] = {
     "model.restore": Handler(models.restore),
     "model.purge": Handler(models.purge),
     "version.register": Handler(registration.register, registration.check_bytes),
+    "version.plan": Handler(registration.plan),
     "version.get": Handler(versions.get),
     "version.manifest": Handler(versions.manifest),
     "version.search": Handler(versions.search),

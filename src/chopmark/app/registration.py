@@ -17,14 +17,14 @@ from chopmark.domain.llm import parse_llm_config
 from chopmark.domain.manifest import FileEntry, Manifest, check_manifest, manifest_digest
 from chopmark.domain.names import check_metrics, check_tags, check_text, shown
 from chopmark.domain.policy import missing_metadata
-from chopmark.domain.refs import ModelRef, parse_model
+from chopmark.domain.refs import DEFAULT_PROJECT, ModelRef, parse_model
 from chopmark.domain.semver import FIRST, SemVer
 from chopmark.domain.versions import Model, ProjectRules, Version
 from chopmark.errors import Conflict, GateRefused, IntegrityFailure, InvalidRequest
-from chopmark.ops.requests import RegisterVersion
-from chopmark.ops.results import Registered
+from chopmark.ops.requests import PlanVersion, RegisterVersion
+from chopmark.ops.results import Registered, RegistrationPlan
 
-__all__ = ["check_bytes", "dataset_node", "register"]
+__all__ = ["check_bytes", "dataset_node", "plan", "register"]
 
 _TEXTS = (
     "description",
@@ -65,6 +65,32 @@ def _check_blob(store: BlobStore, file: FileEntry) -> None:
         raise IntegrityFailure(msg, hint="Upload the file again, then register.")
 
 
+def plan(ctx: Context, request: PlanVersion) -> RegistrationPlan:
+    """Say what a registration would do, or refuse it, before its bytes are stored.
+
+    Asks every rule that `register` asks but those about bytes, and changes nothing.
+    """
+    ref = parse_model(request.model)
+    checked = _checked(request)
+    _check_parents(ctx, checked.manifest)
+    rules = _rules(ctx, ref.project)
+    known = ctx.tx.models.get(ref.project, ref.name, deleted=True)
+    model = known or _model_of(ctx, ref, checked)
+    _check_model(model, checked)
+    version = _record(ctx, model, checked, "")
+    _require_metadata(rules, version)
+    return RegistrationPlan(
+        ref=version.ref, semver=version.semver, reasons=version.bump_reasons, new_model=known is None
+    )
+
+
+def _rules(ctx: Context, project: str) -> ProjectRules:
+    found = ctx.tx.projects.get(project)
+    if found is None and project == DEFAULT_PROJECT:
+        return ProjectRules()
+    return (found or the_project(ctx, project)).rules
+
+
 def register(ctx: Context, request: RegisterVersion) -> Registered:
     """Add a version, or give back the one with the same manifest."""
     ref = parse_model(request.model)
@@ -76,8 +102,7 @@ def register(ctx: Context, request: RegisterVersion) -> Registered:
     twins = ctx.tx.versions.by_digest(model.id, digest, limit=1)
     if twins and not request.allow_twin:
         return Registered(version=twins[0], created=False)
-    semver, proposal = _semver(ctx, model, request)
-    version = _record(ctx, model, request, digest, semver, proposal)
+    version = _record(ctx, model, request, digest)
     _require_metadata(project.rules, version)
     ctx.tx.models.update(structs.replace(model, last_number=version.number, updated_at=ctx.now))
     ctx.tx.versions.insert(version, request.manifest)
@@ -94,6 +119,7 @@ def register(ctx: Context, request: RegisterVersion) -> Registered:
 
 
 def _checked(request: RegisterVersion) -> RegisterVersion:
+    """The request with its metrics as finite floats, when everything in it is acceptable."""
     for name in _TEXTS:
         check_text(getattr(request, name), name)
     cost = request.cost_per_request
@@ -119,19 +145,27 @@ def _check_parents(ctx: Context, manifest: Manifest) -> None:
 
 def _model_for(ctx: Context, ref: ModelRef, request: RegisterVersion) -> Model:
     model = ctx.tx.models.lock(ref.project, ref.name)
-    kind = request.manifest.kind
     if model is None:
-        model = new_model(ctx, ref, kind, task=request.task, owner=request.owner, team=request.team)
+        model = _model_of(ctx, ref, request)
         ctx.tx.models.insert(model)
-        ctx.emit(model.ref, event="model.created", kind=kind)
-        return model
+        ctx.emit(model.ref, event="model.created", kind=model.kind)
+    _check_model(model, request)
+    return model
+
+
+def _model_of(ctx: Context, ref: ModelRef, request: RegisterVersion) -> Model:
+    kind = request.manifest.kind
+    return new_model(ctx, ref, kind, task=request.task, owner=request.owner, team=request.team)
+
+
+def _check_model(model: Model, request: RegisterVersion) -> None:
+    kind = request.manifest.kind
     if model.deleted_at is not None:
         msg = f"The model {model.ref} was deleted."
         raise Conflict(msg, hint=f"Bring it back with: chopmark model restore {model.ref}")
     if model.kind != kind:
         msg = f"{model.ref} is of kind {model.kind!r}; this version is of kind {kind!r}."
         raise Conflict(msg, hint="Register it under another name.")
-    return model
 
 
 def _semver(ctx: Context, model: Model, request: RegisterVersion) -> tuple[SemVer, Proposal | None]:
@@ -163,10 +197,9 @@ def _record(
     model: Model,
     request: RegisterVersion,
     digest: str,
-    semver: SemVer,
-    proposal: Proposal | None,
 ) -> Version:
     manifest = request.manifest
+    semver, proposal = _semver(ctx, model, request)
     return Version(
         id=ctx.new_id(),
         model_id=model.id,

@@ -191,6 +191,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         """``[project/]name:number``, which never means another version."""
         return f"{ModelRef(self.project, self.model)}:{self.number}"
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     def _repr_html_(self) -> str:
         framework = f"{self.environment.framework} {self.environment.framework_version}"
         facts = {

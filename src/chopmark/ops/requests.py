@@ -37,6 +37,7 @@ __all__ = [
     "ListModels",
     "ListProjects",
     "ListUses",
+    "PlanVersion",
     "PromoteVersion",
     "PurgeModel",
     "PurgeVersion",
@@ -195,6 +196,10 @@ class RegisterVersion(Request, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
     allow_twin: bool = False
     allow_breaking: bool = False
+
+
+class PlanVersion(RegisterVersion, frozen=True, kw_only=True):
+    """Ask what a registration would do; the manifest's files are not looked at."""
 
 
 class GetVersion(Request, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ __all__ = [
     "ModelPage",
     "ProjectPage",
     "Registered",
+    "RegistrationPlan",
     "StageAnswer",
     "StageHistoryAnswer",
     "TrustList",
@@ -47,6 +48,25 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
 
     version: Version
     created: bool
+
+
+class RegistrationPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a registration would do.
+
+    Attributes
+    ----------
+    ref, semver
+        Number and semantic version that it would get now.
+    reasons
+        Why that semantic version.
+    new_model
+        Whether the model would be made.
+    """
+
+    ref: str
+    semver: str
+    reasons: tuple[str, ...] = ()
+    new_model: bool = False
 
 
 class VersionPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -68,6 +68,7 @@ _ROWS = (
     Op("model.restore", q.RestoreModel, Model, "delete", "POST", "/models/{model}/restore", "model.restored"),
     Op("model.purge", q.PurgeModel, r.Done, "purge", "POST", "/models/{model}/purge", "model.purged"),
     Op("version.register", q.RegisterVersion, r.Registered, "register", "POST", "/versions", "version.registered"),
+    Op("version.plan", q.PlanVersion, r.RegistrationPlan, "register", "POST", "/versions/plan"),
     _read("version.get", q.GetVersion, Version, "/versions/{ref}"),
     _read("version.manifest", q.GetManifest, Manifest, "/versions/{ref}/manifest"),
     _read("version.search", q.SearchVersions, r.VersionPage, "/versions"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -25,7 +26,7 @@ from chopmark.domain.manifest import (
     check_path,
     sorted_files,
 )
-from chopmark.domain.names import check_text, shown
+from chopmark.domain.names import check_metrics, check_tags, check_text, shown
 from chopmark.domain.refs import parse_model, parse_ref
 from chopmark.domain.semver import Bump
 from chopmark.domain.signature import Signature
@@ -35,8 +36,8 @@ from chopmark.formats import capture_environment, format_for_path, get_format, s
 from chopmark.formats.data import describe_dataset
 from chopmark.formats.provenance import git_state
 from chopmark.formats.signatures import infer_signature, predict_signature
-from chopmark.ops.requests import GetVersion, RegisterVersion
-from chopmark.ops.results import Registered
+from chopmark.ops.requests import GetVersion, PlanVersion, RegisterVersion
+from chopmark.ops.results import Registered, RegistrationPlan
 from chopmark.sdk.ensemble import check_combine
 from chopmark.sdk.files import MODEL_DIRECTORY, GatheredFiles, Source, gather
 from chopmark.sdk.progress import progress_bar
@@ -44,6 +45,9 @@ from chopmark.sdk.surface import Reference
 from chopmark.sdk.transport import Transport
 
 __all__ = ["Draft", "VersionFacts"]
+
+
+_Request = TypeVar("_Request", bound=RegisterVersion)
 
 
 class VersionFacts(TypedDict, total=False):
@@ -113,6 +117,7 @@ class Draft:
         self.tags: dict[str, str] = {}
         self.version: Version | None = None
         self.created = False
+        self._git = git_state(Path.cwd())
         self._scratch = Path(tempfile.mkdtemp(prefix="chopmark-draft-"))
 
     def __enter__(self) -> Self:
@@ -314,21 +319,35 @@ class Draft:
         ChopmarkError
             When it is refused; nothing is visible then.
         """
-        entries = self._stored()
-        request = RegisterVersion(
-            model=self._model,
-            manifest=self._manifest(entries),
-            metrics=self.metrics,
-            tags=self.tags,
-            datasets=tuple(self._datasets),
-            git=git_state(Path.cwd()),
-            **self._facts,
-        )
+        self.plan()  # a refusal costs nothing before the bytes are stored
+        request = self._request(RegisterVersion, self._stored())
         answer: Registered = self._transport.call(request)
         self.version = answer.version
         self.created = answer.created
         self.discard()
         return answer.version
+
+    def plan(self) -> RegistrationPlan:
+        """Ask what `register` would do now; nothing is stored.
+
+        Raises
+        ------
+        ChopmarkError
+            When it would be refused.
+        """
+        answer: RegistrationPlan = self._transport.call(self._request(PlanVersion, []))
+        return answer
+
+    def _request(self, kind: type[_Request], entries: list[FileEntry]) -> _Request:
+        return kind(
+            model=self._model,
+            manifest=self._manifest(entries),
+            metrics=check_metrics(self.metrics),
+            tags=check_tags(self.tags),
+            datasets=tuple(self._datasets),
+            git=self._git,
+            **self._facts,
+        )
 
     def _stored(self) -> list[FileEntry]:
         total = sum(s.size_bytes for s in self._sources)
@@ -420,10 +439,12 @@ def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
     for key in values:
         check_text(key, "name of a parameter", 200)
     try:
-        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(dict(values), enc_hook=_scalar))
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        text = json.dumps(dict(values), allow_nan=False, default=_scalar)
+        plain: dict[str, Any] = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
         msg = f"The parameters hold something that JSON cannot: {error}."
-        raise InvalidRequest(msg, hint="Pass numbers, texts, lists and dictionaries.") from error
+        hint = "Pass finite numbers, texts, lists and dictionaries."
+        raise InvalidRequest(msg, hint=hint) from error
     return plain
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import UNSET
 
 from chopmark.domain.datasets import DatasetRef
+from chopmark.domain.names import check_metrics
 from chopmark.domain.signature import check_input
 from chopmark.domain.versions import Evaluation, Version
 from chopmark.formats.data import describe_dataset
@@ -194,7 +195,9 @@ class Versions(Surface):
             if isinstance(dataset, str)
             else describe_dataset(dataset, split=split, relation="evaluated_on")
         )
-        request = q.EvaluateVersion(ref=self._ref(ref), dataset=described, metrics=dict(metrics), comment=comment)
+        request = q.EvaluateVersion(
+            ref=self._ref(ref), dataset=described, metrics=check_metrics(metrics), comment=comment
+        )
         recorded: Evaluation = self._call(request)
         return recorded
 

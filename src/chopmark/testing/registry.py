@@ -1,0 +1,40 @@
+"""A registry in memory, for the unit tests of programs that use Chopmark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chopmark.app.dispatch import Dispatch
+from chopmark.app.handlers import HANDLERS
+from chopmark.base.clock import Clock, system_clock
+from chopmark.base.ids import uuid7
+from chopmark.base.settings import load_settings
+from chopmark.domain.access import Actor, Role
+from chopmark.sdk.registry import Registry
+from chopmark.testing.memory_blobs import MemoryStore
+from chopmark.testing.memory_catalog import MemoryCatalog
+from chopmark.wiring import LocalTransport
+
+__all__ = ["memory_registry"]
+
+
+def memory_registry(*, clock: Clock = system_clock, role: Role = "admin", **settings: Any) -> Registry:
+    """Open a registry that keeps everything in memory and keeps every promise but durability.
+
+    Parameters
+    ----------
+    clock
+        Where the time comes from; a `chopmark.base.clock.FakeClock` stands still.
+    role
+        Of the actor.
+    settings
+        Fields of `chopmark.base.settings.Settings`.
+
+    >>> registry = memory_registry(actor="ada")
+    >>> registry.register("fraud", {"threshold": 0.7}).number
+    1
+    """
+    resolved = load_settings({"actor": "tester", **settings}, environ={})
+    dispatch = Dispatch(MemoryCatalog(), MemoryStore(), HANDLERS, clock=clock, new_id=uuid7)
+    actor = Actor(resolved.settings.actor, role)
+    return Registry(LocalTransport(dispatch, actor, "memory", own=True), resolved.settings)

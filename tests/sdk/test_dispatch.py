@@ -1,0 +1,92 @@
+"""The one door: every op has a handler, asks its permission, writes one transaction."""
+
+import pytest
+
+import chopmark as cm
+from chopmark.app.handlers import HANDLERS
+from chopmark.base.clock import FakeClock
+from chopmark.domain.access import ROLES
+from chopmark.errors import Conflict, Denied
+from chopmark.ops import requests as q
+from chopmark.ops.table import BY_REQUEST, OPS
+from chopmark.testing.registry import memory_registry
+
+
+def test_table_handlers_and_requests_are_complete() -> None:
+    assert set(HANDLERS) == set(OPS)
+    declared = {t for t in vars(q).values() if isinstance(t, type) and issubclass(t, q.Request) and t is not q.Request}
+    assert declared == set(BY_REQUEST)
+    routes = [(op.method, op.path) for op in OPS.values()]
+    assert len(set(routes)) == len(routes)
+    for op in OPS.values():
+        assert op.method != "GET" or op.event is None, op.name
+        assert op.event is not None or op.method == "GET" or op.name == "version.plan", op.name
+        assert op.event is None or op.permission != "read", op.name
+
+
+REQUESTS = {
+    "project.create": q.CreateProject(name="p"),
+    "project.configure": q.ConfigureProject(name="default", description="x"),
+    "model.create": q.CreateModel(model="m"),
+    "model.update": q.UpdateModel(model="fraud", owner="x"),
+    "model.delete": q.DeleteModel(model="fraud"),
+    "model.restore": q.RestoreModel(model="fraud"),
+    "model.purge": q.PurgeModel(model="fraud", reason="r"),
+    "version.update": q.UpdateVersion(ref="fraud:1", description="x"),
+    "version.promote": q.PromoteVersion(ref="fraud:1", stage="staging", reason="r"),
+    "version.archive": q.ArchiveVersion(ref="fraud:1", reason="r"),
+    "version.deprecate": q.DeprecateVersion(ref="fraud:1", reason="r"),
+    "version.delete": q.DeleteVersion(ref="fraud:1"),
+    "version.restore": q.RestoreVersion(ref="fraud:1"),
+    "version.purge": q.PurgeVersion(ref="fraud:1", reason="r"),
+    "version.evaluate": q.EvaluateVersion(ref="fraud:1", dataset=cm.DatasetRef("d"), metrics={"f1": 1}),
+    "alias.set": q.SetAlias(alias="fraud@a", target="fraud:1"),
+    "alias.remove": q.RemoveAlias(alias="fraud@a"),
+    "trust.grant": q.TrustVersion(ref="fraud:1"),
+    "trust.revoke": q.RevokeTrust(ref="fraud:1"),
+}
+
+
+@pytest.mark.parametrize("role", ["viewer", "contributor", "maintainer"])
+def test_every_writing_op_is_denied_without_its_permission(role: str) -> None:
+    registry = memory_registry(role=role)  # type: ignore[arg-type]
+    writing = {name for name, op in OPS.items() if op.event is not None} - {"version.register"}
+    assert set(REQUESTS) == writing
+    for name, request in REQUESTS.items():
+        if OPS[name].permission not in ROLES[role]:
+            with pytest.raises(Denied, match=name):
+                registry._transport.call(request)
+    assert len(registry.audit.list()) == 0
+
+
+def test_a_key_gives_the_first_answer_again(registry: cm.Registry) -> None:
+    version = registry.register("fraud", {"a": 1})
+    move = q.PromoteVersion(ref=version.ref, stage="staging", reason="r")
+    first = registry._transport.call(move, key="k-1")
+    again = registry._transport.call(move, key="k-1")
+    assert again == first
+    assert len(registry.stages.history(version)) == 1
+    with pytest.raises(Conflict, match="another request"):
+        registry._transport.call(q.PromoteVersion(ref=version.ref, stage="archived", reason="r"), key="k-1")
+    with pytest.raises(Conflict, match="in staging already"):
+        registry._transport.call(move, key="k-2")
+
+
+def test_every_event_waits_in_the_outbox(registry: cm.Registry) -> None:
+    registry.alias("fraud@a", registry.register("fraud", {"a": 1}))
+    catalog = registry._transport._dispatch.catalog  # type: ignore[attr-defined]
+    with catalog.reading() as tx:
+        waiting = [row.event for row in tx.outbox.pending(limit=100)]
+    assert waiting == list(registry.audit.list())
+
+
+def test_a_refused_op_leaves_nothing(registry: cm.Registry, clock: FakeClock) -> None:
+    version = registry.register("fraud", {"a": 1})
+    before = registry.audit.verify()
+    with pytest.raises(Conflict):
+        registry.promote(version, "production", reason="r")
+    with pytest.raises(Conflict):
+        registry.register("fraud", {"a": 2}, semver="1.0.0")
+    assert registry.audit.verify() == before
+    assert registry.get("fraud").number == 1
+    assert registry.models.get("fraud").last_number == 1
