@@ -70,13 +70,14 @@ class BlobStore(Protocol):
         ----------
         source
             A binary stream or the path of a regular file (a symbolic link is refused with
-            `InvalidRequest`; a file that changes while it is read is refused with `Conflict`).
+            `InvalidRequest`; a file that changes while it is read is refused with `Conflict`;
+            one that is not there with `NotFound`). What a stream raises passes unchanged.
         expected
             Digest the bytes must have; others are refused with `IntegrityFailure` and not stored.
         consume
             Whether the file may be moved instead of copied; it is gone afterwards.
         progress
-            Told of every piece.
+            Told of every piece; the pieces add up to the size.
         """
         ...
 
@@ -85,7 +86,8 @@ class BlobStore(Protocol):
     ) -> BinaryIO:
         """Open verified bytes for reading; seekable; the caller closes it.
 
-        The whole blob is verified before the first byte is handed out, also of a range.
+        The whole blob is verified before the first byte is handed out, also of a range. A range is
+        a slice: what lies beyond the end is left out. Positions of the reader count from ``offset``.
         """
         ...
 
@@ -94,12 +96,14 @@ class BlobStore(Protocol):
     ) -> None:
         """Write verified bytes to a new file, atomically; a clone instead of a copy where possible.
 
-        The new file is the caller's: writing to it never changes the store.
+        The new file is the caller's: writing to it never changes the store. A file that has the name
+        is replaced in one step, or stays as it is when this fails; `InvalidRequest` when a directory
+        has it, or when the directory to put it in is missing.
         """
         ...
 
     def stat(self, digest: str) -> BlobStat | None:
-        """What is known of a blob, None when it is not there. Reads no content."""
+        """What is known of a blob, None when it is not there. Reads no content, verifies nothing."""
         ...
 
     def list(self, prefix: str = "") -> Iterator[BlobStat]:

@@ -177,11 +177,11 @@ class CachedStore:
 
     def _keep(self, path: Path, content: Content) -> None:
         with _file_locked(self._usage) as descriptor:
-            used = _read_count(descriptor) + content.size_bytes
-            if used > self.quota_bytes:
+            counted = _read_count(descriptor)
+            if counted is None or counted + content.size_bytes > self.quota_bytes:
                 # The count may be too high: a process can end between counting and storing. So count what is there.
-                used = self._evict(content.size_bytes) + content.size_bytes
-            _write_count(descriptor, used)
+                counted = self._evict(content.size_bytes)
+            _write_count(descriptor, counted + content.size_bytes)
             self._local.adopt(path, content)
 
     def _evict(self, wanted_bytes: int) -> int:
@@ -200,7 +200,9 @@ class CachedStore:
         with reporting("remove a blob from a cache", self.directory), _file_locked(self._usage) as descriptor:
             stat = self._local.stat(digest)
             if stat is not None and self._local.delete(digest):
-                _write_count(descriptor, max(0, _read_count(descriptor) - stat.stored_bytes))
+                counted = _read_count(descriptor)
+                if counted is not None:
+                    _write_count(descriptor, max(0, counted - stat.stored_bytes))
 
 
 @contextmanager
@@ -213,9 +215,9 @@ def _file_locked(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _read_count(descriptor: int) -> int:
+def _read_count(descriptor: int) -> int | None:
     text = os.pread(descriptor, 32, 0).strip()
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdigit() else None
 
 
 def _write_count(descriptor: int, count: int) -> None:

@@ -25,9 +25,10 @@ SAMPLE_BYTES = 1 << 20
 SMALLEST_BYTES = 64 << 10
 """Smaller blobs stay as they are: they save a few disk blocks and are the ones whose loading has to be quick."""
 
-WORTHWHILE_RATIO = 1.1
+# Compressed ten elevenths of the raw size or less: a ratio of 1.1, in whole numbers.
+_WORTHWHILE_RAW, _WORTHWHILE_COMPRESSED = 11, 10
 
-_SAMPLE_PIECES = 4
+_SAMPLE_PIECES = 16
 _HEADER_BYTES = 18  # the longest frame header: magic number 4, descriptor 1, window 1, dictionary 4, content size 8
 
 
@@ -37,11 +38,11 @@ class Damaged(ValueError):
 
 def pays(raw_bytes: int, compressed_bytes: int) -> bool:
     """Whether compressing is worth the time that every later read pays for it."""
-    return raw_bytes >= WORTHWHILE_RATIO * compressed_bytes
+    return _WORTHWHILE_COMPRESSED * raw_bytes >= _WORTHWHILE_RAW * compressed_bytes
 
 
 def sample(descriptor: int, size_bytes: int) -> bytes:
-    """At most 1 MiB of a file: four evenly spaced pieces, since a header rarely resembles the weights behind it."""
+    """At most 1 MiB of a file: 16 evenly spaced pieces, since a header rarely resembles the weights behind it."""
     if size_bytes <= SAMPLE_BYTES:
         return os.pread(descriptor, size_bytes, 0)
     piece = SAMPLE_BYTES // _SAMPLE_PIECES
