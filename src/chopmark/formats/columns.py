@@ -121,12 +121,17 @@ def array_column(name: str, array: Any, dtype: str = "") -> Column:
     if kind == "O":
         return object_column(name, array.tolist(), dtype or "object")
     if kind in "US":
-        return Column(name, _KINDS[kind], dtype or array.dtype.name, array.tolist())
+        return Column(name, _KINDS[kind], dtype or element_name(array.dtype), array.tolist())
     missing = None
     if kind in "fcMm":
         mask = np.isnan(array) if kind in "fc" else np.isnat(array)
         missing = mask if mask.any() else None
     return Column(name, _KINDS[kind], dtype or array.dtype.name, array, missing)
+
+
+def element_name(dtype: Any) -> str:
+    """Name of a numpy element type; without the width of texts, which the longest one decides."""
+    return {"U": "str", "S": "bytes"}.get(dtype.kind) or str(dtype.name)
 
 
 def _masked(name: str, array: Any, missing: Any, dtype: str) -> Column:

@@ -7,7 +7,7 @@ from typing import Any
 
 from chopmark.domain.signature import Field, FieldType, Signature
 from chopmark.errors import InvalidRequest
-from chopmark.formats.columns import Column, array_column, columns_of, is_table, object_column
+from chopmark.formats.columns import Column, array_column, columns_of, element_name, is_table, object_column
 from chopmark.formats.libraries import derives_from
 
 __all__ = ["fields_of", "infer_signature", "predict_signature"]
@@ -110,8 +110,7 @@ def _tensor(name: str, data: Any) -> Field:
     if derives_from(array, "scipy"):
         return Field(name, _ELEMENTS.get(array.dtype.kind, "object"), array.dtype.name, shape)
     flat = array_column(name, array.reshape(-1))
-    dtype = array.dtype.name
-    return Field(name, flat.type, dtype, shape, flat.missing_count > 0)
+    return Field(name, flat.type, element_name(array.dtype), shape, flat.missing_count > 0)
 
 
 def _array(data: Any) -> Any:
