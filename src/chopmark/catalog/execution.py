@@ -9,7 +9,7 @@ conversions.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Dialect, bindparam, cast, select
@@ -37,21 +37,16 @@ class Prepared:
         self.defaults = defaults
 
 
-class DriverCursor(Protocol):
-    """What is used of a DB-API cursor."""
-
-    rowcount: int
-
-    def fetchone(self) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
-    def executemany(self, sql: Any, rows: Any, /) -> Any: ...
-
-
 class DriverConnection(Protocol):
     """What is used of a connection: `sqlite3` and psycopg have the same shape here."""
 
-    def execute(self, sql: Any, parameters: Any = ..., /) -> Any: ...
-    def cursor(self) -> Any: ...
+    def execute(self, sql: Any, parameters: Any = ..., /) -> Any:
+        """Run a statement; returns a cursor."""
+        ...
+
+    def cursor(self) -> Any:
+        """A cursor."""
+        ...
 
 
 class Compiler:
@@ -218,6 +213,7 @@ class Executor:
         return self._connection
 
     def check_writing(self) -> None:
+        """Refuse a change in a transaction that reads."""
         if not self.is_writing:
             msg = "This transaction only reads, and was asked to change something."
             raise InvalidRequest(msg, hint="Open it with writing().")

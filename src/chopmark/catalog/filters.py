@@ -118,7 +118,7 @@ Shape = Test | Every | Either | Negation
 
 
 class Slots:
-    """Values in the order of their parameters' names, ``p0``, ``p1`` …"""
+    """Values by the names of their parameters: ``p0``, ``p1`` and so on."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -175,8 +175,8 @@ def clause(shape: Shape, tables: Tables) -> ColumnElement[bool]:
             return not_(clause(term, tables))
 
 
-EMPTY = literal_column("''")
-ZERO = literal_column("0")
+EMPTY: ColumnElement[str] = literal_column("''")
+ZERO: ColumnElement[int] = literal_column("0")
 
 _COLUMNS: Mapping[str, str] = {"created_at": "created_us", "updated_at": "updated_us", "semver": "semver_key"}
 _NUMBERS = frozenset(("number", "size_bytes", "cost_per_request", "created_at", "updated_at"))

@@ -198,7 +198,7 @@ class GroupCommit:
                 self.commits += 1
             else:
                 self._journal.abandon()
-        except Exception as error:  # told to every member of the group
+        except Exception as error:  # noqa: BLE001 - told to every member of the group
             group.failure = error
         finally:
             group.done.set()

@@ -58,7 +58,7 @@ class NameStatements:
     def project_update(self) -> Prepared:
         """Description and rules of ``id``."""
         p = self.tables.projects
-        values = {c: bindparam(c) for c in ("description", "rules")}
+        values: dict[str, Any] = {c: bindparam(c) for c in ("description", "rules")}
         return self.compiler(update(p).where(p.c.uid == bindparam("id")).values(values))
 
     @cached_property
@@ -124,7 +124,7 @@ class NameStatements:
 
     def _model_page(self, in_project: bool, contains: bool, deleted: bool) -> Select[Any]:
         p, m = self.tables.projects.c.name, self.tables.models.c.name
-        after_project, after_name = bindparam("after_project"), bindparam("after_name")
+        after_project, after_name = (bindparam(f"after_{what}", type_=WORD) for what in ("project", "name"))
         later = or_(p > after_project, m > after_name)
         page = self._models().where(p >= after_project, later).order_by(p, m)
         if in_project:

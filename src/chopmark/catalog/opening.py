@@ -130,7 +130,7 @@ def _sqlite_path(url: str, schema: str) -> Path:
     if url.startswith(SQLITE):
         text = unquote(url.removeprefix(SQLITE))
     elif "://" in url:
-        msg = f"{url.split('://')[0]}:// is not a database that can hold a catalog."
+        msg = f"{url.partition('://')[0]}:// is not a database that can hold a catalog."
         hint = "Use sqlite:///path or postgresql://user@host/database."
         raise InvalidRequest(msg, hint=hint)
     else:

@@ -31,13 +31,14 @@ __all__ = [
     "place_of",
     "sort_keys",
     "terms_of",
+    "timed",
 ]
 
 Sorted = tuple[ColumnElement[Any], bool]
 """An expression, and whether it sorts downwards."""
 
 Kinds = tuple[int | None, ...]
-ZERO_DOUBLE = literal_column("0.0")
+ZERO_DOUBLE: ColumnElement[float] = literal_column("0.0")
 
 
 class Term(msgspec.Struct, frozen=True):
@@ -133,6 +134,11 @@ def joined(source: FromClause, keys: Iterable[SortKey], *, inner: bool) -> FromC
             is_outer = index > 0 or not inner
             source = source.join(key.source, key.on, isouter=is_outer)
     return source
+
+
+def timed(key: SortKey, made: ColumnElement[Any]) -> SortKey:
+    """The key, by this column when it sorts by the time of making."""
+    return msgspec.structs.replace(key, values=(made,)) if key.term.field == "created_at" else key
 
 
 def order_by(keys: Sequence[SortKey], made: ColumnElement[Any], uid: ColumnElement[Any]) -> list[Sorted]:

@@ -120,7 +120,7 @@ class PointerStatements:
     def edges_remove(self) -> Prepared:
         """Those that begin or end at ``node``."""
         e = self.tables.edges
-        node = bindparam("node")
+        node = bindparam("node", type_=e.c.source.type)
         return self.compiler(delete(e).where(or_(e.c.source == node, e.c.target == node)))
 
     @cached_property

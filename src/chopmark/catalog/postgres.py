@@ -62,7 +62,7 @@ class PostgresCatalog:
         statement_timeout_s: float,
     ) -> None:
         self.tables = tables
-        self.statements = Statements(Compiler(tables, dialects.dialect()))
+        self.statements = Statements(Compiler(tables, _dialect()))
         self._engine = _engine(
             url,
             connect_timeout_s,
@@ -257,6 +257,10 @@ def _read_revision(connection: psycopg.Connection, tables: Tables) -> tuple[str,
         raise postgres_fault(error) from error
     revision, compatible_from = (row[0] if row else "" for row in rows)
     return revision, compatible_from
+
+
+def _dialect() -> sqlalchemy.Dialect:
+    return dialects.dialect()  # type: ignore[no-untyped-call]
 
 
 def _text(sql: str) -> Any:

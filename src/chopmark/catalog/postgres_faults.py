@@ -37,7 +37,8 @@ def _of_constraints(error: Error, reason: str) -> ChopmarkError | None:
             return missing()
         case errors.RaiseException():
             return never_changes(reason)
-    return None
+        case _:
+            return None
 
 
 def _of_waiting(error: Error, reason: str) -> ChopmarkError | None:
@@ -53,7 +54,8 @@ def _of_waiting(error: Error, reason: str) -> ChopmarkError | None:
             message = f"PostgreSQL stopped the statement: {reason}."
             hint = "Ask for less at once, or raise the statement timeout in the settings."
             return TimedOut(message, hint=hint)
-    return None
+        case _:
+            return None
 
 
 def _of_server(error: Error, reason: str) -> ChopmarkError | None:
@@ -72,4 +74,5 @@ def _of_server(error: Error, reason: str) -> ChopmarkError | None:
         case OperationalError() | InterfaceError():
             message = f"PostgreSQL does not answer: {reason}."
             return Unavailable(message, hint="Check that the server runs, then try again.")
-    return None
+        case _:
+            return None

@@ -36,6 +36,7 @@ from chopmark.catalog.filters import (
 from chopmark.catalog.orders import (
     Kinds,
     Sorted,
+    SortKey,
     Term,
     after,
     joined,
@@ -43,6 +44,7 @@ from chopmark.catalog.orders import (
     place_of,
     sort_keys,
     terms_of,
+    timed,
 )
 from chopmark.catalog.records import TEXT, version_from_row
 from chopmark.catalog.schema import HEAD_LENGTH, WORD, Tables
@@ -150,29 +152,30 @@ class Search:
     def _chosen(self, plan: Plan) -> tuple[list[Sorted], Select[Any]]:
         t, v = self.tables, self.tables.versions
         keys = sort_keys(plan.terms, t)
-        made: ColumnElement[Any] = v.c.created_us
-        source: FromClause = v
-        if plan.tag is not None:
-            made = t.tags.c.created_us
-            source = t.tags.join(v, t.tags.c.version_key == v.c.key)
-        elif plan.part == "present":
-            made = keys[0].source.c.created_us
+        source, made = self._driver(plan, keys)
         source = joined(self._named(source, plan), keys, inner=plan.part == "present")
         where = self._conditions(plan)
-        first, *others = keys or [None]
-        if plan.part == "present" and first is not None:
-            keys = [msgspec.structs.replace(first, is_missing=None), *others]
-        elif plan.part == "missing" and first is not None:
-            keys = others
-            where.append(first.is_missing)
-        skipped = int(plan.part == "missing")
+        if plan.part == "present":
+            keys = [msgspec.structs.replace(keys[0], is_missing=None), *keys[1:]]
+        elif plan.part == "missing":
+            where.append(keys.pop(0).is_missing)
+        keys = [timed(key, made) for key in keys]
         if plan.place is not None:
-            kinds = plan.place[skipped:]
-            where.append(after(keys, kinds, made, v.c.uid, skipped))
+            skipped = len(plan.terms) - len(keys)
+            where.append(after(keys, plan.place[skipped:], made, v.c.uid, skipped))
         order = order_by(keys, made, v.c.uid)
         by = [e.desc() if descending else e.asc() for e, descending in order]
         chosen = select(v.c.key).select_from(source).where(*where).order_by(*by)
         return order, chosen.limit(bindparam("limit"))
+
+    def _driver(self, plan: Plan, keys: list[SortKey]) -> tuple[FromClause, ColumnElement[Any]]:
+        """The table whose index gives the order, and its column of the time of making."""
+        t, v = self.tables, self.tables.versions
+        if plan.tag is not None:
+            return t.tags.join(v, t.tags.c.version_key == v.c.key), t.tags.c.created_us
+        if plan.part == "present":
+            return v, keys[0].source.c.created_us
+        return v, v.c.created_us
 
     def _named(self, source: FromClause, plan: Plan) -> FromClause:
         t = self.tables
@@ -186,7 +189,7 @@ class Search:
     def _conditions(self, plan: Plan) -> list[ColumnElement[bool]]:
         t, v = self.tables, self.tables.versions.c
         gone = v.deleted_us.is_not(None)
-        where = [gone if plan.deleted else ~gone]
+        where: list[ColumnElement[bool]] = [gone if plan.deleted else ~gone]
         if plan.in_project:
             p = t.projects.alias("in_project")
             of_project = p.c.name == bindparam("project", type_=WORD)
@@ -278,3 +281,5 @@ def _fields(shape: Shape | None) -> Iterator[str]:
                 yield from _fields(term)
         case Negation(term):
             yield from _fields(term)
+        case None:
+            return

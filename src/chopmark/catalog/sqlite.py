@@ -229,6 +229,9 @@ class SqliteCatalog:
         self.statements = Statements(Compiler(tables, dialects.dialect(paramstyle="named")))
         self._mutex = threading.Lock()
         self._is_closed = False
+        self._pid = 0
+        self._writer: Writer | None = None
+        self._close_writer: weakref.finalize[[], SqliteCatalog] | None = None
         self._set_up()
         self._bring_up_to_date()
 
@@ -275,8 +278,7 @@ class SqliteCatalog:
 
     def _set_up(self) -> None:
         self._pid = os.getpid()
-        self._writer: Writer | None = None
-        self._close_writer: Callable[[], object] | None = None
+        self._writer = self._close_writer = None
         path, limit = self.path, self._pool_size
         self.readers = Readers(lambda: _connect_reader(path), limit, self._timeout_s)
 
@@ -285,7 +287,7 @@ class SqliteCatalog:
             if self._pid == os.getpid():
                 return
             _inherited.append(self.readers)
-            if isinstance(self._close_writer, weakref.finalize):
+            if self._close_writer is not None:
                 self._close_writer.detach()
             if self._writer is not None:
                 self._writer.forget()
@@ -295,9 +297,8 @@ class SqliteCatalog:
         try:
             revision, compatible_from = sqlite_revision(self.path, self.tables)
             standing = judged(revision, compatible_from)
-            if standing == "newer":
-                raise too_new(f"The catalog {self.path}", revision)
-            if standing in ("empty", "older"):
+            # Judged again under the writer's lock, which an up-to-date file never asks for.
+            if standing != "usable":
                 _migrate(self.writer(), self.path, self.tables)
         except BaseException:
             self.close()

@@ -12,7 +12,7 @@ from chopmark.errors import Unavailable
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["Standing", "judged", "migrate", "read_revision_sql", "too_new"]
+__all__ = ["Standing", "judged", "migrate", "revision_queries", "too_new"]
 
 Standing = Literal["empty", "older", "usable", "newer"]
 

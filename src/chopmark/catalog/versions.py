@@ -35,6 +35,7 @@ from chopmark.errors import Conflict, NotFound
 __all__ = ["SqlManifests", "SqlVersions", "VersionStatements", "version_columns"]
 
 BLOBS_A_PAGE = 5_000
+NUMBER_MAX = 2**63 - 1  # of a database's integer
 
 _decode_manifest = msgspec.json.Decoder(Manifest).decode
 
@@ -274,6 +275,8 @@ class SqlVersions:
 
     def by_number(self, model_id: UUID, number: int, *, deleted: bool = False) -> Version | None:
         """See the interface."""
+        if not 0 < number <= NUMBER_MAX:
+            return None
         values = {"model": model_id.bytes, "number": number}
         return _shown(self._one(self._sql.by_number, values), deleted)
 

@@ -26,6 +26,7 @@ from chopmark.domain.query import (
     matches,
     parse_query,
 )
+from chopmark.domain.semver import SemVer
 from chopmark.errors import InvalidRequest
 from chopmark.testing.catalog_records import Records
 from chopmark.testing.memory_catalog import MemoryCatalog
@@ -91,7 +92,7 @@ def conditions(draw: st.DrawFn) -> Expr:
         operators += ["<", "<=", ">", ">="]
     if field.type in ("text", "any") and isinstance(value, str):
         operators += ["~", "like"]
-    return Compare(field, draw(st.sampled_from(operators)), value)  # type: ignore[arg-type]
+    return Compare(field, draw(st.sampled_from(operators)), value)
 
 
 def _values(field: FieldName) -> st.SearchStrategy[Any]:
@@ -101,7 +102,7 @@ def _values(field: FieldName) -> st.SearchStrategy[Any]:
         case "bool":
             return st.booleans()
         case "semver":
-            return st.sampled_from([parse_query(f'semver = "{s}"').where.value for s in SEMVERS])  # type: ignore[union-attr]
+            return st.sampled_from([SemVer.parse(s).sort_key for s in SEMVERS])
         case "any":
             return st.booleans() | numbers | texts | st.just(2.0**53)
         case "text":

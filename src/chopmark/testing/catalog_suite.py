@@ -188,10 +188,10 @@ class VersionLaws(CatalogFixtures):
             model = records.add_model(tx)
             other = records.add_model(tx, "churn")
             records.add_version(tx, model, 1, metrics={"auc": 0.5})
-            for again in ({"number": 1, "semver": "2.0.0"}, {"number": 2, "semver": "1.1.0"}):
+            for number, semver in ((1, "2.0.0"), (2, "1.1.0")):
                 manifest = records.manifest(b"never")
                 with pytest.raises(Conflict):
-                    tx.versions.insert(records.version(model, **again, manifest=manifest), manifest)
+                    tx.versions.insert(records.version(model, number, manifest, semver=semver), manifest)
                 assert tx.versions.blob_users(manifest.files[0].digest) == []
             records.add_version(tx, other, 1)
             records.add_version(tx, model, 2)
@@ -320,8 +320,10 @@ class VersionLaws(CatalogFixtures):
                 tx.versions.purge(version.id)
         with catalog.reading() as tx:
             assert tx.versions.by_id(version.id) is None
-            assert tx.aliases.list(model.id) == tx.stages.history(version.id, limit=9) == []
-            assert tx.evaluations.list(version.id, limit=9) == tx.lineage.outgoing("run:2") == []
+            assert tx.aliases.list(model.id) == []
+            assert tx.stages.history(version.id, limit=9) == []
+            assert tx.evaluations.list(version.id, limit=9) == []
+            assert tx.lineage.outgoing("run:2") == []
             assert len(tx.aliases.history(model.id, "champion", limit=9)) == 1
             assert _numbers(tx, 'tags.a = "b" and metrics.x = 1') == [2]
             assert tx.manifests.get(twin.digest) == manifest
@@ -362,7 +364,8 @@ class PointerLaws(CatalogFixtures):
             assert found is not None
             assert found.aliases == ("Alpha", "champion")
             tx.aliases.remove(model.id, "champion")
-            assert tx.aliases.get(model.id, "champion") is tx.aliases.version(model.id, "champion") is None
+            assert tx.aliases.get(model.id, "champion") is None
+            assert tx.aliases.version(model.id, "champion") is None
             with pytest.raises(NotFound):
                 tx.aliases.remove(model.id, "champion")
             with pytest.raises(NotFound):
@@ -469,9 +472,8 @@ class AuditLaws(CatalogFixtures):
         """The number and the hash are those of the last event that was stored."""
         with catalog.writing() as tx:
             tx.audit.append(records.event())
-        with pytest.raises(_Stop), catalog.writing() as tx:
-            tx.audit.append(records.event())
-            raise _Stop
+        with pytest.raises(_Stop):
+            _write_and_stop(catalog, lambda tx: tx.audit.append(records.event()))
         with catalog.writing() as tx:
             tx.audit.append(records.event())
             assert find_fault(tx.audit.list(limit=9)) is None
@@ -532,13 +534,16 @@ class TransactionLaws(CatalogFixtures):
         with catalog.writing() as tx:
             model = records.add_model(tx)
             version = records.add_version(tx, model, 1)
-        with pytest.raises(_Stop), catalog.writing() as tx:
+
+        def change_much(tx: Transaction) -> None:
             records.add_version(tx, model, 2)
             tx.projects.insert(records.project("half"))
             tx.versions.update(version.id, VersionChange(card="half"), records.now())
             tx.aliases.put(model.id, records.alias(model, "champion", 2))
             tx.outbox.add(records.event())
-            raise _Stop
+
+        with pytest.raises(_Stop):
+            _write_and_stop(catalog, change_much)
         with catalog.reading() as tx:
             assert tx.versions.in_model(model.id, deleted=True, limit=9) == [version]
             assert tx.projects.get("half") is None
@@ -642,19 +647,19 @@ class TransactionLaws(CatalogFixtures):
         assert find_fault(events) is None
         assert [row.event.seq for row in waiting] == list(range(1, total + 1))
 
-    def test_a_thread_that_fails_harms_no_other(self, catalog: Catalog, records: Records) -> None:
+    def test_a_thread_that_fails_harms_no_other(self, catalog: Catalog) -> None:
         """Those that raise leave nothing; those beside them are stored."""
         barrier = threading.Barrier(THREADS)
 
         def write(thread: int) -> bool:
             barrier.wait()
-            try:
-                with catalog.writing() as tx:
-                    tx.projects.insert(Records().project(f"p{thread}"))
-                    if thread % 2:
-                        raise _Stop
-            except _Stop:
+            project = Records().project(f"p{thread}")
+            if thread % 2:
+                with pytest.raises(_Stop):
+                    _write_and_stop(catalog, lambda tx: tx.projects.insert(project))
                 return False
+            with catalog.writing() as tx:
+                tx.projects.insert(project)
             with catalog.reading() as tx:  # it returned, so it is there
                 assert tx.projects.get(f"p{thread}") is not None
             return True
@@ -677,6 +682,12 @@ class TransactionLaws(CatalogFixtures):
 
 class CatalogSuite(NameLaws, VersionLaws, PointerLaws, AuditLaws, TransactionLaws, SearchLaws):
     """What every catalog promises (`chopmark.abc.catalog`)."""
+
+
+def _write_and_stop(catalog: Catalog, change: Callable[[Transaction], object]) -> None:
+    with catalog.writing() as tx:
+        change(tx)
+        raise _Stop
 
 
 def _numbers(tx: Transaction, query: str) -> list[int]:

@@ -25,8 +25,9 @@ def protect_audit(prefix: str, schema: str, dialect: str) -> list[str]:
         ]
     place = f"{schema}." if schema else ""
     function = f"{place}{table}_refuse"
+    body = f"BEGIN RAISE EXCEPTION '{what}'; END"
+    when = f"BEFORE UPDATE OR DELETE OR TRUNCATE ON {place}{table} FOR EACH STATEMENT"
     return [
-        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{what}'; END $$",
-        f"CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {place}{table} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
+        f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
+        f"CREATE TRIGGER {table}_no_change {when} EXECUTE FUNCTION {function}()",
     ]
