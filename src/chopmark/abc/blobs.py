@@ -81,9 +81,7 @@ class BlobStore(Protocol):
         """
         ...
 
-    def open(
-        self, digest: str, *, offset: int = 0, length: int | None = None
-    ) -> BinaryIO:
+    def open(self, digest: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
         """Open verified bytes for reading; seekable; the caller closes it.
 
         The whole blob is verified before the first byte is handed out, also of a range. A range is
@@ -91,9 +89,7 @@ class BlobStore(Protocol):
         """
         ...
 
-    def fetch(
-        self, digest: str, target: Path, *, progress: Progress | None = None
-    ) -> None:
+    def fetch(self, digest: str, target: Path, *, progress: Progress | None = None) -> None:
         """Write verified bytes to a new file, atomically; a clone instead of a copy where possible.
 
         The new file is the caller's: writing to it never changes the store. A file that has the name

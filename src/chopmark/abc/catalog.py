@@ -29,6 +29,7 @@ from chopmark.domain.versions import (
     TrustDecision,
     Version,
 )
+from chopmark.errors import Conflict
 
 __all__ = [
     "Aliases",
@@ -45,6 +46,7 @@ __all__ = [
     "Projects",
     "Stages",
     "StoredAnswer",
+    "Taken",
     "Transaction",
     "Trust",
     "VersionChange",
@@ -53,6 +55,13 @@ __all__ = [
 
 
 Moves = list[AliasMove]  # inside the class below, ``list`` is a method
+
+
+class Taken(Conflict):
+    """A name, number or key was free when it was looked for and is taken now: somebody was quicker.
+
+    The door begins such an op anew; it then sees what the other wrote.
+    """
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -79,8 +88,8 @@ class VersionChange(msgspec.Struct, frozen=True, kw_only=True):
     card: str | msgspec.UnsetType = msgspec.UNSET
     tags: Mapping[str, str] | msgspec.UnsetType = msgspec.UNSET
     annotations: Mapping[str, Any] | msgspec.UnsetType = msgspec.UNSET
-    deprecation: Deprecation | None | msgspec.UnsetType = msgspec.UNSET
-    deleted_at: datetime | None | msgspec.UnsetType = msgspec.UNSET
+    deprecation: Deprecation | msgspec.UnsetType | None = msgspec.UNSET
+    deleted_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):
@@ -110,7 +119,7 @@ class Projects(Protocol):
         ...
 
     def insert(self, project: Project) -> None:
-        """Add one; `Conflict` when the name is taken."""
+        """Add one; `Taken` when the name is."""
         ...
 
     def update(self, project: Project) -> None:
@@ -139,16 +148,18 @@ class Models(Protocol):
         deleted: bool = False,
     ) -> list[Model]:
         """Models by (project, name) from the first after ``after``; ``contains`` within the name
-        (ASCII letters in any case)."""
+        (ASCII letters in any case).
+        """
         ...
 
     def insert(self, model: Model) -> None:
-        """Add one; `Conflict` when the name is taken in its project (soft-deleted ones count)."""
+        """Add one; `Taken` when the name is in its project (soft-deleted ones count)."""
         ...
 
     def update(self, model: Model) -> None:
         """Replace what may change of the model with this id: task, owner, team, description, card,
-        tags, last_number, updated_at, deleted_at."""
+        tags, last_number, updated_at, deleted_at.
+        """
         ...
 
     def purge(self, model_id: UUID) -> None:
@@ -162,7 +173,7 @@ class Versions(Protocol):
     def insert(self, version: Version, manifest: Manifest) -> None:
         """Add a version with its manifest, files, metrics, params and tags.
 
-        `Conflict` when its number or its SemVer is taken in the model.
+        `Taken` when its number or its SemVer is in the model.
         """
         ...
 
@@ -170,21 +181,15 @@ class Versions(Protocol):
         """Any version, soft-deleted too."""
         ...
 
-    def by_number(
-        self, model_id: UUID, number: int, *, deleted: bool = False
-    ) -> Version | None:
+    def by_number(self, model_id: UUID, number: int, *, deleted: bool = False) -> Version | None:
         """The version with that number."""
         ...
 
-    def by_semver(
-        self, model_id: UUID, semver: str, *, deleted: bool = False
-    ) -> Version | None:
+    def by_semver(self, model_id: UUID, semver: str, *, deleted: bool = False) -> Version | None:
         """The version with exactly that SemVer text."""
         ...
 
-    def by_digest(
-        self, model_id: UUID, prefix: str, *, deleted: bool = False, limit: int = 2
-    ) -> list[Version]:
+    def by_digest(self, model_id: UUID, prefix: str, *, deleted: bool = False, limit: int = 2) -> list[Version]:
         """Versions whose manifest digest starts so (``sha256:…``), newest first."""
         ...
 
@@ -200,15 +205,11 @@ class Versions(Protocol):
         """Highest ready release, not archived, with low ≤ `SemVer.sort_key` < high."""
         ...
 
-    def in_stage(
-        self, model_id: UUID, stage: str, *, limit: int = 100
-    ) -> list[Version]:
+    def in_stage(self, model_id: UUID, stage: str, *, limit: int = 100) -> list[Version]:
         """Versions in a stage, the one that entered last first."""
         ...
 
-    def in_model(
-        self, model_id: UUID, *, deleted: bool = False, limit: int
-    ) -> list[Version]:
+    def in_model(self, model_id: UUID, *, deleted: bool = False, limit: int) -> list[Version]:
         """Versions of a model, newest number first."""
         ...
 
@@ -283,9 +284,7 @@ class Aliases(Protocol):
         """Add to the history."""
         ...
 
-    def history(
-        self, model_id: UUID, name: str, *, until: datetime | None = None, limit: int
-    ) -> Moves:
+    def history(self, model_id: UUID, name: str, *, until: datetime | None = None, limit: int) -> Moves:
         """Moves of an alias not after ``until``, newest first."""
         ...
 
@@ -297,9 +296,7 @@ class Stages(Protocol):
         """Add to the history."""
         ...
 
-    def history(
-        self, version_id: UUID, *, until: datetime | None = None, limit: int
-    ) -> list[StageMove]:
+    def history(self, version_id: UUID, *, until: datetime | None = None, limit: int) -> list[StageMove]:
         """Moves of a version not after ``until``, newest first."""
         ...
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from chopmark.abc.blobs import BlobStore
-from chopmark.abc.catalog import Catalog, StoredAnswer, Transaction
+from chopmark.abc.catalog import Catalog, StoredAnswer, Taken, Transaction
 from chopmark.app.context import Context
 from chopmark.base.clock import Clock
 from chopmark.base.digest import digest_of
@@ -29,6 +29,7 @@ __all__ = ["Dispatch", "Handler", "HandlerFailed", "Listener"]
 Listener = Callable[[AuditEvent], None]
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 200
+RACES_MAX = 10
 
 
 class Handler(NamedTuple):
@@ -99,10 +100,12 @@ class Dispatch:
         if op.event is None:
             with self.catalog.reading() as tx:
                 return handler.run(self._context(tx, op, actor), request)
-        with self.catalog.writing() as tx:
-            answer, events = self._write(tx, op, handler, request, actor, key)
-        self._tell(events)
-        return answer
+        for _ in range(RACES_MAX):
+            try:
+                return self._written(op, handler, request, actor, key)
+            except Taken:
+                continue  # somebody was quicker: begin anew and see what they wrote
+        return self._written(op, handler, request, actor, key)
 
     def on(self, event: str, listener: Listener) -> Callable[[], None]:
         """Call a function after each event of that name (``*`` for all), in the same process.
@@ -117,6 +120,12 @@ class Dispatch:
 
     def _context(self, tx: Transaction, op: Op, actor: Actor) -> Context:
         return Context(tx, actor, self.clock(), self.new_id, op.event or "")
+
+    def _written(self, op: Op, handler: Handler, request: Request, actor: Actor, key: str) -> Any:
+        with self.catalog.writing() as tx:
+            answer, events = self._write(tx, op, handler, request, actor, key)
+        self._tell(events)
+        return answer
 
     def _write(
         self, tx: Transaction, op: Op, handler: Handler, request: Request, actor: Actor, key: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from chopmark.abc.catalog import Taken
 from chopmark.errors import (
     ChopmarkError,
     Conflict,
@@ -19,10 +20,10 @@ from chopmark.errors import (
 __all__ = ["missing", "never_changes", "sqlite_fault", "taken"]
 
 
-def taken() -> Conflict:
+def taken() -> Taken:
     """A unique value is there already."""
     msg = "Something with this id or name is stored already."
-    return Conflict(msg, hint="Read the present state, then decide again.")
+    return Taken(msg, hint="Read the present state, then decide again.")
 
 
 def missing() -> NotFound:

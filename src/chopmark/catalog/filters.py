@@ -55,6 +55,7 @@ __all__ = [
     "compared",
     "is_always_there",
     "is_there",
+    "param_here",
     "place",
     "shape_of",
     "test",
@@ -253,15 +254,24 @@ def _tag(shape: Test, tables: Tables) -> ColumnElement[bool]:
 
 def _param(shape: Test, tables: Tables) -> ColumnElement[bool]:
     c = tables.params.c
-    of_kind = [
-        and_(c.kind == literal_column(str(kind)), compared(shape, _param_column(kind, tables), kind))
-        for kind in sorted({slot.kind for slot in shape.values})
-    ]
     return _exists(
         tables.params,
         c.version_key == tables.versions.c.key,
         c.key == bindparam(shape.key, type_=WORD),
-        true() if shape.op == "present" else or_(*of_kind),
+        true() if shape.op == "present" else param_here(shape, tables),
+    )
+
+
+def param_here(shape: Test, tables: Tables) -> ColumnElement[bool]:
+    """That a row of `version_params` has a value that meets the test."""
+    return or_(
+        *(
+            and_(
+                tables.params.c.kind == literal_column(str(kind)),
+                compared(shape, _param_column(kind, tables), kind),
+            )
+            for kind in sorted({slot.kind for slot in shape.values})
+        )
     )
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import ColumnElement, Select, bindparam, select, update
 
-from chopmark.abc.catalog import OutboxRow, StoredAnswer
+from chopmark.abc.catalog import OutboxRow, StoredAnswer, Taken
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decode, encode
 from chopmark.catalog.execution import Compiler, Executor, Prepared
@@ -352,7 +352,7 @@ class SqlIdempotencyKeys:
         }
         if self._run.add(self._sql.answer_put, values) is None:
             msg = f"The idempotency key {key[:60]!r} was used by another call already."
-            raise Conflict(msg, hint="Repeat the call to get the stored answer.")
+            raise Taken(msg, hint="Repeat the call to get the stored answer.")
 
 
 def _stage_move(row: tuple[Any, ...]) -> StageMove:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, bindparam, delete, func, or_, select, update
 
+from chopmark.abc.catalog import Taken
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.filters import ZERO, place
 from chopmark.catalog.records import (
@@ -20,7 +21,7 @@ from chopmark.catalog.records import (
 from chopmark.catalog.schema import WORD
 from chopmark.domain.query import fold
 from chopmark.domain.versions import Model, Project
-from chopmark.errors import Conflict, NotFound
+from chopmark.errors import NotFound
 
 __all__ = ["NameStatements", "SqlModels", "SqlProjects"]
 
@@ -160,7 +161,7 @@ class SqlProjects:
         """See the interface."""
         if self._run.add(self._sql.project_insert, project_row(project)) is None:
             msg = f"There is a project {project.name} already."
-            raise Conflict(msg, hint="Choose another name, or use that one.")
+            raise Taken(msg, hint="Choose another name, or use that one.")
 
     def update(self, project: Project) -> None:
         """See the interface."""
@@ -221,7 +222,7 @@ class SqlModels:
         if self._run.one(self._sql.project_get, {"name": model.project}) is None:
             raise NotFound(f"There is no project {model.project}.", hint="Make it first.")
         msg = f"There is a model {model.ref} already."
-        raise Conflict(msg, hint="Choose another name, or register into that one.")
+        raise Taken(msg, hint="Choose another name, or register into that one.")
 
     def update(self, model: Model) -> None:
         """See the interface."""

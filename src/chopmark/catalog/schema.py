@@ -142,6 +142,7 @@ class Tables:
             UniqueConstraint("uid", name=f"{self.prefix}models_uid"),
             UniqueConstraint("project_key", "name", name=f"{self.prefix}models_name"),
         )
+        self._index("models_by_name", self.models.c.name)
 
     def _define_versions(self) -> None:
         self.manifests = self._table(

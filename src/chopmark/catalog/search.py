@@ -1,85 +1,42 @@
-"""Searches: from a query to one statement of its shape, page by page.
+"""Searches in SQL: one statement for a page, made once for its shape.
 
-Which index serves which search (the last two are read backwards, newest first):
+Which index serves which search (`plans` says when):
 
-- ``order by metrics.x``: the versions that have the metric in the order of ``version_metrics``
-  (key, value); when they are used up, those without it.
-- ``tags.x = "…"``, with or without a stage: ``version_tags`` (key, head, time), which has the stage
-  beside it.
-- a stage: ``versions_by_stage``; within a model or a project: ``versions_by_model``,
-  ``versions_by_project``; anything else: ``versions_by_time``.
+- a range of a metric or a value of a parameter that few versions have: ``version_metrics`` (key,
+  value), ``version_params`` (key, kind, number, head); their rows are sorted;
+- one value of a tag, with or without a stage: ``version_tags`` (key, head, time), which has the
+  stage beside it, read backwards;
+- ``order by metrics.x``: the versions that have the metric in the order of ``version_metrics``,
+  and when they are used up, those without it;
+- a stage: ``versions_by_stage``; within a model or project: ``versions_by_model``,
+  ``versions_by_project``; a model's name: ``models_by_name``; anything else: ``versions_by_time``,
+  read backwards until the page is full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, select
 from sqlalchemy.sql.expression import FromClause
+from sqlalchemy.sql.schema import Table
 
 from chopmark.abc.catalog import Found
+from chopmark.catalog import plans
 from chopmark.catalog.execution import Compiler, Executor, Prepared
-from chopmark.catalog.filters import (
-    Either,
-    Every,
-    Negation,
-    Shape,
-    Slots,
-    Test,
-    clause,
-    compared,
-    shape_of,
-)
-from chopmark.catalog.orders import (
-    Kinds,
-    Sorted,
-    SortKey,
-    Term,
-    after,
-    joined,
-    order_by,
-    place_of,
-    sort_keys,
-    terms_of,
-    timed,
-)
-from chopmark.catalog.records import TEXT, version_from_row
+from chopmark.catalog.filters import Slots, Test, clause, compared, param_here
+from chopmark.catalog.orders import Sorted, SortKey, after, joined, order_by, sort_keys, timed
+from chopmark.catalog.plans import Plan, fields_of, is_stage, leaders_of, led_by, parts_of, plan_of, required
+from chopmark.catalog.records import NUMBER, TEXT, version_from_row
 from chopmark.catalog.schema import HEAD_LENGTH, WORD, Tables
 from chopmark.domain.positions import position_of
 from chopmark.domain.query import Query
 
-__all__ = ["Plan", "Search", "plan_of"]
-
-Part = Literal["all", "present", "missing"]
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """Shape of a search: plans that are equal share a statement.
-
-    Attributes
-    ----------
-    where, terms, place
-        Shapes of the condition, the order and the position to go on after.
-    part
-        Of a search ordered by a value under a key: the versions that have it come in the order
-        of its index, then the others. ``all`` for every other search.
-    tag
-        A test for one value of a tag that every answer must pass, whose index gives the order.
-    in_project, in_model, deleted
-        Limits of the search.
-    """
-
-    where: Shape | None
-    terms: tuple[Term, ...]
-    place: Kinds | None
-    part: Part
-    tag: Test | None
-    in_project: bool
-    in_model: bool
-    deleted: bool
+__all__ = ["Search"]
 
 
 class Search:
@@ -124,7 +81,8 @@ class Search:
         if model_id is not None:
             slots.values["model"] = model_id.bytes
         rows: list[Any] = []
-        for part in _parts(plan):
+        plan = self._led(run, plan, slots)
+        for part in parts_of(plan):
             wanted = limit + 1 - len(rows)
             rows += run.all(self._prepared(part), {**slots.values, "limit": wanted})
             if len(rows) > limit:
@@ -152,7 +110,7 @@ class Search:
     def _chosen(self, plan: Plan) -> tuple[list[Sorted], Select[Any]]:
         t, v = self.tables, self.tables.versions
         keys = sort_keys(plan.terms, t)
-        source, made = self._driver(plan, keys)
+        source, made = self._source(plan, keys)
         source = joined(self._named(source, plan), keys, inner=plan.part == "present")
         where = self._conditions(plan)
         if plan.part == "present":
@@ -168,18 +126,33 @@ class Search:
         chosen = select(v.c.key).select_from(source).where(*where).order_by(*by)
         return order, chosen.limit(bindparam("limit"))
 
-    def _driver(self, plan: Plan, keys: list[SortKey]) -> tuple[FromClause, ColumnElement[Any]]:
-        """The table whose index gives the order, and its column of the time of making."""
-        t, v = self.tables, self.tables.versions
-        if plan.tag is not None:
-            return t.tags.join(v, t.tags.c.version_key == v.c.key), t.tags.c.created_us
+    def _led(self, run: Executor, plan: Plan, slots: Slots) -> Plan:
+        """The plan, led by the first tests that turn out to be met by few rows."""
+        for leader in leaders_of(plan, slots):
+            probe = self.compiler.shaped(("probe", leader), partial(self._probe, leader))
+            if run.one(probe, {**slots.values, "few": plans.FEW}) is None:
+                return led_by(plan, leader)
+        return plan
+
+    def _probe(self, leader: tuple[Test, ...]) -> Select[Any]:
+        """A row when more than ``few`` rows meet the tests."""
+        where = _here(leader, self.tables)
+        found: Select[Any] = select(literal_column("1")).select_from(_table_of(leader, self.tables))
+        return found.where(where).limit(1).offset(bindparam("few"))
+
+    def _source(self, plan: Plan, keys: list[SortKey]) -> tuple[FromClause, ColumnElement[Any]]:
+        """The table that leads, with the versions, and its column of the time of making."""
+        v = self.tables.versions
+        if plan.leader:
+            table = _table_of(plan.leader, self.tables)
+            return table.join(v, table.c.version_key == v.c.key), table.c.created_us
         if plan.part == "present":
             return v, keys[0].source.c.created_us
         return v, v.c.created_us
 
     def _named(self, source: FromClause, plan: Plan) -> FromClause:
         t = self.tables
-        fields = {*_fields(plan.where), *(term.field for term in plan.terms)}
+        fields = {*fields_of(plan.where), *(term.field for term in plan.terms)}
         if fields & {"name", "project"}:
             source = source.join(t.models, t.models.c.key == t.versions.c.model_key)
         if "project" in fields:
@@ -198,88 +171,32 @@ class Search:
             m = t.models.alias("in_model")
             of_model = m.c.uid == bindparam("model", type_=m.c.uid.type)
             where.append(v.model_key == select(m.c.key).where(of_model).scalar_subquery())
-        for term in _required(plan.where):
-            if plan.tag is not None and term == plan.tag:
-                where.append(_tag_here(plan.tag, t))
-            elif plan.tag is not None and _is_stage(term):
+        if plan.leader:
+            where.append(_here(plan.leader, t))
+        has_stage = bool(plan.leader) and plan.leader[0].field == "tags"
+        for term in required(plan.where):
+            if has_stage and isinstance(term, Test) and is_stage(term):
                 where.append(compared(term, t.tags.c.stage, TEXT))
-            else:
+            elif term not in plan.leader:
                 where.append(clause(term, t))
         return where
 
 
-def plan_of(
-    query: Query,
-    slots: Slots,
-    *,
-    after: Sequence[Any] | None,
-    in_project: bool,
-    in_model: bool,
-    deleted: bool,
-) -> Plan:
-    """The plan of a search; its values go into ``slots``.
-
-    Raises
-    ------
-    InvalidRequest
-        When ``after`` is no position of this order.
-    """
-    where = None if query.where is None else shape_of(query.where, slots)
-    terms = terms_of(query.order, slots)
-    place = None if after is None else place_of(query.order, after, slots)
-    by_time = all(t.field == "created_at" and t.descending for t in terms)
-    tag = None
-    if by_time and not in_model and not deleted:
-        tag = next(filter(_is_tag, _required(where)), None)
-    part: Part = "present" if terms and terms[0].is_keyed else "all"
-    return Plan(where, terms, place, part, tag, in_project, in_model, deleted)
+def _table_of(leader: Sequence[Test], tables: Tables) -> Table:
+    by_field = {"metrics": tables.metrics, "params": tables.params, "tags": tables.tags}
+    return by_field[leader[0].field]
 
 
-def _parts(plan: Plan) -> Iterator[Plan]:
-    if plan.part == "all":
-        yield plan
-        return
-    missing = msgspec.structs.replace(plan, part="missing")
-    if plan.place is not None and plan.place[0] is None:
-        yield missing
-        return
-    yield plan
-    yield msgspec.structs.replace(missing, place=None)
-
-
-def _required(where: Shape | None) -> list[Any]:
-    if where is None:
-        return []
-    return list(where.terms) if isinstance(where, Every) else [where]
-
-
-def _is_tag(shape: Shape) -> bool:
-    if not isinstance(shape, Test) or shape.field != "tags" or shape.op != "=":
-        return False
-    return shape.values[0].kind == TEXT
-
-
-def _is_stage(shape: Shape) -> bool:
-    return isinstance(shape, Test) and shape.field == "stage" and shape.op == "="
-
-
-def _tag_here(tag: Test, tables: Tables) -> ColumnElement[bool]:
-    """The tag's row itself, found by its key and the beginning of its value."""
-    c = tables.tags.c
-    value = bindparam(tag.values[0].name, type_=WORD)
+def _here(leader: Sequence[Test], tables: Tables) -> ColumnElement[bool]:
+    """That a row of the leading table meets the tests on its key."""
+    c, first = _table_of(leader, tables).c, leader[0]
+    of_key = c.key == bindparam(first.key, type_=WORD)
+    if first.field == "metrics":
+        return and_(of_key, *(compared(test, c.value, NUMBER) for test in leader))
+    rest = param_here(first, tables) if first.field == "params" else compared(first, c.value, TEXT)
+    if first.values[0].kind != TEXT:
+        return and_(of_key, rest)
+    # The index holds the beginning of a text only.
+    value = bindparam(first.values[0].name, type_=WORD)
     head = func.substr(value, 1, literal_column(str(HEAD_LENGTH)), type_=WORD)
-    of_key = c.key == bindparam(tag.key, type_=WORD)
-    return and_(of_key, c.head == head, c.value == value)
-
-
-def _fields(shape: Shape | None) -> Iterator[str]:
-    match shape:
-        case Test(field):
-            yield field
-        case Every(terms) | Either(terms):
-            for term in terms:
-                yield from _fields(term)
-        case Negation(term):
-            yield from _fields(term)
-        case None:
-            return
+    return and_(of_key, c.head == head, rest)

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, literal_column, select, update
 
-from chopmark.abc.catalog import Found, VersionChange
+from chopmark.abc.catalog import Found, Taken, VersionChange
 from chopmark.base.clock import to_us
 from chopmark.base.jsons import encode
 from chopmark.catalog.execution import Compiler, Executor, Prepared
@@ -30,7 +30,7 @@ from chopmark.catalog.search import Search
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.query import Query
 from chopmark.domain.versions import Version
-from chopmark.errors import Conflict, NotFound
+from chopmark.errors import NotFound
 
 __all__ = ["SqlManifests", "SqlVersions", "VersionStatements", "version_columns"]
 
@@ -374,7 +374,7 @@ class SqlVersions:
     def _all(self, prepared: Prepared, values: dict[str, Any]) -> list[Version]:
         return [version_from_row(row) for row in self._run.all(prepared, values)]
 
-    def _refusal(self, version: Version) -> Conflict | NotFound:
+    def _refusal(self, version: Version) -> Taken | NotFound:
         if self.by_number(version.model_id, version.number, deleted=True):
             what = f"the number {version.number}"
         elif self.by_semver(version.model_id, version.semver, deleted=True):
@@ -384,7 +384,7 @@ class SqlVersions:
         else:
             return NotFound(f"There is no model with the id {version.model_id}.")
         msg = f"A version of {version.model} has {what} already."
-        return Conflict(msg, hint="Register again: the next free one is chosen then.")
+        return Taken(msg, hint="Register again: the next free one is chosen then.")
 
 
 class SqlManifests:

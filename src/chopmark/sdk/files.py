@@ -6,7 +6,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -15,7 +16,7 @@ import msgspec
 from chopmark.abc.blobs import BlobStore
 from chopmark.domain.manifest import FileEntry, Role, check_path
 from chopmark.domain.names import shown
-from chopmark.errors import InvalidRequest, NotFound
+from chopmark.errors import IntegrityFailure, InvalidRequest, NotFound
 
 __all__ = ["MODEL_DIRECTORY", "GatheredFiles", "Source", "StoredFiles", "files_below", "gather"]
 
@@ -169,6 +170,8 @@ class StoredFiles:
     ----------
     store
         Bytes.
+    ref
+        The version, for errors.
     entries
         Path as the reader knows it → entry of the manifest.
     told
@@ -178,10 +181,12 @@ class StoredFiles:
     def __init__(
         self,
         store: BlobStore,
+        ref: str,
         entries: Mapping[str, FileEntry],
         told: Callable[[int], None] | None = None,
     ) -> None:
         self._entries = dict(entries)
+        self._ref = ref
         self._store = store
         self._told = told
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -201,7 +206,8 @@ class StoredFiles:
 
     def open(self, path: str) -> BinaryIO:
         """A verified, seekable stream; the caller closes it."""
-        return self._store.open(self._entry(path).digest)
+        with self._telling(path):
+            return self._store.open(self._entry(path).digest)
 
     def local(self, path: str) -> Path:
         """The verified file on disk, its siblings beside it; lives until the load is over."""
@@ -219,11 +225,26 @@ class StoredFiles:
     def fetch(self, path: str, target: Path) -> None:
         """Write one verified file to ``target``; directories are made."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._store.fetch(self._entry(path).digest, target, progress=self._told)
+        with self._telling(path):
+            self._store.fetch(self._entry(path).digest, target, progress=self._told)
+
+    @contextmanager
+    def _telling(self, path: str) -> Iterator[None]:
+        """Say of which version and file bytes are missing or changed."""
+        digest = self._entry(path).digest
+        try:
+            yield
+        except NotFound as error:
+            msg = f"The bytes of {path!r} of {self._ref} are missing from the store ({digest})."
+            hint = "Restore the store from a backup, or register the model again."
+            raise IntegrityFailure(msg, hint=hint, ref=self._ref, path=path) from error
+        except IntegrityFailure as error:
+            msg = f"{path!r} of {self._ref} cannot be used. {error.message}"
+            raise IntegrityFailure(msg, hint=error.hint, ref=self._ref, path=path) from error
 
     def _entry(self, path: str) -> FileEntry:
         try:
             return self._entries[path]
         except KeyError:
-            msg = f"The version has no file {path!r}."
+            msg = f"{self._ref} has no file {path!r}."
             raise NotFound(msg, hint="It has " + ", ".join(self.paths[:20]) + ".") from None

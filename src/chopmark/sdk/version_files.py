@@ -11,9 +11,11 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from chopmark.abc.blobs import Progress
 from chopmark.domain.manifest import FileEntry, Manifest, manifest_digest
 from chopmark.errors import Conflict, IntegrityFailure, NotFound
 from chopmark.ops.requests import GetManifest
+from chopmark.sdk.files import StoredFiles
 from chopmark.sdk.loading import load_artifact
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.results import Page
@@ -77,11 +79,7 @@ class Files(Surface):
         IntegrityFailure
             When its bytes are missing or changed.
         """
-        entries = {f.path: f for f in self.manifest(ref).files}
-        if path not in entries:
-            msg = f"{self._ref(ref)} has no file {path!r}."
-            raise NotFound(msg, hint="It has " + ", ".join(list(entries)[:20]) + ".")
-        return self._transport.store.open(entries[path].digest)
+        return self._files(ref, self.manifest(ref).files).open(path)
 
     def load(self, ref: Reference, key: str) -> Any:
         """Build an extra artifact that was registered as an object, such as ``preprocessor``."""
@@ -123,10 +121,13 @@ class Files(Surface):
     def _write_all(self, ref: str, files: Sequence[FileEntry], directory: Path) -> None:
         total = sum(f.size_bytes for f in files)
         with progress_bar(f"Downloading {ref}", total, self._settings.progress) as told:
+            stored = self._files(ref, files, told)
             for file in files:
-                place = directory / file.path
-                place.parent.mkdir(parents=True, exist_ok=True)
-                self._transport.store.fetch(file.digest, place, progress=told)
+                stored.fetch(file.path, directory / file.path)
+
+    def _files(self, ref: Reference, files: Sequence[FileEntry], told: Progress | None = None) -> StoredFiles:
+        entries = {f.path: f for f in files}
+        return StoredFiles(self._transport.store, self._ref(ref), entries, told)
 
     def verify(self, ref: Reference) -> Verification:
         """Read every byte of a version again and compare it with the manifest.

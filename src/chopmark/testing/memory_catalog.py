@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from chopmark.abc import catalog as abc
-from chopmark.abc.catalog import Found, Moves, OutboxRow, StoredAnswer, VersionChange
+from chopmark.abc.catalog import Found, Moves, OutboxRow, StoredAnswer, Taken, VersionChange
 from chopmark.base.clock import to_us
 from chopmark.base.jsons import decode, encode
 from chopmark.domain.audit import GENESIS, AuditEvent, event_hash
@@ -131,7 +131,7 @@ class MemoryProjects(Surface):
     def insert(self, project: Project) -> None:
         """See the interface."""
         if project.name in self._scope.write.projects:
-            raise Conflict(f"There is a project {project.name} already.")
+            raise Taken(f"There is a project {project.name} already.")
         self._scope.write.projects[project.name] = encode(project)
 
     def update(self, project: Project) -> None:
@@ -181,7 +181,7 @@ class MemoryModels(Surface):
         if model.project not in self._scope.write.projects:
             raise NotFound(f"There is no project {model.project}.")
         if self.get(model.project, model.name, deleted=True) is not None:
-            raise Conflict(f"There is a model {model.ref} already.")
+            raise Taken(f"There is a model {model.ref} already.")
         self._scope.write.models[model.id] = encode(model)
 
     def update(self, model: Model) -> None:
@@ -224,9 +224,9 @@ class MemoryVersions(Surface):
         self._scope.model(version.model_id)
         for other in self._of(version.model_id):
             if other.number == version.number or other.semver == version.semver:
-                raise Conflict(f"{other.ref} has this number or SemVer already.")
+                raise Taken(f"{other.ref} has this number or SemVer already.")
         if version.id in self._scope.write.versions:
-            raise Conflict(f"There is a version with the id {version.id} already.")
+            raise Taken(f"There is a version with the id {version.id} already.")
         state = self._scope.write
         state.versions[version.id] = encode(msgspec.structs.replace(version, aliases=()))
         state.manifests.setdefault(version.digest, encode(manifest))
@@ -544,7 +544,7 @@ class MemoryIdempotencyKeys(Surface):
     def put(self, actor: str, key: str, op: str, answer: StoredAnswer) -> None:
         """See the interface."""
         if (actor, key) in self._scope.write.answers:
-            raise Conflict(f"The idempotency key {key} of {op} was used already.")
+            raise Taken(f"The idempotency key {key} of {op} was used already.")
         self._scope.write.answers[actor, key] = answer
 
 

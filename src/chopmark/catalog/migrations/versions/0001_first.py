@@ -75,6 +75,7 @@ def _create_names(p: str, schema: str | None, at: str) -> None:
         sa.UniqueConstraint("project_key", "name", name=p + "models_name"),
         schema=schema,
     )
+    op.create_index(p + "models_by_name", p + "models", ["name"], schema=schema)
 
 
 def _create_versions(p: str, schema: str | None, at: str) -> None:

@@ -1,0 +1,156 @@
+"""Plans of searches: which table leads, in which order, in how many parts. No SQL is made here.
+
+A filter under ``and`` that few versions can meet (a range of a metric, a value of a parameter)
+leads the search: its rows are found by an index, and sorted. Whether they are few is counted, up
+to a limit, because no statistics know. Otherwise one value of a tag leads, whose index is in the
+order of time; otherwise the versions themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeGuard
+
+import msgspec
+
+from chopmark.catalog.filters import Either, Every, Negation, Shape, Slots, Test, shape_of
+from chopmark.catalog.orders import Kinds, Term, place_of, terms_of
+from chopmark.catalog.records import NUMBER, TEXT
+from chopmark.domain.query import Query
+
+__all__ = ["FEW", "Part", "Plan", "fields_of", "is_stage", "leaders_of", "led_by", "parts_of", "plan_of", "required"]
+
+FEW = 5_000
+"""Rows up to which a condition leads: sorting these costs what walking past 1,000,000 / 5,000
+times a page of others does."""
+
+Part = Literal["all", "present", "missing"]
+
+_RANGE = frozenset(("=", "<", "<=", ">", ">="))
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Shape of a search: plans that are equal share a statement.
+
+    Attributes
+    ----------
+    where, terms, place
+        Shapes of the condition, the order and the position to go on after.
+    part
+        Of a search ordered by a value under a key: the versions that have it come in the order
+        of its index, then the others. ``all`` for every other search.
+    leader
+        Tests on one key that every answer must pass, and by whose table the search is led; empty
+        when the versions lead.
+    in_project, in_model, deleted
+        Limits of the search.
+    """
+
+    where: Shape | None
+    terms: tuple[Term, ...]
+    place: Kinds | None
+    part: Part
+    leader: tuple[Test, ...]
+    in_project: bool
+    in_model: bool
+    deleted: bool
+
+
+def plan_of(
+    query: Query,
+    slots: Slots,
+    *,
+    after: Sequence[Any] | None,
+    in_project: bool,
+    in_model: bool,
+    deleted: bool,
+) -> Plan:
+    """The plan of a search that nothing rare leads; its values go into ``slots``.
+
+    Raises
+    ------
+    InvalidRequest
+        When ``after`` is no position of this order.
+    """
+    where = None if query.where is None else shape_of(query.where, slots)
+    terms = terms_of(query.order, slots)
+    place = None if after is None else place_of(query.order, after, slots)
+    part: Part = "present" if terms and terms[0].is_keyed else "all"
+    plan = Plan(where, terms, place, part, (), in_project, in_model, deleted)
+    by_time = all(t.field == "created_at" and t.descending for t in terms)
+    if not by_time or not _may_be_led(plan):
+        return plan
+    return msgspec.structs.replace(plan, leader=tuple(filter(_is_tag, required(where)))[:1])
+
+
+def leaders_of(plan: Plan, slots: Slots) -> list[tuple[Test, ...]]:
+    """Tests that could lead if few rows meet them: those of one key together."""
+    if not _may_be_led(plan):
+        return []
+    groups: dict[tuple[str, str], list[Test]] = {}
+    for test in required(plan.where):
+        if _is_metric_range(test):
+            groups.setdefault(("metrics", slots.values[test.key]), []).append(test)
+        elif isinstance(test, Test) and test.field == "params" and test.op == "=":
+            groups.setdefault(("params", test.key), []).append(test)
+    return [tuple(tests) for tests in groups.values()]
+
+
+def led_by(plan: Plan, leader: tuple[Test, ...]) -> Plan:
+    """The plan, led by tests that few rows meet: all of them are sorted at once."""
+    return msgspec.structs.replace(plan, leader=leader, part="all")
+
+
+def parts_of(plan: Plan) -> Iterator[Plan]:
+    """The plans whose answers, one after the other, are the answer."""
+    if plan.part == "all":
+        yield plan
+        return
+    missing = msgspec.structs.replace(plan, part="missing")
+    if plan.place is not None and plan.place[0] is None:
+        yield missing
+        return
+    yield plan
+    yield msgspec.structs.replace(missing, place=None)
+
+
+def required(where: Shape | None) -> list[Shape]:
+    """The conditions that every answer must meet."""
+    if where is None:
+        return []
+    return list(where.terms) if isinstance(where, Every) else [where]
+
+
+def is_stage(shape: Shape) -> bool:
+    """Whether it asks for one stage."""
+    return isinstance(shape, Test) and shape.field == "stage" and shape.op == "="
+
+
+def fields_of(shape: Shape | None) -> Iterator[str]:
+    """Names of the fields in a condition."""
+    match shape:
+        case Test(field):
+            yield field
+        case Every(terms) | Either(terms):
+            for term in terms:
+                yield from fields_of(term)
+        case Negation(term):
+            yield from fields_of(term)
+        case None:
+            return
+
+
+def _may_be_led(plan: Plan) -> bool:
+    return not plan.in_model and not plan.deleted  # few rows as they are
+
+
+def _is_tag(shape: Shape) -> TypeGuard[Test]:
+    if not isinstance(shape, Test) or shape.field != "tags" or shape.op != "=":
+        return False
+    return shape.values[0].kind == TEXT
+
+
+def _is_metric_range(shape: Shape) -> TypeGuard[Test]:
+    if not isinstance(shape, Test) or shape.field != "metrics" or shape.op not in _RANGE:
+        return False
+    return shape.values[0].kind == NUMBER
