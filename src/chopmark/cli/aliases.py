@@ -22,7 +22,7 @@ from chopmark.cli.plans import Plan, show_done, show_plan
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.version_view import version_facts, version_line
-from chopmark.cli.words import when
+from chopmark.cli.words import stamp
 from chopmark.domain.refs import ModelRef
 from chopmark.domain.versions import Alias
 from chopmark.errors import Conflict, InvalidRequest, NotFound
@@ -45,10 +45,10 @@ def _target(found: Alias) -> str:
 
 
 _COLUMNS = (
-    Column("ALIAS", lambda a: a.ref),
+    Column("ALIAS", lambda a: a.ref, whole=True),
     Column("POINTS TO", _target),
     Column("PROTECTED", lambda a: "yes" if a.protected else ""),
-    Column("MOVED", lambda a: when(a.updated_at)),
+    Column("MOVED (UTC)", lambda a: stamp(a.updated_at), whole=True),
     Column("BY", lambda a: a.updated_by),
 )
 
@@ -151,7 +151,7 @@ def list_aliases(session: Session, model: str) -> None:
 
 
 _MOVES = (
-    Column("WHEN", lambda m: when(m.at)),
+    Column("WHEN (UTC)", lambda m: stamp(m.at), whole=True),
     Column("FROM", lambda m: str(m.previous or "—")),
     Column("TO", lambda m: str(m.number) if m.number is not None else "(removed)"),
     Column("BY", lambda m: m.actor),

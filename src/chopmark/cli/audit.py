@@ -10,7 +10,7 @@ from chopmark.cli.options import cursor_option, limit_option, option, pass_sessi
 from chopmark.cli.output import complain
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
-from chopmark.cli.words import count, value, when
+from chopmark.cli.words import count, stamp, value
 
 __all__ = ["audit"]
 
@@ -25,7 +25,7 @@ audit = Group(
 
 _COLUMNS = (
     Column("SEQ", lambda e: str(e.seq), right=True),
-    Column("WHEN", lambda e: when(e.at)),
+    Column("WHEN (UTC)", lambda e: stamp(e.at), whole=True),
     Column("EVENT", lambda e: e.event),
     Column("TARGET", lambda e: e.target),
     Column("BY", lambda e: e.actor),

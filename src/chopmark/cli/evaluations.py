@@ -9,7 +9,7 @@ from chopmark.cli.options import limit_option, option, pairs_option, pass_sessio
 from chopmark.cli.output import Fact
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
-from chopmark.cli.words import pairs, when
+from chopmark.cli.words import pairs, stamp
 from chopmark.domain.refs import ModelRef
 from chopmark.domain.versions import Evaluation
 
@@ -63,7 +63,7 @@ def evaluate(session: Session, ref: str, dataset: str, metric: dict[str, float],
 
 
 _COLUMNS = (
-    Column("WHEN", lambda e: when(e.at)),
+    Column("WHEN (UTC)", lambda e: stamp(e.at), whole=True),
     Column("DATA SET", _dataset),
     Column("METRICS", lambda e: pairs(e.metrics)),
     Column("BY", lambda e: e.actor),

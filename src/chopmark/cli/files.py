@@ -31,7 +31,7 @@ class Download(msgspec.Struct, frozen=True):
 
 
 _FILES = (
-    Column("PATH", lambda f: f.path),
+    Column("PATH", lambda f: f.path, whole=True),
     Column("ROLE", lambda f: f.role),
     Column("SIZE", lambda f: size(f.size_bytes), right=True),
     Column("DIGEST", lambda f: f.digest),

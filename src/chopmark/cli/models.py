@@ -44,7 +44,7 @@ model = Group(
 )
 
 _COLUMNS = (
-    Column("MODEL", lambda m: m.ref),
+    Column("MODEL", lambda m: m.ref, whole=True),
     Column("KIND", lambda m: m.kind if m.deleted_at is None else "(deleted)"),
     Column("LAST", lambda m: str(m.last_number or ""), right=True),
     Column("TASK", lambda m: m.task),

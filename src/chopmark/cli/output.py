@@ -107,4 +107,5 @@ def complain(message: str, hint: str = "") -> None:
     """Say on standard error what went wrong, and what to do next."""
     click.echo(click.style("error: ", fg="red") + plain(message), err=True)
     if hint:
-        click.echo(f"hint: {plain(hint)}", err=True)
+        # A hint of several lines points at a place in the one above; a word before the first would shift it.
+        click.echo(plain(hint) if "\n" in hint else f"hint: {plain(hint)}", err=True)

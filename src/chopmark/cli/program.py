@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.utils import PacifyFlushWrapper
 
 from chopmark.cli.command import Entry, LazyGroup, global_options
 from chopmark.cli.failures import BROKEN_PIPE, FAILED, INTERRUPTED, tell, tell_usage
@@ -23,7 +24,7 @@ _SECTIONS = {
         "get": Entry("chopmark.cli.versions", "get", "Show the version a reference means."),
         "list": Entry("chopmark.cli.versions", "list_versions", "List versions, newest first."),
         "search": Entry("chopmark.cli.versions", "search", "Find versions that meet a filter."),
-        "best": Entry("chopmark.cli.versions", "best", "Show the version with the best value of a metric."),
+        "best": Entry("chopmark.cli.versions", "best", "Show the version of a model with the best value of a metric."),
         "promote": Entry("chopmark.cli.stages", "promote", "Move a version to another stage."),
         "download": Entry("chopmark.cli.files", "download", "Write the files of a version to a new directory."),
         "verify": Entry("chopmark.cli.files", "verify", "Read every byte of a version again and compare."),
@@ -48,9 +49,9 @@ _SECTIONS = {
     "Nouns": {
         "model": Entry("chopmark.cli.models", "model", "Registered names."),
         "alias": Entry("chopmark.cli.aliases", "alias", "Movable pointers such as fraud@champion."),
-        "project": Entry("chopmark.cli.projects", "project", "Namespaces and what they ask of versions."),
+        "project": Entry("chopmark.cli.projects", "project", "Namespaces of models, and what they ask of versions."),
         "trust": Entry("chopmark.cli.trust", "trust", "Decisions to let code of a version run."),
-        "audit": Entry("chopmark.cli.audit", "audit", "What happened, in a chain that shows any change."),
+        "audit": Entry("chopmark.cli.audit", "audit", "What happened, in a chain of events that shows any change."),
     },
     "The installation": {
         "config": Entry("chopmark.cli.config", "config", "Settings and where they come from."),
@@ -149,6 +150,11 @@ def _invoke(arguments: Sequence[str], session: Session) -> int:
         error.show()
         return error.exit_code
     except BrokenPipeError:
+        raise
+    except SystemExit:
+        # Click catches a broken pipe itself, covers standard output and ends with 1.
+        if isinstance(sys.stdout, PacifyFlushWrapper):
+            return BROKEN_PIPE
         raise
     except Exception as error:  # noqa: BLE001 - the outermost place: whatever it is, it is told in one form
         return tell(error, as_json=as_json, debug=session.debug)

@@ -13,7 +13,7 @@ from chopmark.cli.options import cursor_option, limit_option, option, pass_sessi
 from chopmark.cli.output import Fact
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
-from chopmark.cli.words import when
+from chopmark.cli.words import stamp, when
 from chopmark.domain.versions import Project, ProjectRules
 
 __all__ = ["project"]
@@ -38,10 +38,10 @@ def _rules_words(rules: ProjectRules) -> list[Fact]:
 
 
 _COLUMNS = (
-    Column("PROJECT", lambda p: p.name),
+    Column("PROJECT", lambda p: p.name, whole=True),
     Column("RULES", lambda p: "; ".join(f"{what}: {fact}" for what, fact in _rules_words(p.rules) if fact)),
     Column("DESCRIPTION", lambda p: p.description),
-    Column("MADE", lambda p: when(p.created_at)),
+    Column("MADE (UTC)", lambda p: stamp(p.created_at), whole=True),
 )
 
 

@@ -213,8 +213,7 @@ def register(session: Session, /, name: str, dry_run: bool, **given: Any) -> Non
     with _discarded(registry.draft(name, **facts)) as draft:
         _fill(draft, what, given)
         if dry_run:
-            effect = f"a version of {name} would be registered, if its metadata meets the project's rules"
-            show_plan(session, Plan("version.register", name, effect))
+            show_plan(session, _plan(draft))
             return
         version = draft.register()
         _show(session, version, created=draft.created)
@@ -263,6 +262,15 @@ def _fill(draft: Draft, what: str, given: dict[str, Any]) -> None:
         draft.set_signature(decode(read_text(given["signature"]), Signature))
     for ref, relation in given["parents"]:
         draft.add_parent(ref, relation)
+
+
+def _plan(draft: Draft) -> Plan:
+    """What the registration would do; whether the same content is there shows only once it is hashed."""
+    plan = draft.plan()
+    made = ", and the model made" if plan.new_model else ", unless the same content is there already"
+    because = f" because {'; '.join(plan.reasons)}" if plan.reasons else ""
+    effect = f"{plan.ref} would be registered as {plan.semver}{because}{made}"
+    return Plan("version.register", plan.ref, effect)
 
 
 def _show(session: Session, version: Version, *, created: bool) -> None:

@@ -17,7 +17,7 @@ from chopmark.cli.options import (
 from chopmark.cli.plans import Plan, show_plan, show_version
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
-from chopmark.cli.words import when
+from chopmark.cli.words import stamp
 from chopmark.domain.lifecycle import check_move
 from chopmark.domain.policy import production_findings
 from chopmark.domain.versions import Version
@@ -132,7 +132,7 @@ def deprecate(session: Session, ref: str, reason: str, successor: str | None, si
 
 
 _MOVES = (
-    Column("WHEN", lambda m: when(m.at)),
+    Column("WHEN (UTC)", lambda m: stamp(m.at), whole=True),
     Column("FROM", lambda m: m.from_stage),
     Column("TO", lambda m: m.to_stage),
     Column("BY", lambda m: m.actor),

@@ -23,11 +23,14 @@ class Column(NamedTuple):
         Text of an item.
     right
         Whether it is aligned to the right, for numbers.
+    whole
+        Whether its cells are never folded, for what gets copied or read at a glance.
     """
 
     title: str
     cell: Callable[[Any], str]
     right: bool = False
+    whole: bool = False
 
 
 def print_table(items: Sequence[Any], columns: Sequence[Column], stream: TextIO) -> None:
@@ -62,13 +65,12 @@ def _print_rich(columns: Sequence[Column], rows: Sequence[Sequence[str]], stream
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for index, column in enumerate(columns):
+    for column in columns:
         table.add_column(
             column.title,
             justify="right" if column.right else "left",
             overflow="fold",
-            # The first column is what gets copied into the next command.
-            no_wrap=index == 0,
+            no_wrap=column.whole,
         )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))

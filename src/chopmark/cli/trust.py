@@ -9,7 +9,7 @@ from chopmark.cli.plans import show_done
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.version_view import RUNS_CODE
-from chopmark.cli.words import when
+from chopmark.cli.words import stamp, when
 
 __all__ = ["trust"]
 
@@ -23,7 +23,7 @@ trust = Group(
 )
 
 _COLUMNS = (
-    Column("WHEN", lambda d: when(d.at)),
+    Column("WHEN (UTC)", lambda d: stamp(d.at), whole=True),
     Column("BY", lambda d: d.actor),
     Column("BASIS", lambda d: d.basis),
     Column("NAMES", lambda d: ", ".join(d.names)),

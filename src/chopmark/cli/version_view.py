@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chopmark.cli.output import Fact
 from chopmark.cli.tables import Column
-from chopmark.cli.words import count, pairs, size, value, when
+from chopmark.cli.words import count, number, pairs, size, value, when
 from chopmark.domain.versions import Version
 
 __all__ = ["RUNS_CODE", "VERSION_COLUMNS", "brief_facts", "version_facts", "version_line"]
@@ -113,11 +113,11 @@ def _dataset(version: Version) -> list[str]:
 
 
 VERSION_COLUMNS = (
-    Column("REFERENCE", lambda v: v.ref),
-    Column("SEMVER", lambda v: v.semver),
-    Column("STAGE", lambda v: v.stage if v.deleted_at is None else "(deleted)"),
+    Column("REFERENCE", lambda v: v.ref, whole=True),
+    Column("SEMVER", lambda v: v.semver, whole=True),
+    Column("STAGE", lambda v: v.stage if v.deleted_at is None else "(deleted)", whole=True),
     Column("ALIASES", lambda v: ", ".join(v.aliases)),
     Column("FORMAT", _format),
-    Column("METRICS", lambda v: pairs(v.metrics)),
-    Column("MADE", lambda v: when(v.created_at).removesuffix(" UTC")),
+    Column("METRICS", lambda v: ",\n".join(f"{k}={number(m)}" for k, m in v.metrics.items())),
+    Column("MADE", lambda v: f"{v.created_at:%Y-%m-%d}", whole=True),
 )

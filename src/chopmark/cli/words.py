@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["count", "number", "pairs", "plain", "size", "value", "when"]
+__all__ = ["count", "number", "pairs", "plain", "size", "stamp", "value", "when"]
 
 _KIB = 1024.0
 
@@ -20,9 +20,14 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
 
 
+def stamp(time: datetime | None) -> str:
+    """Time as in a column whose heading says UTC; empty for None."""
+    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
 def when(time: datetime | None) -> str:
     """Time in UTC to the minute; empty for None."""
-    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return "" if time is None else f"{stamp(time)} UTC"
 
 
 def size(size_bytes: int) -> str:

@@ -1,0 +1,59 @@
+"""Every verb of the system can be reached from the command line."""
+
+from chopmark.ops.table import OPS
+from tests.cli.running import leaf_commands
+
+COMMAND_OF = {
+    "project.create": "project create",
+    "project.get": "project get",
+    "project.list": "project list",
+    "project.configure": "project configure",
+    "model.create": "model create",
+    "model.get": "model get",
+    "model.list": "model list",
+    "model.update": "model update",
+    "model.delete": "model delete",
+    "model.restore": "model restore",
+    "model.purge": "model purge",
+    "version.register": "register",
+    "version.plan": "register",
+    "version.get": "get",
+    "version.manifest": "files",
+    "version.search": "search",
+    "version.best": "best",
+    "version.update": "describe",
+    "version.promote": "promote",
+    "version.archive": "archive",
+    "version.deprecate": "deprecate",
+    "version.delete": "delete",
+    "version.restore": "restore",
+    "version.purge": "purge",
+    "version.uses": "uses",
+    "version.stages": "history",
+    "version.stage_at": "history",
+    "version.evaluate": "evaluate",
+    "version.evaluations": "evaluations",
+    "alias.set": "alias set",
+    "alias.remove": "alias remove",
+    "alias.list": "alias list",
+    "alias.history": "alias history",
+    "alias.at": "alias at",
+    "trust.grant": "trust grant",
+    "trust.revoke": "trust revoke",
+    "trust.list": "trust list",
+    "audit.list": "audit list",
+    "audit.verify": "audit verify",
+}
+
+
+def test_every_op_has_a_command() -> None:
+    assert set(COMMAND_OF) == set(OPS)
+    commands = {" ".join(words) for words in leaf_commands()}
+    assert set(COMMAND_OF.values()) <= commands
+
+
+def test_what_changes_things_takes_a_reason_where_the_op_does() -> None:
+    for name, op in OPS.items():
+        if "reason" in op.request.__struct_fields__:
+            command = leaf_commands()[tuple(COMMAND_OF[name].split())]
+            assert "--reason" in {flag for p in command.params for flag in p.opts}, name
