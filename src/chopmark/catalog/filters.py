@@ -280,7 +280,8 @@ def _param_column(kind: int, tables: Tables) -> Column[Any]:
 
 
 def _exists(table: Table, *where: ColumnElement[bool]) -> ColumnElement[bool]:
-    return exists().select_from(table).where(*where)
+    # the table may lead the outer query as well; here it is always a row of its own
+    return exists().select_from(table).where(*where).correlate_except(table)
 
 
 def compared(shape: Test, column: ColumnElement[Any], kind: int) -> ColumnElement[bool]:
