@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from chopmark.abc.catalog import Catalog
-from chopmark.catalog import open_catalog, upgrade_catalog
-from chopmark.testing.catalog_suite import CatalogSuite
+from chopmark.catalog import open_catalog, plans, upgrade_catalog
+from chopmark.testing.catalog_search import SearchLaws
+from chopmark.testing.catalog_suite import CatalogFixtures, CatalogSuite
 from chopmark.testing.memory_catalog import MemoryCatalog
 
 
@@ -20,6 +21,17 @@ class TestMemory(CatalogSuite):
 class TestSqlite(CatalogSuite):
     @pytest.fixture
     def catalog(self, tmp_path: Path) -> Iterator[Catalog]:
+        catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
+        yield catalog
+        catalog.close()
+
+
+class TestSqliteWithoutFew(CatalogFixtures, SearchLaws):
+    """Searches as they are among a million versions, where a condition is met by too many to sort."""
+
+    @pytest.fixture
+    def catalog(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
+        monkeypatch.setattr(plans, "FEW", 0)
         catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db")
         yield catalog
         catalog.close()

@@ -32,7 +32,7 @@ from chopmark.errors import Conflict, InvalidRequest, NotFound
 from chopmark.testing.catalog_records import Records
 from chopmark.testing.catalog_search import SearchLaws
 
-__all__ = ["CatalogSuite"]
+__all__ = ["CatalogFixtures", "CatalogSuite"]
 
 THREADS = 8
 ROUNDS = 6

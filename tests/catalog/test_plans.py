@@ -1,0 +1,129 @@
+"""Searches among many versions walk an index, and do not sort or scan them all."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chopmark.catalog import open_catalog, plans
+from chopmark.catalog.filters import Slots
+from chopmark.catalog.plans import leaders_of, led_by, parts_of, plan_of
+from chopmark.catalog.sqlite import SqliteCatalog
+from chopmark.domain.query import parse_query
+from chopmark.testing.catalog_records import Records
+
+NEWEST = [1_767_225_600_000_000, "0" * 32]
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[SqliteCatalog]:
+    catalog = open_catalog(str(tmp_path / "catalog.db"))
+    assert isinstance(catalog, SqliteCatalog)
+    yield catalog
+    catalog.close()
+
+
+def steps(catalog: SqliteCatalog, text: str, **rest: Any) -> list[list[str]]:
+    """SQLite's plan of each statement of a search, the part that finds the keys."""
+    slots, led = Slots(), rest.pop("led", False)
+    limits = {"after": None, "in_project": False, "in_model": False, "deleted": False, **rest}
+    plan = plan_of(parse_query(text), slots, **limits)
+    if led:
+        plan = led_by(plan, leaders_of(plan, slots)[0])
+    values = {**slots.values, "limit": 50, "project": "default", "model": b"x" * 16}
+    search = catalog.statements.versions.search
+    with sqlite3.connect(catalog.path) as connection:
+        found = []
+        for part in parts_of(plan):
+            prepared = catalog.statements.compiler(search._chosen(part)[1])
+            rows = connection.execute(f"EXPLAIN QUERY PLAN {prepared.sql}", {**prepared.defaults, **values})
+            found.append([row[3] for row in rows])
+    connection.close()
+    return found
+
+
+def walks(plan: list[str], index: str) -> bool:
+    """Whether the plan begins with this index, and sorts at most rows of one moment."""
+    sorts = [step for step in plan if "TEMP B-TREE" in step and "LAST" not in step and "RIGHT PART" not in step]
+    return index in plan[0] and not sorts
+
+
+@pytest.mark.parametrize("after", [None, NEWEST])
+@pytest.mark.parametrize(
+    ("text", "limits", "index"),
+    [
+        ("", {}, "versions_by_time"),
+        ("order by created_at desc", {}, "versions_by_time"),
+        ("order by created_at", {}, "versions_by_time"),
+        ('owner = "ann" and not tags.x', {}, "versions_by_time"),
+        ("metrics.auc > 0.5", {}, "versions_by_time"),
+        ('stage = "production"', {}, "versions_by_stage"),
+        ('stage = "production" and metrics.auc > 0.5', {}, "versions_by_stage"),
+        ("", {"in_model": True}, "versions_by_model"),
+        ("", {"in_project": True}, "versions_by_project"),
+        ("", {"deleted": True}, "versions_deleted"),
+        ('tags.team = "risk"', {}, "PRIMARY KEY (key=? AND head=?"),
+        ('tags.team = "risk" and stage = "production"', {}, "PRIMARY KEY (key=? AND head=?"),
+        ('tags.team = "risk" and metrics.auc > 0.5 order by created_at desc', {}, "PRIMARY KEY (key=? AND head=?"),
+    ],
+)
+def test_a_page_in_time_walks_an_index(
+    catalog: SqliteCatalog, text: str, limits: dict[str, Any], index: str, after: list[Any] | None
+) -> None:
+    if after and "order by" in text:
+        after = [NEWEST[0], *after]
+    (plan,) = steps(catalog, text, after=after, **limits)
+    assert walks(plan, index), plan
+
+
+@pytest.mark.parametrize("after", [None, [0.5, *NEWEST]])
+def test_an_order_by_a_metric_walks_its_index(catalog: SqliteCatalog, after: list[Any] | None) -> None:
+    for direction in ("", " desc"):
+        present, _ = steps(catalog, f"order by metrics.auc{direction}", after=after)
+        assert walks(present, "o0 USING PRIMARY KEY (key=?"), present
+
+
+def test_few_rows_lead(catalog: SqliteCatalog) -> None:
+    for text in ("metrics.auc > 0.5 and metrics.auc < 0.6", 'params.lr = 0.1 and stage = "production"'):
+        (plan,) = steps(catalog, text, led=True)
+        assert "USING PRIMARY KEY (key=?" in plan[0], plan
+
+
+def test_a_name_leads(catalog: SqliteCatalog) -> None:
+    (plan,) = steps(catalog, 'name = "fraud"')
+    assert "models_by_name" in plan[0], plan
+
+
+def test_what_may_lead() -> None:
+    def leaders(text: str, **limits: Any) -> list[int]:
+        slots = Slots()
+        given = {"after": None, "in_project": False, "in_model": False, "deleted": False, **limits}
+        return [len(tests) for tests in leaders_of(plan_of(parse_query(text), slots, **given), slots)]
+
+    assert leaders("metrics.a > 1 and metrics.b < 2 and metrics.a <= 3 and params.x = 1") == [2, 1, 1]
+    assert leaders("metrics.a > 1 or metrics.b < 2") == leaders("not metrics.a > 1") == []
+    assert leaders("metrics.a != 1 and params.x > 1 and metrics.a") == []
+    assert leaders("metrics.a > 1", in_model=True) == leaders("metrics.a > 1", deleted=True) == []
+
+
+@pytest.mark.parametrize("few", [0, 2, 5_000])
+def test_the_answer_does_not_depend_on_who_leads(
+    catalog: SqliteCatalog, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "FEW", few)
+    records = Records()
+    with catalog.writing() as tx:
+        model = records.add_model(tx)
+        for n in range(1, 10):
+            records.add_version(tx, model, n, metrics={"auc": n / 10}, params={"even": n % 2 == 0})
+        found = {
+            text: [v.number for v in tx.versions.search(parse_query(text), limit=5).versions]
+            for text in (
+                "metrics.auc > 0.3 and metrics.auc <= 0.6 and params.even = true",
+                "metrics.auc > 0.75 order by metrics.auc",
+                "metrics.auc > 0.1 and params.even = false order by number",
+            )
+        }
+    assert list(found.values()) == [[6, 4], [8, 9], [3, 5, 7, 9]]
