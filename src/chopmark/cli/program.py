@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from click.utils import PacifyFlushWrapper
 
 from chopmark.cli.command import Entry, LazyGroup, global_options
 from chopmark.cli.failures import BROKEN_PIPE, FAILED, INTERRUPTED, tell, tell_usage
@@ -132,6 +131,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: Sequence[str], session: Session) -> int:
+    stdout = sys.stdout
     as_json = session.json or "--json" in arguments
     try:
         code = ROOT.main(list(arguments), prog_name="chopmark", standalone_mode=False, obj=session)
@@ -153,7 +153,7 @@ def _invoke(arguments: Sequence[str], session: Session) -> int:
         raise
     except SystemExit:
         # Click catches a broken pipe itself, covers standard output and ends with 1.
-        if isinstance(sys.stdout, PacifyFlushWrapper):
+        if sys.stdout is not stdout:
             return BROKEN_PIPE
         raise
     except Exception as error:  # noqa: BLE001 - the outermost place: whatever it is, it is told in one form
