@@ -4,12 +4,13 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from chopmark.cli.failures import exit_code
-from chopmark.errors import Denied
 from tests.cli.running import Program, in_process
 
 
@@ -72,20 +73,42 @@ def test_4_when_the_state_forbids_it(program: Program) -> None:
     assert "hint: From development it can move to staging, archived." in ran.err
 
 
-def test_5_when_it_may_not_be_written(program: Program) -> None:
-    assert exit_code(Denied("x")) == 5
-    program.register()
-    file = program.place / "chopmark.db"
-    file.chmod(0o400)
-    program.place.chmod(0o500)
+@pytest.fixture
+def foreign_place() -> Iterator[Path]:
+    """A directory that everybody may read and only its owner may write."""
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        place.chmod(0o755)
+        yield place
+        for path in (place, *(p for p in place.rglob("*") if p.is_dir())):
+            path.chmod(0o755)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Act as a user without rights; a person who runs the tests is one already, root is not."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
     try:
-        if os.access(file, os.W_OK):
-            # Root may write everywhere: the class of the error is all that can be asked here.
-            return
-        assert program("tag", "fraud:1", "a=b").code == 5
+        yield
     finally:
-        program.place.chmod(0o700)
-        file.chmod(0o600)
+        os.seteuid(0)
+
+
+def test_5_when_it_may_not_be_written(program: Program, foreign_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(foreign_place)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(foreign_place))
+    place = foreign_place / "registry"
+    assert program("register", "fraud", program.file(), at=place).code == 0
+    assert program("tag", "fraud:1", "a=b", at=place).code == 0  # everything is imported now
+    for path in (place, *place.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    with nobody():
+        ran = program("tag", "fraud:1", "a=c", at=place)
+    assert ran.code == 5, ran
+    assert "Traceback" not in ran.err
 
 
 def test_6_when_bytes_were_changed(program: Program) -> None:
