@@ -102,9 +102,11 @@ def test_the_quota_is_kept_and_the_least_recently_used_go_first(cache: CachedSto
         read(cache, digest)
     assert cache.cached_bytes() == 10 * SIZE
     read(cache, digests[0])  # used again: the second is now the oldest
-    for digest in digests[10:]:
+    remote.downloads = 0
+    for count, digest in enumerate(digests[10:], start=1):
         read(cache, digest)
         read(cache, digests[0])
+        assert remote.downloads == count, "the one in use stays"
         assert cache.cached_bytes() <= 10 * SIZE
     remote.downloads = 0
     read(cache, digests[0])
