@@ -342,12 +342,24 @@ def test_a_header_that_promises_too_little_is_damage(root: Path) -> None:
     store = LocalStore(root)
     digest = store.put(io.BytesIO(TEXT)).digest
     (path,) = files(root)
-    overwrite(path, standard_zstd.compress(TEXT[:100]) + path.read_bytes())
+    frame = path.read_bytes()
+    overwrite(path, standard_zstd.compress(TEXT[:100]) + frame)
     with pytest.raises(IntegrityFailure, match=digest):
         store.open(digest)
     overwrite(path, b"not zstd at all")
     assert [found.size_bytes for found in store.list()] == [15]
     with pytest.raises(IntegrityFailure, match="no compressed blob"):
+        store.open(digest)
+
+
+def test_a_header_with_another_size_is_damage(root: Path) -> None:
+    store = LocalStore(root)
+    text = TEXT * 5  # longer than the window
+    digest = store.put(io.BytesIO(text)).digest
+    (path,) = files(root)
+    promised = len(text).to_bytes(4, "little")
+    overwrite(path, path.read_bytes().replace(promised, (1000).to_bytes(4, "little"), 1))
+    with pytest.raises(IntegrityFailure, match="is damaged"):
         store.open(digest)
 
 

@@ -102,6 +102,23 @@ def test_a_second_put_uploads_nothing_and_says_when_it_was(
         facts(s3_double, store, touch_key_of(DIGEST))
 
 
+def test_a_blob_that_appears_while_it_is_uploaded_is_not_replaced(
+    s3_double: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened(s3_double)
+    store.put(io.BytesIO(DATA))
+    head = ObjectStore._head
+    looked: list[str] = []
+
+    def too_early(self: ObjectStore, key: str) -> Any:
+        looked.append(key)
+        return None if len(looked) == 1 else head(self, key)
+
+    monkeypatch.setattr(ObjectStore, "_head", too_early)
+    stat = store.put(io.BytesIO(DATA))
+    assert stat.modified_at == facts(s3_double, store, touch_key_of(DIGEST))["LastModified"]
+
+
 def test_a_blob_that_was_cut_short_is_replaced_by_the_next_put(s3_double: S3Server) -> None:
     store = opened(s3_double)
     store.put(io.BytesIO(DATA))
