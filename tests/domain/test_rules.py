@@ -1,6 +1,7 @@
 """Stages, bumps, trust, policies, permissions and the audit chain."""
 
 from itertools import product
+from typing import Any
 
 import msgspec
 import pytest
@@ -151,7 +152,7 @@ NAMED = a_version(untrusted=("my.Type", "my.Other"), format="skops")
         ("own_registry", NAMED, [decision(names=("my.Type",))], "record"),
     ],
 )
-def test_trust(mode, version, decisions, action) -> None:  # type: ignore[no-untyped-def]
+def test_trust(mode, version, decisions, action) -> None:
     verdict = judge_trust(mode, version, decisions)
     assert verdict.action == action
     assert bool(verdict.reason) == (action == "refuse")
@@ -226,15 +227,21 @@ def test_any_changed_field_is_found(at: int, field: str) -> None:
 
 def test_removed_and_swapped_events_are_found() -> None:
     events = chain(6)
-    assert find_fault(events[:2] + events[3:]).seq == 3  # type: ignore[union-attr]
-    assert find_fault([events[0], events[2], events[1], *events[3:]]).seq == 2  # type: ignore[union-attr]
+    assert find_fault(events[:2] + events[3:]).seq == 3
+    assert find_fault([events[0], events[2], events[1], *events[3:]]).seq == 2
     rewritten = msgspec.structs.replace(events[1], target="other", hash="")
     rewritten = msgspec.structs.replace(rewritten, hash=event_hash(rewritten))
-    assert find_fault([events[0], rewritten, *events[2:]]).seq == 3  # type: ignore[union-attr]
+    assert find_fault([events[0], rewritten, *events[2:]]).seq == 3
 
 
 def test_llm_configurations_are_checked() -> None:
-    config = {"provider": "openai", "model": "gpt-x", "temperature": 0.2, "fallback": "gpt-mini", "params": {"seed": 1}}
+    config: dict[str, Any] = {
+        "provider": "openai",
+        "model": "gpt-x",
+        "temperature": 0.2,
+        "fallback": "gpt-mini",
+        "params": {"seed": 1},
+    }
     assert parse_llm_config(config).fallback == "gpt-mini"
     for bad in [
         {},

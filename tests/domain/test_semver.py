@@ -121,14 +121,14 @@ def specified_compare(a: SemVer, b: SemVer) -> int:
     if bool(a.prerelease) != bool(b.prerelease):
         return -1 if a.prerelease else 1
     left, right = a.prerelease.split("."), b.prerelease.split(".")
-    for x, y in zip(left, right, strict=False):
-        if x == y:
+    for p, q in zip(left, right, strict=False):
+        if p == q:
             continue
-        if x.isdigit() and y.isdigit():
-            return -1 if int(x) < int(y) else 1
-        if x.isdigit() != y.isdigit():
-            return -1 if x.isdigit() else 1
-        return -1 if x < y else 1
+        if p.isdigit() and q.isdigit():
+            return -1 if int(p) < int(q) else 1
+        if p.isdigit() != q.isdigit():
+            return -1 if p.isdigit() else 1
+        return -1 if p < q else 1
     return (len(left) > len(right)) - (len(left) < len(right))
 
 

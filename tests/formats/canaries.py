@@ -64,6 +64,6 @@ def torch_canary(directory: Path, marker: Path) -> DirectoryFiles:
     import torch
 
     saved = io.BytesIO()
-    torch.save({"weight": torch.zeros(2), "extra": TouchingCall(str(marker))}, saved)
+    torch.save({"weight": torch.zeros(2), "extra": TouchingCall(marker)}, saved)
     assert any(n.endswith("/data.pkl") for n in zipfile.ZipFile(saved).namelist())
     return DirectoryFiles.write(directory, {"model.pt": saved.getvalue()})

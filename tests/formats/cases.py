@@ -215,7 +215,9 @@ CASES = {
     ),
     "numpy-array": lambda: case("numpy", lambda: np.asfortranarray(X), same_arrays),
     "numpy-records": lambda: case("numpy", structured_array, same_arrays),
-    "numpy-dict": lambda: case("numpy", lambda: {"b": X, "a": LABELS, "n": np.float32([[1]])}, same_arrays),
+    "numpy-dict": lambda: case(
+        "numpy", lambda: {"b": X, "a": LABELS, "n": np.array([[1]], dtype="float32")}, same_arrays
+    ),
     "json": lambda: case("json", lambda: {"b": [1, 2.5, None], "a": {"ü": True}}, lambda a, b: a == b),
     "raw-bytes": lambda: case(
         "raw",

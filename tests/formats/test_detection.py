@@ -2,6 +2,7 @@ import gzip
 import io
 import pickle
 import zipfile
+from typing import Any
 
 import joblib
 import numpy as np
@@ -41,7 +42,8 @@ def test_a_compressed_joblib_file_is_looked_into(tmp_path, compress) -> None:
     assert taken.name == "joblib"
     files = DirectoryFiles(tmp_path)
     assert "sklearn.linear_model._logistic.LogisticRegression" in taken.describe(files).untrusted
-    assert taken.load(files, trusted=[ANY_CODE])["w"][-1] == 999
+    loaded: Any = taken.load(files, trusted=[ANY_CODE])
+    assert loaded["w"][-1] == 999
 
 
 def test_the_writer_of_a_pickle_is_seen(tmp_path) -> None:

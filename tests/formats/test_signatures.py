@@ -19,7 +19,7 @@ FRAME = pd.DataFrame(
         "name": ["a", None, "c"],
         "live": [True, False, True],
         "kind": pd.Categorical(["x", "y", "x"]),
-        "when": pd.to_datetime(["2024-01-01", "2024-01-02", None]),
+        "when": pd.Series(["2024-01-01", "2024-01-02", None], dtype="datetime64[ns]"),
         "odd": [{"a": 1}, None, [2]],
     }
 )

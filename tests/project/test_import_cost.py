@@ -47,7 +47,7 @@ HEAVY = {
     "uvicorn",
     "xgboost",
     "yaml",
-    "zstandard",
+    "backports",
     # Of the standard library: what costs more than 5 ms and nobody needs to say hello.
     "asyncio",
     "email",

@@ -4,7 +4,6 @@ import pytest
 
 import chopmark as cm
 from chopmark.app.handlers import HANDLERS
-from chopmark.base.clock import FakeClock
 from chopmark.domain.access import ROLES
 from chopmark.errors import Conflict, Denied
 from chopmark.ops import requests as q
@@ -74,13 +73,13 @@ def test_a_key_gives_the_first_answer_again(registry: cm.Registry) -> None:
 
 def test_every_event_waits_in_the_outbox(registry: cm.Registry) -> None:
     registry.alias("fraud@a", registry.register("fraud", {"a": 1}))
-    catalog = registry._transport._dispatch.catalog  # type: ignore[attr-defined]
+    catalog = registry._transport._dispatch.catalog
     with catalog.reading() as tx:
         waiting = [row.event for row in tx.outbox.pending(limit=100)]
     assert waiting == list(registry.audit.list())
 
 
-def test_a_refused_op_leaves_nothing(registry: cm.Registry, clock: FakeClock) -> None:
+def test_a_refused_op_leaves_nothing(registry: cm.Registry) -> None:
     version = registry.register("fraud", {"a": 1})
     before = registry.audit.verify()
     with pytest.raises(Conflict):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,8 +34,8 @@ def team(
     opened: list[cm.Registry] = []
 
     def opener(**settings: str) -> cm.Registry:
-        settings = {"cache_dir": str(tmp_path / "cache"), "actor": "ada", **place, **settings}
-        opened.append(cm.open(database_url=postgres_url, **settings))
+        given: dict[str, Any] = {"cache_dir": str(tmp_path / "cache"), "actor": "ada", **place, **settings}
+        opened.append(cm.open(database_url=postgres_url, **given))
         return opened[-1]
 
     yield opener

@@ -147,8 +147,9 @@ class Models(Protocol):
         limit: int,
         deleted: bool = False,
     ) -> list[Model]:
-        """Models by (project, name) from the first after ``after``; ``contains`` within the name
-        (ASCII letters in any case).
+        """Models by (project, name) from the first after ``after``.
+
+        ``contains`` is looked for within the name, ASCII letters in any case.
         """
         ...
 
@@ -157,8 +158,9 @@ class Models(Protocol):
         ...
 
     def update(self, model: Model) -> None:
-        """Replace what may change of the model with this id: task, owner, team, description, card,
-        tags, last_number, updated_at, deleted_at.
+        """Replace what may change of the model with this id.
+
+        That is task, owner, team, description, card, tags, last_number, updated_at, deleted_at.
         """
         ...
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from chopmark.abc.blobs import Progress
 from chopmark.base.digest import hasher, to_digest
@@ -54,10 +55,8 @@ def shrinks(descriptor: int, size_bytes: int) -> bool:
     """Whether a sample of the file says that compressing it pays."""
     if size_bytes < SMALLEST_BYTES:
         return False
-    import zstandard
-
     taken = sample(descriptor, size_bytes)
-    return pays(len(taken), len(zstandard.ZstdCompressor(level=LEVEL).compress(taken)))
+    return pays(len(taken), len(_zstd().compress(taken, level=LEVEL)))
 
 
 def compress_file(source: int, target: int, size_bytes: int, progress: Progress | None = None) -> Content:
@@ -66,11 +65,10 @@ def compress_file(source: int, target: int, size_bytes: int, progress: Progress 
     The header promises ``size_bytes``; when the source turns out longer or shorter, what was written is worthless and the
     answer's size says so.
     """
-    import zstandard
-
     state = hasher()
     size_read = 0
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True).compressobj(size=size_bytes)
+    compressor = _zstd().ZstdCompressor(level=LEVEL)
+    compressor.set_pledged_input_size(size_bytes)
     while size_read < size_bytes and (piece := os.pread(source, PIECE_BYTES, size_read)):
         size_read += len(piece)
         if size_read > size_bytes:
@@ -87,14 +85,13 @@ def compress_file(source: int, target: int, size_bytes: int, progress: Progress 
 
 def raw_size(descriptor: int) -> int | None:
     """Length of the raw bytes by the frame's header; None when that is no header of ours."""
-    import zstandard
-
+    zstd = _zstd()
     header = os.pread(descriptor, _HEADER_BYTES, 0)
     try:
-        size: int = zstandard.frame_content_size(header)
-    except zstandard.ZstdError:
+        size: int | None = zstd.get_frame_info(header).decompressed_size
+    except zstd.ZstdError:
         return None
-    return size if size >= 0 else None
+    return size
 
 
 def decompress(descriptor: int, write: Callable[[bytes], object], progress: Progress | None = None) -> Content:
@@ -105,8 +102,6 @@ def decompress(descriptor: int, write: Callable[[bytes], object], progress: Prog
     Damaged
         When it is no whole frame, or holds more than its header says.
     """
-    import zstandard
-
     promised = raw_size(descriptor)
     if promised is None:
         raise Damaged("it is no compressed blob")
@@ -121,18 +116,32 @@ def decompress(descriptor: int, write: Callable[[bytes], object], progress: Prog
             write(piece)
             if progress is not None:
                 progress(len(piece))
-    except zstandard.ZstdError as error:
+    except (_zstd().ZstdError, EOFError) as error:
         raise Damaged(f"it cannot be decompressed ({error})") from error
     return Content(to_digest(state.hexdigest()), size_bytes)
 
 
 def _raw_pieces(descriptor: int) -> Iterator[bytes]:
-    import zstandard
-
-    with (
-        os.fdopen(os.dup(descriptor), "rb", buffering=0) as stored,
-        zstandard.ZstdDecompressor().stream_reader(stored, read_size=PIECE_BYTES) as raw,
-    ):
-        stored.seek(0)
-        while piece := raw.read(PIECE_BYTES):
+    """Raw bytes of exactly one frame that fills the file, a bounded piece at a time."""
+    decompressor = _zstd().ZstdDecompressor()
+    offset = 0
+    while not decompressor.eof:
+        stored = b""
+        if decompressor.needs_input:
+            stored = os.pread(descriptor, PIECE_BYTES, offset)
+            offset += len(stored)
+            if not stored:
+                raise Damaged("it ends before its frame does")
+        if piece := decompressor.decompress(stored, max_length=PIECE_BYTES):
             yield piece
+    if decompressor.unused_data or os.pread(descriptor, 1, offset):
+        raise Damaged("something follows its frame")
+
+
+def _zstd() -> Any:
+    """The standard library's module, or the same one for Pythons before 3.14."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
