@@ -28,7 +28,7 @@ def catalog(tmp_path: Path) -> Iterator[SqliteCatalog]:
 def steps(catalog: SqliteCatalog, text: str, **rest: Any) -> list[list[str]]:
     """SQLite's plan of each statement of a search, the part that finds the keys."""
     slots, led = Slots(), rest.pop("led", False)
-    limits = {"after": None, "in_project": False, "in_model": False, "deleted": False, **rest}
+    limits = {"after": None, "in_project": False, "in_model": False, "deleted": False, "limit": 50, **rest}
     plan = plan_of(parse_query(text), slots, **limits)
     if led:
         plan = led_by(plan, leaders_of(plan, slots)[0])
@@ -99,7 +99,7 @@ def test_a_name_leads(catalog: SqliteCatalog) -> None:
 def test_what_may_lead() -> None:
     def leaders(text: str, **limits: Any) -> list[int]:
         slots = Slots()
-        given = {"after": None, "in_project": False, "in_model": False, "deleted": False, **limits}
+        given = {"after": None, "in_project": False, "in_model": False, "deleted": False, "limit": 50, **limits}
         return [len(tests) for tests in leaders_of(plan_of(parse_query(text), slots, **given), slots)]
 
     assert leaders("metrics.a > 1 and metrics.b < 2 and metrics.a <= 3 and params.x = 1") == [2, 1, 1]

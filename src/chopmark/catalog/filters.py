@@ -31,7 +31,7 @@ from sqlalchemy.sql.schema import Column, Table
 from sqlalchemy.types import TypeEngine
 
 from chopmark.catalog.records import BOOLEAN, NUMBER, TEXT, kind_of
-from chopmark.catalog.schema import WORD, Tables
+from chopmark.catalog.schema import HEAD_LENGTH, WORD, Tables
 from chopmark.domain.query import (
     And,
     Compare,
@@ -81,11 +81,15 @@ def _strpos(element: Any, compiler: Any, **options: Any) -> str:
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """Where a value goes: the parameter's name, and what is known of the value."""
+    """Where a value goes: the parameter's name, and what is known of the value.
+
+    ``is_short`` tells of a text that an index holds whole.
+    """
 
     name: str
     kind: int
     is_integer: bool = False
+    is_short: bool = False
 
 
 class Test(msgspec.Struct, frozen=True):
@@ -138,7 +142,8 @@ class Slots:
         if op == "like" and kind == TEXT:
             return Slot(self.add(fold(value).replace("\\", "\\\\")), kind)
         stored = int(value) if kind == BOOLEAN else value
-        return Slot(self.add(stored), kind, isinstance(stored, int))
+        is_short = isinstance(stored, str) and len(stored) < HEAD_LENGTH
+        return Slot(self.add(stored), kind, isinstance(stored, int), is_short)
 
 
 def shape_of(expr: Expr, slots: Slots) -> Shape:

@@ -21,6 +21,7 @@ from chopmark.domain.positions import check_position
 from chopmark.domain.query import Order
 
 __all__ = [
+    "ZERO_DOUBLE",
     "Kinds",
     "SortKey",
     "Sorted",

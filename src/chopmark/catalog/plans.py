@@ -26,6 +26,7 @@ times a page of others does."""
 
 Part = Literal["all", "present", "missing"]
 
+_SIZES = (64, 1_024, 2**62)
 _RANGE = frozenset(("=", "<", "<=", ">", ">="))
 
 
@@ -44,6 +45,8 @@ class Plan(msgspec.Struct, frozen=True):
         when the versions lead.
     in_project, in_model, deleted
         Limits of the search.
+    rows_most
+        One of a few sizes that the page is smaller than.
     """
 
     where: Shape | None
@@ -54,6 +57,7 @@ class Plan(msgspec.Struct, frozen=True):
     in_project: bool
     in_model: bool
     deleted: bool
+    rows_most: int
 
 
 def plan_of(
@@ -64,6 +68,7 @@ def plan_of(
     in_project: bool,
     in_model: bool,
     deleted: bool,
+    limit: int,
 ) -> Plan:
     """The plan of a search that nothing rare leads; its values go into ``slots``.
 
@@ -76,7 +81,8 @@ def plan_of(
     terms = terms_of(query.order, slots)
     place = None if after is None else place_of(query.order, after, slots)
     part: Part = "present" if terms and terms[0].is_keyed else "all"
-    plan = Plan(where, terms, place, part, (), in_project, in_model, deleted)
+    rows_most = next(size for size in _SIZES if limit < size)
+    plan = Plan(where, terms, place, part, (), in_project, in_model, deleted, rows_most)
     by_time = all(t.field == "created_at" and t.descending for t in terms)
     if not by_time or not _may_be_led(plan):
         return plan

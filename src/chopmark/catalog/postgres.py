@@ -276,8 +276,8 @@ def _engine(url: str, connect_timeout_s: float, limits_s: dict[str, float], **po
     # Whole seconds, two at the least: libpq's own rule.
     timeout = {"connect_timeout": max(2, round(connect_timeout_s))}
     engine = sqlalchemy.create_engine(parsed, connect_args=timeout, **pool)
-    settings = [(name, f"{round(limit_s * 1000)}ms") for name, limit_s in limits_s.items()]
-    if settings:
+    if limits_s:
+        settings = [(name, f"{round(limit_s * 1000)}ms") for name, limit_s in limits_s.items()]
         sqlalchemy.event.listen(engine, "connect", _set_limits(settings))
     return engine
 

@@ -244,7 +244,7 @@ class Tables:
             Column("version_key", KEY, self._to(self.versions), nullable=False),
             _column("stage"),
             _column("value"),
-            PrimaryKeyConstraint("key", "head", "created_us", "version_key"),
+            PrimaryKeyConstraint("key", "head", "created_us", "version_key", postgresql_include=["stage"]),
             clustered=True,
         )
         self._index("version_tags_version", t.c.version_key, t.c.key, unique=True)

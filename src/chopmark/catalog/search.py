@@ -29,7 +29,7 @@ from chopmark.abc.catalog import Found
 from chopmark.catalog import plans
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.filters import Slots, Test, clause, compared, param_here
-from chopmark.catalog.orders import Sorted, SortKey, after, joined, order_by, sort_keys, timed
+from chopmark.catalog.orders import ZERO_DOUBLE, Sorted, SortKey, after, joined, order_by, sort_keys, timed
 from chopmark.catalog.plans import Plan, fields_of, is_stage, leaders_of, led_by, parts_of, plan_of, required
 from chopmark.catalog.records import NUMBER, TEXT, version_from_row
 from chopmark.catalog.schema import HEAD_LENGTH, WORD, Tables
@@ -75,6 +75,7 @@ class Search:
             in_project=project is not None,
             in_model=model_id is not None,
             deleted=deleted,
+            limit=limit,
         )
         if project is not None:
             slots.values["project"] = project
@@ -99,13 +100,20 @@ class Search:
         """The statement of a plan: the keys of the page first, then the rows of those keys."""
         order, chosen = self._chosen(plan)
         labelled = [e.label(f"s{i}") for i, (e, _) in enumerate(order)]
-        page = chosen.add_columns(*labelled).subquery("page")
+        page = self._limited(chosen.add_columns(*labelled), plan)
         again = [
             page.c[f"s{i}"].desc() if descending else page.c[f"s{i}"].asc() for i, (_, descending) in enumerate(order)
         ]
         of_page = page.c.key == self.tables.versions.c.key
         source = self.columns.get_final_froms()[0].join(page, of_page)
         return self.columns.select_from(source).order_by(*again)
+
+    def _limited(self, chosen: Select[Any], plan: Plan) -> FromClause:
+        if not self.compiler.is_postgres:
+            return chosen.limit(bindparam("limit")).subquery("page")
+        # A plan that PostgreSQL keeps for every value must know that few rows are wanted.
+        most = chosen.limit(literal_column(str(plan.rows_most))).subquery("most")
+        return select(most).limit(bindparam("limit")).subquery("page")
 
     def _chosen(self, plan: Plan) -> tuple[list[Sorted], Select[Any]]:
         t, v = self.tables, self.tables.versions
@@ -124,7 +132,7 @@ class Search:
         order = order_by(keys, made, v.c.uid)
         by = [e.desc() if descending else e.asc() for e, descending in order]
         chosen = select(v.c.key).select_from(source).where(*where).order_by(*by)
-        return order, chosen.limit(bindparam("limit"))
+        return order, chosen
 
     def _led(self, run: Executor, plan: Plan, slots: Slots) -> Plan:
         """The plan, led by the first tests that turn out to be met by few rows."""
@@ -193,10 +201,14 @@ def _here(leader: Sequence[Test], tables: Tables) -> ColumnElement[bool]:
     of_key = c.key == bindparam(first.key, type_=WORD)
     if first.field == "metrics":
         return and_(of_key, *(compared(test, c.value, NUMBER) for test in leader))
-    rest = param_here(first, tables) if first.field == "params" else compared(first, c.value, TEXT)
-    if first.values[0].kind != TEXT:
-        return and_(of_key, rest)
-    # The index holds the beginning of a text only.
-    value = bindparam(first.values[0].name, type_=WORD)
+    (slot,) = first.values
+    whole = param_here(first, tables) if first.field == "params" else compared(first, c.value, TEXT)
+    if slot.kind != TEXT:
+        return and_(of_key, whole)
+    value = bindparam(slot.name, type_=WORD)
+    if first.field == "params":
+        of_key = and_(of_key, c.kind == literal_column(str(TEXT)), c.number == ZERO_DOUBLE)
+    if slot.is_short:
+        return and_(of_key, c.head == value)
     head = func.substr(value, 1, literal_column(str(HEAD_LENGTH)), type_=WORD)
-    return and_(of_key, c.head == head, rest)
+    return and_(of_key, c.head == head, whole)

@@ -181,7 +181,7 @@ def _create_values(p: str, schema: str | None, at: str) -> None:
         sa.Column("version_key", KEY, sa.ForeignKey(at + "versions.key", ondelete="CASCADE"), nullable=False),
         sa.Column("stage", WORD, nullable=False),
         sa.Column("value", WORD, nullable=False),
-        sa.PrimaryKeyConstraint("key", "head", "created_us", "version_key"),
+        sa.PrimaryKeyConstraint("key", "head", "created_us", "version_key", postgresql_include=["stage"]),
         schema=schema,
         sqlite_with_rowid=False,
     )
