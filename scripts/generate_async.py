@@ -24,8 +24,9 @@ SURFACES = {
     "trust": ("trust.py", "Trust"),
     "audit": ("audit.py", "Audit"),
 }
-# A draft gathers in memory and registers at the end of a synchronous block; `on` only notes a function.
-LEFT_OUT = ("draft",)
+# A draft registers at the end of a synchronous block, and a dry run gives back a synchronous registry.
+# `on` only notes a function.
+LEFT_OUT = ("draft", "dry_run")
 DIRECT = ("on", "location", "settings")
 
 HEADER = '''"""``AsyncRegistry``: the registry for code that runs in an event loop.

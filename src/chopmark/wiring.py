@@ -64,9 +64,10 @@ class LocalTransport:
         self.own = own
         self._closed = threading.Event()
 
-    def call(self, request: Request, *, key: str = "") -> Any:
+    def call(self, request: Request, *, key: str = "", dry_run: bool = False) -> Any:
         """Do the op that this request belongs to."""
-        return self._dispatch(BY_REQUEST[type(request)].name, request, self._actor, key=key)
+        name = BY_REQUEST[type(request)].name
+        return self._dispatch(name, request, self._actor, key=key, dry_run=dry_run)
 
     def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
         """Call a function after each event of that name."""

@@ -5,7 +5,7 @@ import pytest
 import chopmark as cm
 from chopmark.app.handlers import HANDLERS
 from chopmark.domain.access import ROLES
-from chopmark.errors import Conflict, Denied
+from chopmark.errors import Conflict, Denied, Unsupported
 from chopmark.ops import requests as q
 from chopmark.ops.table import BY_REQUEST, OPS
 from chopmark.testing.registry import memory_registry
@@ -89,3 +89,24 @@ def test_a_refused_op_leaves_nothing(registry: cm.Registry) -> None:
     assert registry.audit.verify() == before
     assert registry.get("fraud").number == 1
     assert registry.models.get("fraud").last_number == 1
+
+
+def test_a_dry_run_answers_as_the_real_call_and_changes_nothing(registry: cm.Registry) -> None:
+    version = registry.register("fraud", {"a": 1})
+    registry.alias("fraud@champion", version)
+    before = registry.audit.verify()
+    heard: list[str] = []
+    registry.on("*", lambda event: heard.append(event.event))
+    rehearsal = registry.dry_run()
+    assert rehearsal.promote(version, "staging", reason="r").stage == "staging"
+    assert rehearsal.aliases.remove("fraud@champion").ref == "fraud@champion"
+    with pytest.raises(Conflict, match="alias 'champion'"):
+        rehearsal.versions.delete(version)
+    assert rehearsal.versions.delete(version, force=True, reason="r").deleted_at is not None
+    assert rehearsal.get("fraud@champion").stage == "development"
+    with pytest.raises(Unsupported, match="stores no bytes"):
+        rehearsal.register("fraud", {"a": 2})
+    rehearsal.close()
+    assert registry.audit.verify() == before
+    assert registry.get("fraud@champion") == registry.get(version)
+    assert heard == []

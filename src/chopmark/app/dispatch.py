@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -72,7 +73,7 @@ class Dispatch:
         self.new_id = new_id
         self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
 
-    def __call__(self, name: str, request: Request, actor: Actor, *, key: str = "") -> Any:
+    def __call__(self, name: str, request: Request, actor: Actor, *, key: str = "", dry_run: bool = False) -> Any:
         """Do one op.
 
         Parameters
@@ -85,6 +86,9 @@ class Dispatch:
             Who asks.
         key
             Idempotency key: a second call with the same key and request gets the first answer.
+        dry_run
+            Do everything and then undo it: the answer, or the refusal, is what a real call would
+            give, and nothing has changed.
 
         Raises
         ------
@@ -100,6 +104,8 @@ class Dispatch:
         if op.event is None:
             with self.catalog.reading() as tx:
                 return handler.run(self._context(tx, op, actor), request)
+        if dry_run:
+            return self._rehearsed(op, handler, request, actor)
         for _ in range(RACES_MAX):
             try:
                 return self._written(op, handler, request, actor, key)
@@ -120,6 +126,13 @@ class Dispatch:
 
     def _context(self, tx: Transaction, op: Op, actor: Actor) -> Context:
         return Context(tx, actor, self.clock(), self.new_id, op.event or "")
+
+    def _rehearsed(self, op: Op, handler: Handler, request: Request, actor: Actor) -> Any:
+        answers: list[Any] = []
+        with suppress(_Undo), self.catalog.writing() as tx:
+            answers.append(handler.run(self._context(tx, op, actor), request))
+            raise _Undo
+        return answers[0]
 
     def _written(self, op: Op, handler: Handler, request: Request, actor: Actor, key: str) -> Any:
         with self.catalog.writing() as tx:
@@ -154,6 +167,10 @@ class Dispatch:
                         HandlerFailed,
                         stacklevel=2,
                     )
+
+
+class _Undo(Exception):
+    """Ends a rehearsal."""
 
 
 def _validated(op: Op, request: Request) -> Request:

@@ -151,7 +151,7 @@ def _convert(values: Mapping[str, Any], origin: Origin) -> Settings:
     except msgspec.ValidationError as error:
         name = "the call" if origin == "argument" else origin
         msg = f"A setting in {name} is not valid: {error}."
-        hint = "See them all with: chopmark config show --origin"
+        hint = "Mend it there or take it out; docs/reference/settings.md lists what each accepts."
         raise InvalidRequest(msg, hint=hint) from error
 
 

@@ -31,7 +31,7 @@ from chopmark.domain.refs import parse_model, parse_ref
 from chopmark.domain.semver import Bump
 from chopmark.domain.signature import Signature
 from chopmark.domain.versions import Version
-from chopmark.errors import InvalidRequest
+from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.formats import capture_environment, format_for_path, get_format, save_model
 from chopmark.formats.data import describe_dataset
 from chopmark.formats.provenance import git_state
@@ -42,7 +42,7 @@ from chopmark.sdk.ensemble import check_combine
 from chopmark.sdk.files import MODEL_DIRECTORY, GatheredFiles, Source, gather
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.surface import Reference
-from chopmark.sdk.transport import Transport
+from chopmark.sdk.transport import DryRun, Transport
 
 __all__ = ["Draft", "VersionFacts"]
 
@@ -319,6 +319,9 @@ class Draft:
         ChopmarkError
             When it is refused; nothing is visible then.
         """
+        if isinstance(self._transport, DryRun):
+            msg = "A dry run stores no bytes, so it cannot register."
+            raise Unsupported(msg, hint="Ask draft.plan() what a registration would do.")
         self.plan()  # a refusal costs nothing before the bytes are stored
         request = self._request(RegisterVersion, self._stored())
         answer: Registered = self._transport.call(request)

@@ -23,7 +23,7 @@ from chopmark.sdk.projects import Projects
 from chopmark.sdk.results import Page
 from chopmark.sdk.stages import Stages
 from chopmark.sdk.surface import Reference, Surface
-from chopmark.sdk.transport import Transport
+from chopmark.sdk.transport import DryRun, Transport
 from chopmark.sdk.trust import Trust
 from chopmark.sdk.version_files import Files
 from chopmark.sdk.versions import Versions
@@ -84,6 +84,22 @@ class Registry(Surface):
     def close(self) -> None:
         """Give back connections and files."""
         self._transport.close()
+
+    def dry_run(self) -> Registry:
+        """The same registry, in which every change is rehearsed and undone.
+
+        A call answers what the real call would answer, or raises what it would raise. `register`
+        needs bytes in the store; ask `Draft.plan` instead.
+
+        >>> from chopmark.testing.registry import memory_registry
+        >>> registry = memory_registry()
+        >>> version = registry.register("fraud", {"threshold": 0.7})
+        >>> registry.dry_run().promote(version, "staging", reason="try").stage
+        'staging'
+        >>> registry.get(version).stage
+        'development'
+        """
+        return Registry(DryRun(self._transport), self._settings)
 
     def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
         """Call a function after each event of that name, in this process.

@@ -9,7 +9,7 @@ from chopmark.abc.blobs import BlobStore
 from chopmark.domain.audit import AuditEvent
 from chopmark.ops.requests import Request
 
-__all__ = ["Transport"]
+__all__ = ["DryRun", "Transport"]
 
 
 class Transport(Protocol):
@@ -29,8 +29,11 @@ class Transport(Protocol):
     location: str
     own: bool
 
-    def call(self, request: Request, *, key: str = "") -> Any:
-        """Do the op that this request belongs to, once, and return its answer."""
+    def call(self, request: Request, *, key: str = "", dry_run: bool = False) -> Any:
+        """Do the op that this request belongs to, once, and return its answer.
+
+        A dry run gives the answer, or the refusal, of a real call, and changes nothing.
+        """
         ...
 
     def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
@@ -40,3 +43,30 @@ class Transport(Protocol):
     def close(self) -> None:
         """Give back connections."""
         ...
+
+
+class DryRun:
+    """A transport whose writes are undone as soon as they are answered.
+
+    Parameters
+    ----------
+    transport
+        The real one; it stays open when this one is closed.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.store = transport.store
+        self.location = transport.location
+        self.own = transport.own
+
+    def call(self, request: Request, *, key: str = "", dry_run: bool = True) -> Any:  # noqa: ARG002
+        """Rehearse the op that this request belongs to."""
+        return self._transport.call(request, dry_run=True)
+
+    def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
+        """Nothing happens here that a listener could hear; it is told of real changes."""
+        return self._transport.on(event, listener)
+
+    def close(self) -> None:
+        """Nothing of its own is open."""
