@@ -211,6 +211,14 @@ def test_psycopg_is_an_extra() -> None:
     assert done.stdout.strip() == "pip install 'chopmark[postgres]'"
 
 
+def test_an_upgrade_waits_for_another_no_longer_than_its_limit(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("select pg_advisory_lock(%s)", (postgres.UPGRADE_LOCK,))
+        with pytest.raises(TimedOut):
+            upgrade_catalog(postgres_url, lock_timeout_s=0.05)
+    upgrade_catalog(postgres_url, lock_timeout_s=5)
+
+
 def test_a_database_of_another_encoding(postgres_url: str) -> None:
     name = f"latin_{os.getpid()}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:

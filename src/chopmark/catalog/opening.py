@@ -97,7 +97,7 @@ def upgrade_catalog(
     if url.startswith(POSTGRES):
         from chopmark.catalog.postgres import upgrade_postgres
 
-        upgrade_postgres(url, tables, connect_timeout_s)
+        upgrade_postgres(url, tables, connect_timeout_s, lock_timeout_s)
     else:
         from chopmark.catalog.sqlite import upgrade_sqlite
 

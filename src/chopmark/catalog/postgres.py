@@ -207,7 +207,7 @@ def postgres_revision(url: str, tables: Tables, connect_timeout_s: float) -> tup
             pooled.close()
 
 
-def upgrade_postgres(url: str, tables: Tables, connect_timeout_s: float) -> None:
+def upgrade_postgres(url: str, tables: Tables, connect_timeout_s: float, lock_timeout_s: float) -> None:
     """Make the tables, or bring them up to date, in one transaction.
 
     Raises
@@ -215,7 +215,7 @@ def upgrade_postgres(url: str, tables: Tables, connect_timeout_s: float) -> None
     Unsupported
         When the server is too old or does not store texts as UTF-8.
     """
-    with _alone(url, connect_timeout_s) as engine:
+    with _alone(url, connect_timeout_s, lock_timeout=lock_timeout_s) as engine:
         try:
             with engine.begin() as connection:
                 _upgrade(connection, tables)
@@ -292,9 +292,9 @@ def _set_limits(settings: list[tuple[str, str]]) -> Callable[[Any, Any], None]:
 
 
 @contextmanager
-def _alone(url: str, connect_timeout_s: float) -> Iterator[sqlalchemy.Engine]:
+def _alone(url: str, connect_timeout_s: float, **limits_s: float) -> Iterator[sqlalchemy.Engine]:
     """An engine without a pool, for a single job."""
-    engine = _engine(url, connect_timeout_s, {}, poolclass=NullPool)
+    engine = _engine(url, connect_timeout_s, limits_s, poolclass=NullPool)
     try:
         yield engine
     finally:

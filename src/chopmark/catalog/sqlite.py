@@ -173,7 +173,7 @@ class Writer:
     """The writer's connection, its lock and its group commit."""
 
     def __init__(self, path: Path, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self.lock = WriterLock(path)
         try:
             self.connection = _connect_writer(path)
@@ -188,7 +188,7 @@ class Writer:
         When another process writes all the time the connection is left to the system instead.
         """
         try:
-            self.lock.acquire(self._timeout_s)
+            self.lock.acquire(self.timeout_s)
         except ChopmarkError:
             _inherited.append(self.connection)
         else:
@@ -411,7 +411,7 @@ def _migrate(writer: Writer, path: Path, tables: Tables) -> None:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
-    writer.lock.acquire(BUSY_TIMEOUT_MS / 1000 + 25)
+    writer.lock.acquire(writer.timeout_s)
     try:
         _check_journal(writer.connection)
         revision, compatible_from = _read_revision(writer.connection, tables)
