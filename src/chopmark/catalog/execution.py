@@ -13,7 +13,6 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Dialect, bindparam, cast, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.expression import ClauseElement
 from sqlalchemy.sql.schema import Column, Table
@@ -95,10 +94,10 @@ class Compiler:
         instead
             Expressions for columns whose value is not a parameter of the same name.
         """
-        maker = postgresql.insert if self.is_postgres else sqlite.insert
         columns = [c for c in table.c if table.autoincrement_column is not c]
         values = {c.name: bindparam(c.name, type_=c.type) for c in columns}
-        return maker(table).values({**values, **instead})
+        statement: Insert = self._inserts(table).values({**values, **instead})
+        return statement
 
     def insert_for(self, table: Table, where: ColumnElement[bool], **of_owner: Column[Any]) -> Any:
         """An insert of a row that belongs to another one: nothing is added when that is not there.
@@ -112,10 +111,19 @@ class Compiler:
         of_owner
             Columns of that row that the new one takes over.
         """
-        maker = postgresql.insert if self.is_postgres else sqlite.insert
         columns = [c for c in table.c if table.autoincrement_column is not c]
         values = [of_owner[c.name] if c.name in of_owner else _value_of(c) for c in columns]
-        return maker(table).from_select([c.name for c in columns], select(*values).where(where))
+        return self._inserts(table).from_select([c.name for c in columns], select(*values).where(where))
+
+    def _inserts(self, table: Table) -> Any:
+        """The dialect's own insert, which knows what to do on a conflict; only its dialect is imported."""
+        if self.is_postgres:
+            from sqlalchemy.dialects.postgresql.dml import insert as postgres_insert
+
+            return postgres_insert(table)
+        from sqlalchemy.dialects.sqlite.dml import insert as sqlite_insert
+
+        return sqlite_insert(table)
 
     def insert_once(self, table: Table, **instead: Any) -> Any:
         """An insert that adds nothing when a row with a unique value is there already."""

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sqlalchemy.dialects import sqlite as dialects
+from sqlalchemy.dialects.sqlite import pysqlite as dialects
 
 from chopmark.abc.catalog import Transaction
 from chopmark.catalog.execution import Compiler, Executor
