@@ -210,5 +210,5 @@ def _store(settings: Settings) -> BlobStore:
         cache_dir=Path(settings.cache_dir),
         cache_quota_bytes=settings.cache_quota_bytes,
         endpoint_url=settings.store_endpoint or None,
-        options={"region": settings.store_region} if settings.store_region else None,
+        options={"region": settings.store_region} if settings.store_region and url.startswith("s3:") else None,
     )

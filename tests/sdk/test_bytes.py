@@ -126,6 +126,10 @@ def test_models_of_the_other_kinds(registry: cm.Registry, rows: tuple, pipeline:
     assert (outside.kind, outside.file_count) == ("external", 0)
     with pytest.raises(Unsupported, match=r"s3://elsewhere/model\.bin"):
         registry.load(outside)
+    with pytest.raises(InvalidRequest, match="needs the address"):
+        registry.register("vendor", uri="nowhere")
+    with pytest.raises(InvalidRequest, match="not the digest"):
+        registry.register("vendor", uri="s3://x/y", digest="md5:1")
     with pytest.raises(Conflict, match="of kind 'llm_config'"):
         registry.register("assistant", pipeline)
     one = registry.register("cancer", pipeline)

@@ -10,6 +10,7 @@ from chopmark.abc.blobs import BlobStore
 from chopmark.app.context import Context, resolve, the_project
 from chopmark.app.models import new_model
 from chopmark.app.uses import node_of
+from chopmark.base.digest import is_digest
 from chopmark.domain.bump import Proposal, check_breaking, propose_bump
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.lineage import Edge, check_parent_relation
@@ -129,9 +130,22 @@ def _checked(request: RegisterVersion) -> RegisterVersion:
     for dataset in request.datasets:
         check_text(dataset.name, "data set name", 500)
         check_text(dataset.uri, "data set uri", 5_000)
+    if request.manifest.kind == "external":
+        _check_external(request.manifest)
     if request.manifest.kind == "llm_config":
         parse_llm_config(request.manifest.config)
     return structs.replace(request, metrics=check_metrics(request.metrics), tags=check_tags(request.tags))
+
+
+def _check_external(manifest: Manifest) -> None:
+    uri, digest = manifest.config.get("uri"), manifest.config.get("digest")
+    if not isinstance(uri, str) or "://" not in uri:
+        msg = f"An external model needs the address of its bytes, not {shown(uri)}."
+        raise InvalidRequest(msg, hint="Pass uri='s3://bucket/model.bin' and the digest of those bytes.")
+    check_text(uri, "uri", 5_000)
+    if not isinstance(digest, str) or (digest and not is_digest(digest)):
+        msg = f"{shown(digest)} is not the digest of an external model's bytes."
+        raise InvalidRequest(msg, hint="Pass 'sha256:' and 64 hexadecimal digits, or leave it out.")
 
 
 def _check_parents(ctx: Context, manifest: Manifest) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
@@ -46,6 +47,9 @@ from chopmark.sdk.transport import DryRun, Transport
 
 __all__ = ["Draft", "VersionFacts"]
 
+
+STORING_THREADS = 4
+"""Puts at one time: small files wait for the disk and the network more than for the processor."""
 
 _Request = TypeVar("_Request", bound=RegisterVersion)
 
@@ -354,12 +358,16 @@ class Draft:
 
     def _stored(self) -> list[FileEntry]:
         total = sum(s.size_bytes for s in self._sources)
-        entries = []
-        with progress_bar(f"Storing {self._model}", total, self._settings.progress) as told:
-            for source in self._sources:
+        with (
+            progress_bar(f"Storing {self._model}", total, self._settings.progress) as told,
+            ThreadPoolExecutor(min(STORING_THREADS, len(self._sources) or 1)) as pool,
+        ):
+
+            def stored(source: Source) -> FileEntry:
                 stat = self._transport.store.put(source.file, consume=source.owned, progress=told)
-                entries.append(FileEntry(source.path, source.role, stat.size_bytes, stat.digest))
-        return entries
+                return FileEntry(source.path, source.role, stat.size_bytes, stat.digest)
+
+            return list(pool.map(stored, self._sources))
 
     def _manifest(self, entries: list[FileEntry]) -> Manifest:
         return Manifest(
