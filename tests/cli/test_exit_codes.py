@@ -59,7 +59,7 @@ def test_3_when_nothing_has_that_name(program: Program) -> None:
 
 
 def test_3_and_no_registry_is_made_when_there_is_none(program: Program) -> None:
-    for words in (("get", "x"), ("list",), ("delete", "x:1"), ("db", "status"), ("register", "x", "f", "--dry-run")):
+    for words in (("get", "x"), ("list",), ("delete", "x:1"), ("db", "status"), ("tag", "x:1", "a=b", "--dry-run")):
         ran = program(*words)
         assert ran.code == 3, words
         assert "There is no" in ran.err

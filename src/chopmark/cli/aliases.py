@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from chopmark.cli.changes import show_done
 from chopmark.cli.command import Group
 from chopmark.cli.options import (
     alias_argument,
@@ -18,15 +19,12 @@ from chopmark.cli.options import (
     reference_argument,
 )
 from chopmark.cli.output import Fact
-from chopmark.cli.plans import Plan, show_done, show_plan
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.version_view import version_facts, version_line
 from chopmark.cli.words import stamp
 from chopmark.domain.refs import ModelRef
 from chopmark.domain.versions import Alias
-from chopmark.errors import Conflict, InvalidRequest, NotFound
-from chopmark.sdk.registry import Registry
 
 __all__ = ["alias"]
 
@@ -53,21 +51,6 @@ _COLUMNS = (
 )
 
 
-def _current(registry: Registry, name: str) -> Alias | None:
-    """The alias as it is now, or None."""
-    model, at, pointer = name.partition("@")
-    if not at:
-        msg = f"{name!r} names no alias."
-        raise InvalidRequest(msg, hint="Write it like fraud@champion.")
-    return next((a for a in registry.aliases.list(model) if a.name == pointer), None)
-
-
-def _refuse_protected(found: Alias, force: bool) -> None:
-    if found.protected and not force:
-        msg = f"The alias {found.ref} is protected."
-        raise Conflict(msg, hint="It would be refused without --force and a reason.")
-
-
 @alias.command(
     "set",
     examples="""
@@ -83,31 +66,14 @@ def _refuse_protected(found: Alias, force: bool) -> None:
 @force_option("Move it although it is protected; needs a reason.")
 @dry_run_option()
 @pass_session
-def set_alias(
-    session: Session, alias: str, target: str, reason: str, protected: bool | None, force: bool, dry_run: bool
-) -> None:
+def set_alias(session: Session, alias: str, target: str, reason: str, protected: bool | None, force: bool) -> None:
     """Point an alias to a version of the same model.
 
     A protected alias moves only with --force and a reason.
     """
-    registry = session.registry()
-    if dry_run:
-        show_plan(session, _set_plan(registry, alias, target, force))
-        return
-    moved = registry.aliases.set(alias, target, reason=reason, protected=protected, force=force)
+    moved = session.registry().aliases.set(alias, target, reason=reason, protected=protected, force=force)
     facts: list[Fact] = [("protected", "yes" if moved.protected else "")]
     session.output.record(moved, name=moved.ref, title=f"{moved.ref} → {_target(moved)}", facts=facts)
-
-
-def _set_plan(registry: Registry, alias: str, target: str, force: bool) -> Plan:
-    found = registry.get(target)
-    before = _current(registry, alias)
-    if before is None:
-        return Plan("alias.set", alias, f"{alias} would be made, pointing to {found.ref} ({found.semver})")
-    if _target(before) == found.ref:
-        return Plan("alias.set", alias, f"{alias} points to {found.ref} already; it would not move")
-    _refuse_protected(before, force)
-    return Plan("alias.set", alias, f"{alias} would move from {_target(before)} to {found.ref} ({found.semver})")
 
 
 @alias.command(
@@ -121,19 +87,9 @@ def _set_plan(registry: Registry, alias: str, target: str, force: bool) -> Plan:
 @force_option("Remove it although it is protected; needs a reason.")
 @dry_run_option()
 @pass_session
-def remove(session: Session, alias: str, reason: str, force: bool, dry_run: bool) -> None:
+def remove(session: Session, alias: str, reason: str, force: bool) -> None:
     """Remove an alias; its history stays."""
-    registry = session.registry()
-    if dry_run:
-        before = _current(registry, alias)
-        if before is None:
-            msg = f"There is no alias {alias}."
-            raise NotFound(msg)
-        _refuse_protected(before, force)
-        effect = f"{alias} would be removed; it points to {_target(before)}"
-        show_plan(session, Plan("alias.remove", alias, effect))
-        return
-    show_done(session, registry.aliases.remove(alias, reason=reason, force=force))
+    show_done(session, session.registry().aliases.remove(alias, reason=reason, force=force))
 
 
 @alias.command(

@@ -11,7 +11,7 @@ import click
 
 from chopmark.cli.session import Session
 
-__all__ = ["Command", "Entry", "Group", "LazyGroup", "Option", "command", "global_options"]
+__all__ = ["Command", "Entry", "Group", "LazyGroup", "Option", "command", "global_options", "set_flag"]
 
 HELP_WIDTH = 80
 _CONTEXT = {"max_content_width": HELP_WIDTH, "help_option_names": ["-h", "--help"]}
@@ -93,6 +93,16 @@ class LazyGroup(_Helpful, click.Group):
         self.sections = sections
         self._entries = {name: entry for section in sections.values() for name, entry in section.items()}
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command by its name; of one that is not there, say which was meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            # click looks for likely names among commands that are imported already.
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=self._entries, ctx=ctx) from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Names in the order of the help."""
         return list(self._entries)
@@ -122,7 +132,8 @@ def command(name: str, *, examples: str = "") -> Callable[[Callable[..., Any]], 
     return click.command(name, cls=Command, examples=examples)
 
 
-def _flag(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+def set_flag(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    """Callback of an option that all commands take alike: the session keeps it."""
     if value and param.name:
         setattr(ctx.ensure_object(Session), param.name, True)
 
@@ -138,7 +149,7 @@ def _output_options(*, section: str = "Output and help") -> list[click.Parameter
             ["--json"],
             is_flag=True,
             expose_value=False,
-            callback=_flag,
+            callback=set_flag,
             section=section,
             help="Print one JSON document.",
         ),
@@ -146,7 +157,7 @@ def _output_options(*, section: str = "Output and help") -> list[click.Parameter
             ["--quiet", "-q"],
             is_flag=True,
             expose_value=False,
-            callback=_flag,
+            callback=set_flag,
             section=section,
             help="Print references only, one a line.",
         ),
@@ -180,7 +191,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
         ["--debug"],
         is_flag=True,
         expose_value=False,
-        callback=_flag,
+        callback=set_flag,
         hidden=hidden,
         section="Global options (before or after the command)",
         help="Show where an error was raised.",

@@ -8,7 +8,6 @@ from chopmark.cli.command import Group
 from chopmark.cli.config import masked
 from chopmark.cli.options import dry_run_option, pass_session
 from chopmark.cli.output import Fact, note
-from chopmark.cli.plans import Plan, show_plan
 from chopmark.cli.session import Session
 from chopmark.errors import NotFound
 from chopmark.wiring import database_revision, database_url, upgrade_database
@@ -70,6 +69,15 @@ def status(session: Session) -> None:
     session.output.record(found, name=found.revision, title=found.database, facts=facts)
 
 
+def _rehearsed(session: Session) -> tuple[str, str]:
+    """Revision before and after an upgrade, which is not made."""
+    there, known = database_revision(session.resolved().settings)
+    if there <= known:
+        return there, known
+    session.registry()  # a newer schema stays as it is, or is refused as too new
+    return there, there
+
+
 @db.command(
     "upgrade",
     examples="""
@@ -79,7 +87,7 @@ def status(session: Session) -> None:
 )
 @dry_run_option()
 @pass_session
-def upgrade(session: Session, dry_run: bool) -> None:
+def upgrade(session: Session) -> None:
     """Make the tables, or bring them up to date.
 
     SQLite does it by itself when it is opened; PostgreSQL only here. The release before this
@@ -89,14 +97,8 @@ def upgrade(session: Session, dry_run: bool) -> None:
     if file is not None and not file.exists():
         msg = f"There is no database at {file}."
         raise NotFound(msg, hint="The first 'chopmark register' makes one; SQLite needs no upgrade by hand.")
-    if dry_run:
-        found = _status(session)
-        change = f"would go from revision {found.revision or 'none'} to {found.known}"
-        effect = "is current; nothing would change" if found.current else change
-        show_plan(session, Plan("db.upgrade", found.database, f"{found.database} {effect}"))
-        return
     settings = session.resolved().settings
-    before, after = upgrade_database(settings)
+    before, after = _rehearsed(session) if session.dry_run else upgrade_database(settings)
     done = Upgrade(masked(database_url(settings)), before, after)
     if before == after:
         note("It was current already.")

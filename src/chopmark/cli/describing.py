@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from chopmark.cli.command import command
-from chopmark.cli.options import json_value, mapping, option, pass_session, reason_option, reference_argument
+from chopmark.cli.options import (
+    dry_run_option,
+    json_value,
+    mapping,
+    option,
+    pass_session,
+    reason_option,
+    reference_argument,
+)
 from chopmark.cli.session import Session
 from chopmark.cli.version_view import version_line
 from chopmark.cli.words import pairs
@@ -40,6 +48,7 @@ def _show(session: Session, version: Version, what: str, text: str) -> None:
 @click.argument("tags", metavar="[KEY=VALUE]...", nargs=-1, callback=_texts, help="Tags to set.")
 @option("--remove", metavar="KEY", multiple=True, help="Remove a tag; can be given again.")
 @reason_option()
+@dry_run_option()
 @pass_session
 def tag(session: Session, ref: str, tags: dict[str, str], remove: tuple[str, ...], reason: str) -> None:
     """Set or remove tags of a version; the others stay."""
@@ -65,6 +74,7 @@ def tag(session: Session, ref: str, tags: dict[str, str], remove: tuple[str, ...
     help="Text (Markdown) of the model card.",
 )
 @reason_option()
+@dry_run_option()
 @pass_session
 def describe(session: Session, ref: str, text: str | None, card: Path | None, reason: str) -> None:
     """Set the description or the card of a version."""
@@ -101,6 +111,7 @@ def read_text(file: Path) -> str:
 @click.argument("annotations", metavar="[KEY=JSON]...", nargs=-1, callback=_json, help="Values as JSON, or text.")
 @option("--remove", metavar="KEY", multiple=True, help="Remove an annotation; can be given again.")
 @reason_option()
+@dry_run_option()
 @pass_session
 def annotate(session: Session, ref: str, annotations: dict[str, Any], remove: tuple[str, ...], reason: str) -> None:
     """Set or remove annotations of a version: free JSON values beside its tags."""

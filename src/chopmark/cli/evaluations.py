@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from chopmark.cli.command import command
-from chopmark.cli.options import limit_option, option, pairs_option, pass_session, reference_argument
+from chopmark.cli.options import dry_run_option, limit_option, option, pairs_option, pass_session, reference_argument
 from chopmark.cli.output import Fact
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
@@ -48,6 +48,7 @@ def _dataset(evaluation: Evaluation) -> str:
 @pairs_option("--metric", "A metric; can be given again.", float, metavar="NAME=NUMBER", required=True)
 @option("--split", default="test", metavar="NAME", help="Part of the data set.  [test]")
 @option("--comment", default="", metavar="TEXT", help="What a reader should know.")
+@dry_run_option()
 @pass_session
 def evaluate(session: Session, ref: str, dataset: str, metric: dict[str, float], split: str, comment: str) -> None:
     """Record metrics of a version on a data set; they add to its history."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from chopmark.cli.changes import confirm_purge, show_done
 from chopmark.cli.command import Group
 from chopmark.cli.describing import read_text
 from chopmark.cli.options import (
@@ -24,13 +25,10 @@ from chopmark.cli.options import (
     yes_option,
 )
 from chopmark.cli.output import Fact
-from chopmark.cli.plans import Plan, confirm_purge, show_done, show_plan
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.words import pairs, when
 from chopmark.domain.versions import Model
-from chopmark.errors import Conflict
-from chopmark.sdk.registry import Registry
 
 __all__ = ["model"]
 
@@ -112,6 +110,7 @@ def _texts(about: dict[str, Any]) -> dict[str, Any]:
     help="What its versions are.  [artifact]",
 )
 @_about
+@dry_run_option()
 @pass_session
 def create(session: Session, /, model: str, kind: Any, tag: dict[str, str], **about: Any) -> None:
     """Make a model before it has a version; registering makes one as well."""
@@ -164,6 +163,7 @@ def list_models(session: Session, contains: str, deleted: bool, limit: int, curs
 @_about
 @option("--remove-tag", metavar="KEY", multiple=True, help="Remove a tag; can be given again.")
 @reason_option()
+@dry_run_option()
 @pass_session
 def update(
     session: Session, /, model: str, tag: dict[str, str], remove_tag: tuple[str, ...], reason: str, **about: Any
@@ -188,35 +188,12 @@ def update(
 @force_option("Delete it although a version is used; needs a reason.")
 @dry_run_option()
 @pass_session
-def delete(session: Session, model: str, reason: str, force: bool, dry_run: bool) -> None:
+def delete(session: Session, model: str, reason: str, force: bool) -> None:
     """Soft-delete a model with its versions; it can be restored.
 
     Refused while one of its versions is in production or canary, aliased, or needed by another model's version.
     """
-    registry = session.registry()
-    if dry_run:
-        found = registry.models.get(model)
-        uses = _uses(registry, found)
-        if uses and not force:
-            msg = f"{found.ref} is used: " + "; ".join(uses) + "."
-            raise Conflict(msg, hint="It would be refused without --force and a reason.", uses=uses)
-        effect = f"{found.ref} and its versions would be soft-deleted; they can be restored"
-        show_plan(session, Plan("model.delete", found.ref, effect, uses))
-        return
-    _show(session, registry.models.delete(model, reason=reason, force=force))
-
-
-def _uses(registry: Registry, found: Model) -> list[str]:
-    """Uses from outside the model, as the deletion counts them."""
-    versions = list(registry.versions.each(model=found))
-    inside = tuple(f"{v.ref} " for v in versions)
-    dependent = (" has as a member ", " is derived from ", " is retrained from ", " is fine tuned from ")
-    return [
-        use
-        for v in versions
-        for use in registry.versions.uses(v)
-        if not (use.startswith(inside) and any(words in use for words in dependent))
-    ]
+    _show(session, session.registry().models.delete(model, reason=reason, force=force))
 
 
 @model.command(
@@ -229,17 +206,9 @@ def _uses(registry: Registry, found: Model) -> list[str]:
 @reason_option()
 @dry_run_option()
 @pass_session
-def restore(session: Session, model: str, reason: str, dry_run: bool) -> None:
+def restore(session: Session, model: str, reason: str) -> None:
     """Bring a soft-deleted model back with its versions."""
-    registry = session.registry()
-    if dry_run:
-        found = registry.models.get(model, deleted=True)
-        if found.deleted_at is None:
-            msg = f"{found.ref} is not deleted."
-            raise Conflict(msg)
-        show_plan(session, Plan("model.restore", found.ref, f"{found.ref} would be back with its versions"))
-        return
-    _show(session, registry.models.restore(model, reason=reason))
+    _show(session, session.registry().models.restore(model, reason=reason))
 
 
 @model.command(
@@ -255,20 +224,15 @@ def restore(session: Session, model: str, reason: str, dry_run: bool) -> None:
 @dry_run_option()
 @yes_option()
 @pass_session
-def purge(session: Session, model: str, reason: str, force: bool, dry_run: bool, yes: bool) -> None:
+def purge(session: Session, model: str, reason: str, force: bool, yes: bool) -> None:
     """Remove a soft-deleted model and its versions for good.
 
     The audit keeps what they were. Without --yes it asks, and where there is no terminal to ask at, it refuses.
     """
     registry = session.registry()
     found = registry.models.get(model, deleted=True)
-    if found.deleted_at is None:
-        msg = f"{found.ref} is not deleted; only what was deleted before can be purged."
-        raise Conflict(msg, hint=f"First: chopmark model delete {found.ref}")
-    what = f"{found.ref} with its versions (last number {found.last_number})"
-    if dry_run:
-        effect = f"{what} would be removed for good, unless another model's version needs one"
-        show_plan(session, Plan("model.purge", found.ref, effect))
-        return
-    confirm_purge(what, yes=yes)
+    if not session.dry_run:
+        # Nobody is asked about what would be refused.
+        registry.dry_run().models.purge(found, reason=reason, force=force)
+        confirm_purge(f"{found.ref} with its versions (last number {found.last_number})", yes=yes)
     show_done(session, registry.models.purge(found, reason=reason, force=force))

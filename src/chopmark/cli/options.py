@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from chopmark.cli.command import Option
+from chopmark.cli.command import Option, set_flag
 from chopmark.cli.completion_items import complete_alias, complete_model, complete_reference, complete_stage
 from chopmark.cli.session import Session
 
@@ -95,8 +95,14 @@ def force_option(text: str) -> Callable[[F], F]:
 
 
 def dry_run_option() -> Callable[[F], F]:
-    """Say what would happen."""
-    return option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
+    """Rehearse: the session's registry undoes what the command does, and answers say so."""
+    return option(
+        "--dry-run",
+        is_flag=True,
+        expose_value=False,
+        callback=set_flag,
+        help="Do it and undo it: the same answer or refusal, and nothing is changed.",
+    )
 
 
 def yes_option() -> Callable[[F], F]:

@@ -26,9 +26,12 @@ class Output:
         One JSON document.
     quiet
         Only references (or names), one a line.
+    dry_run
+        Mark records as what would be: ``dry_run`` in the JSON document, else words on standard error.
     """
 
-    def __init__(self, *, as_json: bool, quiet: bool) -> None:
+    def __init__(self, *, as_json: bool, quiet: bool, dry_run: bool = False) -> None:
+        self._dry_run = dry_run
         self._as_json = as_json
         self._quiet = quiet
 
@@ -45,12 +48,15 @@ class Output:
             What people read.
         """
         if self._as_json:
-            self._json(record)
-        elif self._quiet:
+            self._json(_marked(record) if self._dry_run else record)
+            return
+        if self._quiet:
             self._line(name)
         else:
             self._line(click.style(plain(title or name), bold=True))
             self._facts([(what, plain(fact)) for what, fact in facts if fact.strip()])
+        if self._dry_run:
+            click.echo("dry run: nothing was changed", err=True)
 
     def page(
         self,
@@ -96,6 +102,12 @@ class Output:
     @staticmethod
     def _line(text: str) -> None:
         click.echo(text)
+
+
+def _marked(record: Any) -> dict[str, Any]:
+    from chopmark.base.jsons import decode, encode
+
+    return {**decode(encode(record), dict[str, Any]), "dry_run": True}
 
 
 def note(text: str) -> None:

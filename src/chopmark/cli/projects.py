@@ -9,7 +9,7 @@ import click
 
 from chopmark.cli.command import Group
 from chopmark.cli.completion_items import complete_project
-from chopmark.cli.options import cursor_option, limit_option, option, pass_session, reason_option
+from chopmark.cli.options import cursor_option, dry_run_option, limit_option, option, pass_session, reason_option
 from chopmark.cli.output import Fact
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
@@ -102,6 +102,7 @@ def _name_argument(text: str) -> Callable[[Callable[..., Any]], Callable[..., An
 @_name_argument("Its name.")
 @option("--description", default="", metavar="TEXT", help="What it is for.")
 @_rule_options
+@dry_run_option()
 @pass_session
 def create(session: Session, /, name: str, description: str, **rules: Any) -> None:
     """Make a project."""
@@ -149,6 +150,7 @@ def list_projects(session: Session, limit: int, cursor: str) -> None:
 @_rule_options
 @option("--reset", is_flag=True, help="Start from no rules; otherwise rules are added to those there are.")
 @reason_option()
+@dry_run_option()
 @pass_session
 def configure(session: Session, /, name: str, description: str | None, reset: bool, reason: str, **rules: Any) -> None:
     """Change what a project asks of its versions.

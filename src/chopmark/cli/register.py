@@ -17,12 +17,12 @@ from chopmark.cli.describing import read_text
 from chopmark.cli.evaluations import dataset_of
 from chopmark.cli.options import dry_run_option, json_value, model_argument, option, pairs_option, pass_session
 from chopmark.cli.output import note
-from chopmark.cli.plans import Plan, show_plan
 from chopmark.cli.session import Session
 from chopmark.cli.version_view import RUNS_CODE, brief_facts, version_line
 from chopmark.domain.lineage import PARENT_RELATIONS
 from chopmark.domain.signature import Signature
 from chopmark.domain.versions import Version
+from chopmark.ops.results import RegistrationPlan
 from chopmark.sdk.draft import Draft
 
 __all__ = ["register"]
@@ -179,7 +179,7 @@ def _config(file: Path) -> dict[str, Any]:
 @option("--allow-twin", is_flag=True, section=_NUMBER, help="Make a new version although the same content is there.")
 @dry_run_option()
 @pass_session
-def register(session: Session, /, name: str, dry_run: bool, **given: Any) -> None:
+def register(session: Session, /, name: str, **given: Any) -> None:
     """Add a version of a model: bytes first, then rows, all or nothing.
 
     PATH is a file or directory of a known format, or any other file; in place of it --config,
@@ -187,7 +187,7 @@ def register(session: Session, /, name: str, dry_run: bool, **given: Any) -> Non
     the version that is there.
     """
     what = _one_of(given)
-    registry = session.registry(create=not dry_run)
+    registry = session.registry(create=True)
     facts = {
         field: given[field]
         for field in (
@@ -212,8 +212,8 @@ def register(session: Session, /, name: str, dry_run: bool, **given: Any) -> Non
         facts["card"] = read_text(given["card"])
     with _discarded(registry.draft(name, **facts)) as draft:
         _fill(draft, what, given)
-        if dry_run:
-            show_plan(session, _plan(draft))
+        if session.dry_run:
+            _show_plan(session, draft.plan())
             return
         version = draft.register()
         _show(session, version, created=draft.created)
@@ -264,13 +264,15 @@ def _fill(draft: Draft, what: str, given: dict[str, Any]) -> None:
         draft.add_parent(ref, relation)
 
 
-def _plan(draft: Draft) -> Plan:
-    """What the registration would do; whether the same content is there shows only once it is hashed."""
-    plan = draft.plan()
-    made = ", and the model made" if plan.new_model else ", unless the same content is there already"
-    because = f" because {'; '.join(plan.reasons)}" if plan.reasons else ""
-    effect = f"{plan.ref} would be registered as {plan.semver}{because}{made}"
-    return Plan("version.register", plan.ref, effect)
+def _show_plan(session: Session, plan: RegistrationPlan) -> None:
+    """Print what the registration would do; whether the same content is there shows only once it is hashed."""
+    facts = [
+        ("semver", f"{plan.semver}: {'; '.join(plan.reasons)}" if plan.reasons else ""),
+        ("model", "new" if plan.new_model else ""),
+    ]
+    session.output.record(plan, name=plan.ref, title=f"{plan.ref} · {plan.semver}", facts=facts)
+    if not plan.new_model:
+        note("Content that is there already would be given back as the version it is.")
 
 
 def _show(session: Session, version: Version, *, created: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chopmark.cli.changes import confirm_purge, show_done, show_version
 from chopmark.cli.command import command
 from chopmark.cli.options import (
     dry_run_option,
@@ -11,9 +12,7 @@ from chopmark.cli.options import (
     reference_argument,
     yes_option,
 )
-from chopmark.cli.plans import Plan, confirm_purge, show_done, show_plan, show_version
 from chopmark.cli.session import Session
-from chopmark.errors import Conflict
 
 __all__ = ["delete", "purge", "restore"]
 
@@ -30,24 +29,13 @@ __all__ = ["delete", "purge", "restore"]
 @force_option("Delete it although it is used; needs a reason. Its aliases are removed.")
 @dry_run_option()
 @pass_session
-def delete(session: Session, ref: str, reason: str, force: bool, dry_run: bool) -> None:
+def delete(session: Session, ref: str, reason: str, force: bool) -> None:
     """Soft-delete a version; it can be restored.
 
     A version that is in production or canary, that an alias points to or that another version
     needs is not deleted; the refusal says by whom it is used.
     """
-    registry = session.registry()
-    if dry_run:
-        version = registry.get(ref)
-        uses = list(registry.versions.uses(version))
-        if uses and not force:
-            msg = f"{version.ref} is used: " + "; ".join(uses) + "."
-            raise Conflict(msg, hint="It would be refused without --force and a reason.", uses=uses)
-        aliases = f"; its aliases would be removed: {', '.join(version.aliases)}" if version.aliases else ""
-        effect = f"{version.ref} ({version.semver}) would be soft-deleted; it can be restored{aliases}"
-        show_plan(session, Plan("version.delete", version.ref, effect, uses))
-        return
-    show_version(session, registry.versions.delete(ref, reason=reason, force=force))
+    show_version(session, session.registry().versions.delete(ref, reason=reason, force=force))
 
 
 @command(
@@ -61,17 +49,9 @@ def delete(session: Session, ref: str, reason: str, force: bool, dry_run: bool) 
 @reason_option()
 @dry_run_option()
 @pass_session
-def restore(session: Session, ref: str, reason: str, dry_run: bool) -> None:
+def restore(session: Session, ref: str, reason: str) -> None:
     """Bring a soft-deleted version back, in the stage it was in."""
-    registry = session.registry()
-    if dry_run:
-        version = registry.versions.get(ref, deleted=True)
-        if version.deleted_at is None:
-            msg = f"{version.ref} is not deleted."
-            raise Conflict(msg)
-        show_plan(session, Plan("version.restore", version.ref, f"{version.ref} would be back in {version.stage}"))
-        return
-    show_version(session, registry.versions.restore(ref, reason=reason))
+    show_version(session, session.registry().versions.restore(ref, reason=reason))
 
 
 @command(
@@ -87,7 +67,7 @@ def restore(session: Session, ref: str, reason: str, dry_run: bool) -> None:
 @dry_run_option()
 @yes_option()
 @pass_session
-def purge(session: Session, ref: str, reason: str, force: bool, dry_run: bool, yes: bool) -> None:
+def purge(session: Session, ref: str, reason: str, force: bool, yes: bool) -> None:
     """Remove a soft-deleted version for good.
 
     Its number is not given again, and the audit keeps what it was. Without --yes it asks, and
@@ -95,12 +75,8 @@ def purge(session: Session, ref: str, reason: str, force: bool, dry_run: bool, y
     """
     registry = session.registry()
     version = registry.versions.get(ref, deleted=True)
-    if version.deleted_at is None:
-        msg = f"{version.ref} is not deleted; only what was deleted before can be purged."
-        raise Conflict(msg, hint=f"First: chopmark delete {version.ref}")
-    if dry_run:
-        effect = f"{version.ref} ({version.semver}) would be removed for good, unless another version needs it"
-        show_plan(session, Plan("version.purge", version.ref, effect))
-        return
-    confirm_purge(f"{version.ref} ({version.semver}, {version.digest[:19]})", yes=yes)
+    if not session.dry_run:
+        # Nobody is asked about what would be refused.
+        registry.dry_run().versions.purge(version, reason=reason, force=force)
+        confirm_purge(f"{version.ref} ({version.semver}, {version.digest[:19]})", yes=yes)
     show_done(session, registry.versions.purge(version, reason=reason, force=force))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ class Session:
         Settings given on the command line, by their field in `chopmark.base.settings.Settings`.
     json, quiet
         How answers are printed.
+    dry_run
+        Whether what the command does is undone.
     debug
         Whether an error shows where it was raised.
     """
@@ -32,13 +35,15 @@ class Session:
         self.arguments: dict[str, Any] = {}
         self.json = False
         self.quiet = False
+        self.dry_run = False
         self.debug = False
         self._registry: Registry | None = None
+        self._opened_things = ExitStack()
 
     @property
     def output(self) -> Output:
         """Where answers go."""
-        return Output(as_json=self.json, quiet=self.quiet)
+        return Output(as_json=self.json, quiet=self.quiet, dry_run=self.dry_run)
 
     def resolved(self) -> Resolved:
         """Settings of this run and where each came from."""
@@ -61,6 +66,9 @@ class Session:
     def registry(self, *, create: bool = False) -> Registry:
         """The registry, opened when first asked for and closed at the end of the run.
 
+        In a dry run it undoes every change; where there is no registry yet and one may be made,
+        it is an empty one that is thrown away at the end.
+
         Parameters
         ----------
         create
@@ -73,18 +81,27 @@ class Session:
             When there is none and none may be made.
         """
         if self._registry is None:
-            file = self.database_file()
-            if file is not None and not create and not file.exists():
-                msg = f"There is no registry at {file.parent}."
-                hint = "The first 'chopmark register' makes one; --at DIRECTORY points to another place."
-                raise NotFound(msg, hint=hint)
-            from chopmark.sdk.opening import open_registry
-
-            self._registry = open_registry(**self.arguments)
-        return self._registry
+            self._registry = self._opened(create=create)
+        return self._registry.dry_run() if self.dry_run else self._registry
 
     def close(self) -> None:
         """Close the registry when it was opened."""
-        if self._registry is not None:
-            self._registry.close()
-            self._registry = None
+        self._registry = None
+        self._opened_things.close()
+
+    def _opened(self, *, create: bool) -> Registry:
+        from chopmark.sdk.opening import open_registry
+
+        arguments = self.arguments
+        file = self.database_file()
+        if file is not None and not file.exists():
+            if not create:
+                msg = f"There is no registry at {file.parent}."
+                hint = "The first 'chopmark register' makes one; --at DIRECTORY points to another place."
+                raise NotFound(msg, hint=hint)
+            if self.dry_run:
+                from tempfile import TemporaryDirectory
+
+                place = self._opened_things.enter_context(TemporaryDirectory(prefix="chopmark-"))
+                arguments = {**arguments, "url": place, "database_url": "", "store_url": ""}
+        return self._opened_things.enter_context(open_registry(**arguments))

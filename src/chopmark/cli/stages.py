@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chopmark.cli.changes import show_version
 from chopmark.cli.command import command
 from chopmark.cli.completion_items import complete_reference
 from chopmark.cli.options import (
@@ -14,19 +15,12 @@ from chopmark.cli.options import (
     reference_argument,
     stage_argument,
 )
-from chopmark.cli.plans import Plan, show_plan, show_version
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.words import stamp
-from chopmark.domain.lifecycle import check_move
-from chopmark.domain.policy import production_findings
-from chopmark.domain.versions import Version
-from chopmark.errors import GateRefused, InvalidRequest
 from chopmark.ops.results import StageAnswer
 
 __all__ = ["archive", "deprecate", "history", "promote"]
-
-_OWN_VERBS = {"archived": "archive", "deprecated": "deprecate"}
 
 
 @command(
@@ -41,40 +35,14 @@ _OWN_VERBS = {"archived": "archive", "deprecated": "deprecate"}
 @reason_option(required=True)
 @dry_run_option()
 @pass_session
-def promote(session: Session, ref: str, stage: str, reason: str, dry_run: bool) -> None:
+def promote(session: Session, ref: str, stage: str, reason: str) -> None:
     """Move a version to another stage.
 
     Allowed are development → staging; staging → development, canary, production; canary →
     staging, production; production → staging; deprecated → production; archived →
     development. Archiving and deprecating are verbs of their own.
     """
-    registry = session.registry()
-    if dry_run:
-        version = registry.get(ref)
-        if stage in _OWN_VERBS:
-            msg = f"A version enters {stage!r} by its own verb, not by promotion."
-            raise InvalidRequest(msg, hint=f"Use: chopmark {_OWN_VERBS[stage]} {version.ref} --reason '…'")
-        check_move(version.ref, version.stage, stage)
-        if stage == "production":
-            _ask_rules(session, version)
-        show_plan(session, _move(version, "version.promote", stage))
-        return
-    show_version(session, registry.promote(ref, stage, reason=reason))
-
-
-def _ask_rules(session: Session, version: Version) -> None:
-    registry = session.registry()
-    model = f"{version.project}/{version.model}"
-    found = registry.versions.search('stage = "production"', model=model, limit=10)
-    findings = production_findings(registry.projects.get(version.project).rules, list(found))
-    if findings:
-        msg = f"{version.ref} may not enter production: " + "; ".join(findings) + "."
-        raise GateRefused(msg, hint=f"First move {found[0].ref} on.", findings=findings)
-
-
-def _move(version: Version, op: str, stage: str) -> Plan:
-    effect = f"{version.ref} ({version.semver}) would move from {version.stage} to {stage}"
-    return Plan(op, version.ref, effect)
+    show_version(session, session.registry().promote(ref, stage, reason=reason))
 
 
 @command(
@@ -87,18 +55,12 @@ def _move(version: Version, op: str, stage: str) -> Plan:
 @reason_option(required=True)
 @dry_run_option()
 @pass_session
-def archive(session: Session, ref: str, reason: str, dry_run: bool) -> None:
+def archive(session: Session, ref: str, reason: str) -> None:
     """Move a version to the stage 'archived'.
 
     It is the latest of its model no more; from there it can only go back to development.
     """
-    registry = session.registry()
-    if dry_run:
-        version = registry.get(ref)
-        check_move(version.ref, version.stage, "archived")
-        show_plan(session, _move(version, "version.archive", "archived"))
-        return
-    show_version(session, registry.stages.archive(ref, reason=reason))
+    show_version(session, session.registry().stages.archive(ref, reason=reason))
 
 
 @command(
@@ -114,21 +76,13 @@ def archive(session: Session, ref: str, reason: str, dry_run: bool) -> None:
 @option("--from", "since", metavar="TIME", default=None, help="From when, in UTC unless said.  [now]")
 @dry_run_option()
 @pass_session
-def deprecate(session: Session, ref: str, reason: str, successor: str | None, since: str | None, dry_run: bool) -> None:
+def deprecate(session: Session, ref: str, reason: str, successor: str | None, since: str | None) -> None:
     """Say that a version should no longer be used.
 
     Loading it warns from then on; a version in production moves to the stage 'deprecated'.
     """
-    registry = session.registry()
     at = parsed_time(since)
-    if dry_run:
-        version = registry.get(ref)
-        use = registry.get(successor).ref if successor else ""
-        moves = " and move to the stage 'deprecated'" if version.stage == "production" else ""
-        effect = f"{version.ref} would be marked as deprecated{moves}" + (f"; successor {use}" if use else "")
-        show_plan(session, Plan("version.deprecate", version.ref, effect))
-        return
-    show_version(session, registry.stages.deprecate(ref, reason=reason, at=at, successor=successor))
+    show_version(session, session.registry().stages.deprecate(ref, reason=reason, at=at, successor=successor))
 
 
 _MOVES = (

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from chopmark.cli.changes import show_done
 from chopmark.cli.command import Group
-from chopmark.cli.options import option, pass_session, reason_option, reference_argument
+from chopmark.cli.options import dry_run_option, option, pass_session, reason_option, reference_argument
 from chopmark.cli.output import Fact
-from chopmark.cli.plans import show_done
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.version_view import RUNS_CODE
@@ -41,6 +41,7 @@ _COLUMNS = (
 @reference_argument()
 @option("--name", "names", multiple=True, metavar="TYPE", help="Only this type; can be given again.  [all it lists]")
 @reason_option(required=True)
+@dry_run_option()
 @pass_session
 def grant(session: Session, ref: str, names: tuple[str, ...], reason: str) -> None:
     """Record that the code of a version may run when it is loaded.
@@ -67,6 +68,7 @@ def grant(session: Session, ref: str, names: tuple[str, ...], reason: str) -> No
 )
 @reference_argument()
 @reason_option()
+@dry_run_option()
 @pass_session
 def revoke(session: Session, ref: str, reason: str) -> None:
     """Withdraw all trust in the bytes of a version."""

@@ -1,12 +1,10 @@
-"""What commands that change things have in common: saying what would happen, asking, telling."""
+"""What commands that change things have in common: asking before, and telling after."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 import click
-import msgspec
 
 from chopmark.cli.session import Session
 from chopmark.cli.version_view import version_line
@@ -14,35 +12,7 @@ from chopmark.domain.versions import Version
 from chopmark.errors import InvalidRequest
 from chopmark.ops.results import Done
 
-__all__ = ["Plan", "confirm_purge", "show_done", "show_plan", "show_version"]
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What a command would do.
-
-    Attributes
-    ----------
-    op
-        The verb of the system.
-    target
-        The reference it would happen to.
-    effect
-        What would be different, in words.
-    uses
-        What is in the way and would be overruled.
-    """
-
-    op: str
-    target: str
-    effect: str
-    uses: Sequence[str] = ()
-    dry_run: bool = True
-
-
-def show_plan(session: Session, plan: Plan) -> None:
-    """Print what would happen; nothing has changed."""
-    facts = [("overruling", "\n".join(plan.uses))]
-    session.output.record(plan, name=plan.target, title=f"{plan.effect}.", facts=facts)
+__all__ = ["confirm_purge", "show_done", "show_version"]
 
 
 def show_version(session: Session, version: Version) -> None:
