@@ -209,3 +209,35 @@ def test_the_module_is_the_program(tmp_path: Path) -> None:
     done = in_process("--version", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith("chopmark ")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("promot", "fraud:1"), "'promote'"),
+        (("modle", "list"), "Did you mean 'model'?"),
+        (("model", "lst"), "Did you mean 'list'?"),
+        (("list", "--limt", "3"), "'--limit'"),
+    ],
+)
+def test_what_is_mistyped_is_put_right(program: Program, words: tuple[str, ...], said: str) -> None:
+    ran = program(*words)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("promote", "fraud:1", "staging"), "--reason"),
+        (("purge", "fraud:1", "--dry-run"), "--reason"),
+        (("trust", "grant", "fraud:1"), "--reason"),
+        (("evaluate", "fraud:1", "--metric", "f1=1"), "--dataset"),
+        (("evaluate", "fraud:1", "--dataset", "d"), "--metric"),
+    ],
+)
+def test_an_option_that_is_needed_is_asked_for(program: Program, words: tuple[str, ...], option: str) -> None:
+    program.register()
+    ran = program(*words)
+    assert ran.code == 2
+    assert f"error: Missing option '{option}'" in ran.err

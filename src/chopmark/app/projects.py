@@ -24,7 +24,7 @@ def create(ctx: Context, request: q.CreateProject) -> Project:
     check_rules(request.rules)
     if ctx.tx.projects.get(request.name) is not None:
         msg = f"There is a project {request.name!r} already."
-        raise Conflict(msg, hint="Change its rules with: chopmark project configure")
+        raise Conflict(msg, hint=f"Change its rules with: chopmark project configure {request.name}")
     project = Project(
         id=ctx.new_id(),
         name=request.name,

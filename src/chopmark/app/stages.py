@@ -46,7 +46,7 @@ def _ask_production_gate(ctx: Context, version: Version) -> None:
     findings = production_findings(rules, others)
     if findings:
         msg = f"{version.ref} may not enter production: " + "; ".join(findings) + "."
-        hint = f"First move {others[0].ref} on: chopmark promote {others[0].ref} staging, or deprecate it."
+        hint = f"First move {others[0].ref} on: chopmark promote {others[0].ref} staging --reason '…', or deprecate it."
         raise GateRefused(msg, hint=hint, findings=findings)
 
 

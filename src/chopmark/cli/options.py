@@ -80,13 +80,9 @@ def stage_argument() -> Callable[[F], F]:
 
 def reason_option(*, required: bool = False) -> Callable[[F], F]:
     """Why; kept in the history and the audit."""
-    return option(
-        "--reason",
-        metavar="TEXT",
-        required=required,
-        default=None if required else "",
-        help="Why; kept in the audit." + ("  [required]" if required else ""),
-    )
+    if required:
+        return option("--reason", metavar="TEXT", required=True, help="Why; kept in the audit.  [required]")
+    return option("--reason", metavar="TEXT", default="", help="Why; kept in the audit.")
 
 
 def force_option(text: str) -> Callable[[F], F]:
