@@ -257,7 +257,8 @@ def markdown(doc: str | None) -> str:
 
 
 def _entries(body: str) -> str:
-    """Entries of a section: a line at the margin names it, indented lines describe it."""
+    """Entries of a section: a line at the margin names it, indented lines describe it; an example may follow them."""
+    body, prompt, example = body.partition("\n>>> ")
     items: list[tuple[str, list[str]]] = []
     for line in body.strip("\n").splitlines():
         if line and not line.startswith(" "):
@@ -269,14 +270,19 @@ def _entries(body: str) -> str:
         words = _inline(" ".join(textwrap.dedent("\n".join(described)).split()))
         label = ", ".join(f"`{part.strip()}`" for part in name.split(",")) if not name.endswith(".") else _inline(name)
         lines.append(f"- {label}: {words}" if words else f"- {label}")
-    return "\n".join(lines)
+    return "\n".join(lines) + (f"\n\n{_session(prompt.lstrip() + example)}" if example else "")
+
+
+def _session(text: str) -> str:
+    """An example of a docstring: executed there, with the names of its module, and only shown here."""
+    return f"```text\n{textwrap.dedent(text).strip()}\n```"
 
 
 def _paragraphs(text: str) -> str:
     done = []
     for paragraph in re.split(r"\n{2,}", text.strip("\n")):
         if paragraph.lstrip().startswith(">>>"):
-            done.append(f"```python\n{textwrap.dedent(paragraph)}\n```")
+            done.append(_session(paragraph))
         elif paragraph.startswith("    "):
             done.append(f"```text\n{textwrap.dedent(paragraph)}\n```")
         elif re.match(r"={3,}", paragraph):

@@ -18,12 +18,13 @@ from tests.docs.markdown import Block
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SHELL_TIMEOUT_S = 100
 _END_OF_OUTPUT = "\x1e"
-# A page shows a day, a time or a hash, and they are others each time.
+# A page shows a day, a time, a hash or a size: others each time, on each machine, or with each release of a library.
 _CHANGING = (
     (re.compile(r"\b20\d\d-\d\d-\d\d\b"), "DAY"),
     (re.compile(r"\b\d\d:\d\d(?::\d\d(?:\.\d+)?)?\b"), "TIME"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"sha256:[0-9a-f]{6,63}\b"), "sha256:SHORT"),
+    (re.compile(r"\b\d[\d,.]* (?:bytes|KiB|MiB)\b"), "SIZE"),
 )
 
 
@@ -142,7 +143,7 @@ def console_commands(block: Block) -> list[Command]:
 def agrees(expected: str, printed: str) -> bool:
     """Whether output is as the page shows it.
 
-    ``...`` stands for anything, runs of white space are one space, and any day, time or hash is as good as another.
+    ``...`` stands for anything, runs of white space are one space, and any day, time, hash or size is as good as another.
     """
     return _Checker().check_output(expected.strip() + "\n", printed.strip() + "\n", FLAGS)
 

@@ -72,9 +72,10 @@ def test_the_wildcard_stands_for_anything() -> None:
     assert not agrees("", "something")
 
 
-def test_days_times_and_hashes_may_differ() -> None:
-    shown = f"made 2026-03-03 09:12 UTC as sha256:{'a' * 12}, {'b' * 64}"
-    assert agrees(shown, f"made 2031-12-24 23:59 UTC as sha256:{'c' * 12}, {'d' * 64}")
+def test_days_times_hashes_and_sizes_may_differ() -> None:
+    shown = f"made 2026-03-03 09:12 UTC as sha256:{'a' * 12}, {'b' * 64}, 1,204 bytes"
+    assert agrees(shown, f"made 2031-12-24 23:59 UTC as sha256:{'c' * 12}, {'d' * 64}, 9 bytes")
+    assert not agrees(shown, shown.replace("bytes", "files"))
     assert not agrees(shown, shown.replace("UTC", "CET"))
 
 
