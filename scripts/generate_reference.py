@@ -369,7 +369,6 @@ def ops_page() -> str:
             _inline((inspect.getdoc(op.request) or "").split("\n\n")[0].replace("\n", " ")),
             op.permission,
             f"`{op.event}`" if op.event else "reads",
-            f"`{op.method} {op.path}`",
         )
         for op in OPS.values()
     ]
@@ -377,11 +376,10 @@ def ops_page() -> str:
         (
             "# Verbs",
             (
-                "Every verb of the system is one row of one table. Python, the command line and, when the server comes, HTTP are "
-                "drawn from it. A verb that changes something leaves the event named here in [the audit](../explanation/audit.md). "
-                "The method and path are what the server will answer to below `/api/v1`; there is no server yet."
+                "Every verb of the system is one row of one table. Python and the command line are "
+                "drawn from it. A verb that changes something leaves the event named here in [the audit](../explanation/audit.md)."
             ),
-            table(("verb", "what it does", "permission", "event", "HTTP, later"), rows),
+            table(("verb", "what it does", "permission", "event"), rows),
             "## Roles and permissions",
             "On a laptop everybody is an `admin`: nobody's identity is checked until the server is there.",
             table(("role", "may"), [(f"`{role}`", ", ".join(sorted(held))) for role, held in _roles().items()]),
