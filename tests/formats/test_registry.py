@@ -9,6 +9,7 @@ from chopmark.abc.formats import SavedFile, SavedModel
 from chopmark.errors import InvalidRequest, NotFound, Unsupported
 from chopmark.formats import choose_format, format_names, get_format, registry, save_model
 from chopmark.testing.format_suite import Unpicklable
+from tests.backends.required import import_backend
 from tests.formats.cases import X, Y, checkpoint, forest, isolation_forest, online_model, xgboost_estimator
 
 NAMES = [
@@ -145,7 +146,7 @@ def test_a_named_format_gives_its_own_reason(tmp_path) -> None:
 
 
 def test_a_module_is_refused_by_torch_with_the_way_out(tmp_path) -> None:
-    torch = pytest.importorskip("torch")
+    torch = import_backend("torch")
     with pytest.raises(Unsupported, match="state_dict"):
         save_model(torch.nn.Linear(2, 2), tmp_path, "torch")
     assert names_for(checkpoint())[0] == "torch"
