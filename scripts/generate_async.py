@@ -99,9 +99,7 @@ def _used(line: str, body: str) -> bool:
 
 def _methods(cls: ast.ClassDef) -> list[ast.FunctionDef]:
     return [
-        n
-        for n in cls.body
-        if isinstance(n, ast.FunctionDef) and not n.name.startswith("_") and n.name not in LEFT_OUT
+        n for n in cls.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_") and n.name not in LEFT_OUT
     ]
 
 
@@ -129,10 +127,7 @@ def _registry(cls: ast.ClassDef) -> str:
         "",
         "    def __init__(self, registry: Registry) -> None:",
         "        self._registry = registry",
-        *(
-            f"        self.{name} = Async{c}(registry.{name})"
-            for name, (_, c) in SURFACES.items()
-        ),
+        *(f"        self.{name} = Async{c}(registry.{name})" for name, (_, c) in SURFACES.items()),
         "",
         "    @classmethod",
         "    async def open(cls, url: str | Path | None = None, **settings: Any) -> Self:",

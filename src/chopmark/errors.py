@@ -62,9 +62,7 @@ class ChopmarkError(Exception):
         return _rebuild, (type(self), self.message, self.hint, self.details)
 
 
-def _rebuild(
-    kind: type[ChopmarkError], message: str, hint: str, details: dict[str, Any]
-) -> ChopmarkError:
+def _rebuild(kind: type[ChopmarkError], message: str, hint: str, details: dict[str, Any]) -> ChopmarkError:
     return kind(message, hint=hint, **details)
 
 

@@ -23,7 +23,7 @@ ROWS = {
     "rate": [0.5, np.nan, 1.5, -2.0],
     "name": ["a", None, "ü", "a"],
     "live": [True, False, True, True],
-    "when": [dt.datetime(2024, 1, d, 1, 2, 3, 4) for d in (1, 2, 3, 4)],  # a clock reading, as pandas has it
+    "when": [dt.datetime(2024, 1, d, 1, 2, 3, 4) for d in (1, 2, 3, 4)],  # noqa: DTZ001  # a clock reading, as pandas has it
 }
 FRAME = pd.DataFrame(ROWS)
 ARROW = pa.Table.from_pandas(FRAME, preserve_index=False)
