@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import click
 import pytest
@@ -31,11 +32,13 @@ class Program:
     def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.directory = directory
         self.place = directory / "registry"
+        self.on_terminal = False
         self._capsys = capsys
 
     def __call__(self, *arguments: str | Path, at: Path | str | None = None) -> Ran:
         self._capsys.readouterr()
-        code = run([*map(str, arguments), "--at", str(at or self.place)])
+        with mock.patch.object(sys.stdout, "isatty", return_value=self.on_terminal):
+            code = run([*map(str, arguments), "--at", str(at or self.place)])
         out, err = self._capsys.readouterr()
         return Ran(code, out, err)
 

@@ -77,8 +77,7 @@ def test_a_command_that_is_named_is_there(hint: Hint) -> None:
     for word in arguments:
         if re.fullmatch(r"[\w-]+\.[a-z]+", word):  # a file that must be there
             Path(word).touch()
-    with click.Context(command, parent=click.Context(ROOT), info_name=path[-1]) as context:
-        command.parse_args(context, arguments)
+    command.make_context(path[-1], arguments, parent=click.Context(ROOT)).close()
 
 
 @pytest.mark.parametrize("stage", ["archived", "deprecated"])

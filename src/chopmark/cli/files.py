@@ -34,7 +34,7 @@ _FILES = (
     Column("PATH", lambda f: f.path, whole=True),
     Column("ROLE", lambda f: f.role),
     Column("SIZE", lambda f: size(f.size_bytes), right=True),
-    Column("DIGEST", lambda f: f.digest),
+    Column("DIGEST", lambda f: f.digest, narrow=lambda f: f"{f.digest[:19]}…"),
 )
 
 

@@ -95,13 +95,27 @@ class Output:
 
     def _facts(self, facts: Sequence[Fact]) -> None:
         width = max((len(what) for what, _ in facts), default=0)
-        indent = "\n" + " " * (width + 4)
+        indent = " " * (width + 4)
         for what, fact in facts:
-            self._line(f"  {what.ljust(width)}  {fact.replace(chr(10), indent)}")
+            self._line(f"  {what.ljust(width)}  {_indented(fact, indent)}")
 
     @staticmethod
     def _line(text: str) -> None:
         click.echo(text)
+
+
+def _indented(text: str, indent: str) -> str:
+    """Lines of a text below each other; on a terminal none longer than it, unless one word is."""
+    lines = text.split("\n")
+    if sys.stdout.isatty():
+        from shutil import get_terminal_size
+        from textwrap import wrap
+
+        room = max(get_terminal_size().columns - len(indent), 1)
+        lines = [
+            part for line in lines for part in wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
+        ]
+    return f"\n{indent}".join(lines)
 
 
 def _marked(record: Any) -> dict[str, Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from chopmark.cli.output import Fact
 from chopmark.cli.tables import Column
-from chopmark.cli.words import count, number, pairs, size, value, when
+from chopmark.cli.words import FEW_LENGTH, count, few, number, pairs, size, value, when
 from chopmark.domain.versions import Version
 
 __all__ = ["RUNS_CODE", "VERSION_COLUMNS", "brief_facts", "version_facts", "version_line"]
@@ -63,7 +66,7 @@ def version_facts(version: Version) -> list[Fact]:
         *brief_facts(version),
         ("semver", f"{version.semver}: {'; '.join(version.bump_reasons)}" if version.bump_reasons else ""),
         ("untrusted", ", ".join(version.untrusted)),
-        ("params", pairs(version.params)),
+        ("params", _params(version.params)),
         ("config", pairs(version.config)),
         ("tags", pairs(version.tags)),
         ("inputs", _fields(version, "inputs")),
@@ -91,7 +94,30 @@ def version_facts(version: Version) -> list[Fact]:
 
 def _fields(version: Version, side: str) -> str:
     fields = getattr(version.signature, side, ())
-    return ", ".join(f"{f.name}: {f.dtype or f.type}{list(f.shape) if f.shape else ''}" for f in fields)
+    return few([f"{f.name}: {f.dtype or f.type}{list(f.shape) if f.shape else ''}" for f in fields], len(fields))
+
+
+def _params(params: Mapping[str, Any]) -> str:
+    """All of them when they are few, else those that say most.
+
+    A pipeline lists every setting of every part. What was chosen is mostly a number, and what was
+    left as it is mostly none or a switch.
+    """
+    parts = _sorted_parts(params) if len(pairs(params)) > FEW_LENGTH else [pairs({k: v}) for k, v in params.items()]
+    return few(parts, len(params))
+
+
+def _sorted_parts(params: Mapping[str, Any]) -> list[str]:
+    said = [(k, v) for k, v in params.items() if v is not None]
+    return [pairs({k: v}) for k, v in sorted(said, key=lambda entry: _rank(entry[1]))]
+
+
+def _rank(setting: Any) -> int:
+    if isinstance(setting, bool):
+        return 2
+    if isinstance(setting, int | float):
+        return 0
+    return 1 if isinstance(setting, str) else 3
 
 
 def _dataset(version: Version) -> list[str]:
@@ -112,12 +138,20 @@ def _dataset(version: Version) -> list[str]:
     ]
 
 
+def _first_metric(version: Version) -> str:
+    """The metric named first, to four digits, and how many there are beside it."""
+    for name, metric in version.metrics.items():
+        more = len(version.metrics) - 1
+        return f"{name}={metric:.4g}" + (f" +{more}" if more else "")
+    return ""
+
+
 VERSION_COLUMNS = (
     Column("REFERENCE", lambda v: v.ref, whole=True),
     Column("SEMVER", lambda v: v.semver, whole=True),
     Column("STAGE", lambda v: v.stage if v.deleted_at is None else "(deleted)", whole=True),
     Column("ALIASES", lambda v: ", ".join(v.aliases)),
     Column("FORMAT", _format),
-    Column("METRICS", lambda v: ",\n".join(f"{k}={number(m)}" for k, m in v.metrics.items())),
-    Column("MADE", lambda v: f"{v.created_at:%Y-%m-%d}", whole=True),
+    Column("METRICS", lambda v: ",\n".join(f"{k}={number(m)}" for k, m in v.metrics.items()), narrow=_first_metric),
+    Column("MADE", lambda v: f"{v.created_at:%Y-%m-%d}", whole=True, narrow=lambda _: ""),
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["count", "number", "pairs", "plain", "size", "stamp", "value", "when"]
+__all__ = ["FEW_LENGTH", "count", "few", "number", "pairs", "plain", "size", "stamp", "value", "when"]
+
+FEW_LENGTH = 330
+"""Characters of a list that a person still reads: five lines of a terminal."""
 
 _KIB = 1024.0
 
@@ -63,6 +66,15 @@ def value(anything: Any) -> str:
 def pairs(entries: Mapping[str, Any]) -> str:
     """``key=value`` of each entry, separated by commas."""
     return ", ".join(f"{k}={value(v)}" for k, v in entries.items())
+
+
+def few(parts: Sequence[str], total: int) -> str:
+    """Parts with commas between: as many as one reads, and how many of the total are not among them."""
+    shown = list(parts)
+    while len(shown) > 1 and len(", ".join(shown)) > FEW_LENGTH:
+        shown.pop()
+    left = total - len(shown)
+    return ", ".join(shown) + (f", … {left:,} more with --json" if left else "")
 
 
 def count(things: int | Iterable[Any], noun: str) -> str:
