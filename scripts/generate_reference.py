@@ -60,10 +60,10 @@ HANDED_OUT = (
     ("chopmark.formats.onnx", "OnnxModel"),
 )
 WARNINGS = (
-    ("chopmark.sdk.registry", "AlreadyRegistered"),
-    ("chopmark.sdk.loading", "FrameworkMismatch"),
-    ("chopmark.sdk.loading", "DeprecatedVersion"),
-    ("chopmark.app.dispatch", "HandlerFailed"),
+    ("chopmark.errors", "AlreadyRegistered"),
+    ("chopmark.errors", "FrameworkMismatch"),
+    ("chopmark.errors", "DeprecatedVersion"),
+    ("chopmark.errors", "ListenerFailed"),
 )
 TESTING = (("chopmark.testing.registry", "memory_registry"), ("chopmark.base.clock", "FakeClock"))
 
@@ -393,7 +393,8 @@ def _roles() -> Mapping[str, Iterable[str]]:
 
 
 def errors_page() -> str:
-    kinds = [getattr(errors, n) for n in errors.__all__ if inspect.isclass(getattr(errors, n))]
+    found = [getattr(errors, n) for n in errors.__all__ if inspect.isclass(getattr(errors, n))]
+    kinds = [kind for kind in found if issubclass(kind, errors.ChopmarkError)]
     rows = [
         (
             f"`{kind.__name__}`",

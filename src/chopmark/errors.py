@@ -11,6 +11,12 @@
     └── Unavailable          a store, database or server does not answer (also ConnectionError)
         └── TimedOut         it did not answer within the limit        (also TimeoutError)
 
+    ChopmarkWarning          something went on, and somebody should know
+    ├── AlreadyRegistered    the same content was registered before
+    ├── DeprecatedVersion    a version is loaded that should no longer be used
+    ├── FrameworkMismatch    a model is loaded with another version of its framework
+    └── ListenerFailed       a function given to ``on`` raised; the change stands
+
 A caller catches the class for what can be done about it. The message says what happened and why;
 ``hint`` says what to do next.
 """
@@ -20,12 +26,17 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 __all__ = [
+    "AlreadyRegistered",
     "ChopmarkError",
+    "ChopmarkWarning",
     "Conflict",
     "Denied",
+    "DeprecatedVersion",
+    "FrameworkMismatch",
     "GateRefused",
     "IntegrityFailure",
     "InvalidRequest",
+    "ListenerFailed",
     "NotFound",
     "TimedOut",
     "Unavailable",
@@ -129,6 +140,26 @@ class TimedOut(Unavailable, TimeoutError):
     """No answer within the limit; the limit is a setting."""
 
     code = "timed_out"
+
+
+class ChopmarkWarning(UserWarning):
+    """Base of all warnings issued by Chopmark."""
+
+
+class AlreadyRegistered(ChopmarkWarning):
+    """The same content was registered before; the existing version was given back."""
+
+
+class DeprecatedVersion(ChopmarkWarning):
+    """A version is loaded that should no longer be used."""
+
+
+class FrameworkMismatch(ChopmarkWarning):
+    """A model is loaded with another version of its framework than it was made with."""
+
+
+class ListenerFailed(ChopmarkWarning):
+    """A function given to ``on`` raised. The change it was told of stands."""
 
 
 _BY_CODE: dict[str, type[ChopmarkError]] = {

@@ -67,4 +67,6 @@ def test_an_unknown_argument_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_names_in_the_environment_are_left_alone(tmp_path: Path) -> None:
-    load_settings(environ={"HOME": str(tmp_path), "CHOPMARK_SOMETHING_ELSE": "1"}, directory=tmp_path)
+    environ = {"HOME": str(tmp_path), "CHOPMARK_SOMETHING_ELSE": "1", "CHOPMARK_TRUST": "never"}
+    resolved = load_settings(environ=environ, directory=tmp_path)
+    assert resolved.unknown == ("CHOPMARK_SOMETHING_ELSE",)

@@ -88,3 +88,8 @@ def test_failing_lines_say_what_to_do(program: Program) -> None:
     assert ran.code == 1
     assert "→" in ran.out
     assert ran.err.startswith("error: ")
+
+
+def test_a_mistyped_setting_in_the_environment_is_noticed(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHOPMARK_TRSUT", "never")
+    assert "CHOPMARK_TRSUT in the environment: no such setting" in program.ok("doctor").out

@@ -16,9 +16,18 @@ from sklearn.preprocessing import StandardScaler
 
 import chopmark as cm
 from chopmark.domain.llm import LlmConfig
-from chopmark.errors import Conflict, Denied, GateRefused, IntegrityFailure, InvalidRequest, NotFound, Unsupported
+from chopmark.errors import (
+    Conflict,
+    Denied,
+    DeprecatedVersion,
+    FrameworkMismatch,
+    GateRefused,
+    IntegrityFailure,
+    InvalidRequest,
+    NotFound,
+    Unsupported,
+)
 from chopmark.sdk import loading
-from chopmark.sdk.loading import DeprecatedVersion, FrameworkMismatch
 
 
 @pytest.fixture(scope="module")

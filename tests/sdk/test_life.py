@@ -8,8 +8,7 @@ import pytest
 import chopmark as cm
 from chopmark.base.clock import FakeClock
 from chopmark.domain.versions import ProjectRules
-from chopmark.errors import Conflict, GateRefused, InvalidRequest, NotFound
-from chopmark.sdk.registry import AlreadyRegistered
+from chopmark.errors import AlreadyRegistered, Conflict, GateRefused, InvalidRequest, NotFound
 
 _threshold = itertools.count()
 
@@ -163,10 +162,11 @@ def test_deprecate_archive_and_back(registry: cm.Registry) -> None:
     for stage in ("staging", "production"):
         registry.promote(old, stage, reason="r")
     day = datetime(2027, 1, 1, tzinfo=UTC)
-    marked = registry.stages.deprecate(old, reason="too slow", at=day, successor=new)
-    assert marked.stage == "deprecated"
-    assert marked.deprecation is not None
-    assert (marked.deprecation.at, marked.deprecation.successor) == (day, "fraud:2")
+    announced = registry.stages.deprecate(old, reason="too slow", at=day, successor=new)
+    assert announced.stage == "production"
+    assert announced.deprecation is not None
+    assert (announced.deprecation.at, announced.deprecation.successor) == (day, "fraud:2")
+    assert registry.stages.deprecate(old, reason="too slow", successor=new).stage == "deprecated"
     back = registry.promote(old, "production", reason="the successor failed")
     assert back.deprecation is None
     archived = registry.stages.archive(old, reason="done")

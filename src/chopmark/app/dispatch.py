@@ -21,11 +21,11 @@ from chopmark.base.jsons import canonical, decode
 from chopmark.domain.access import Actor, check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
-from chopmark.errors import Conflict, InvalidRequest
+from chopmark.errors import Conflict, InvalidRequest, ListenerFailed
 from chopmark.ops.requests import Request
 from chopmark.ops.table import OPS, Op
 
-__all__ = ["Dispatch", "Handler", "HandlerFailed", "Listener"]
+__all__ = ["Dispatch", "Handler", "Listener"]
 
 Listener = Callable[[AuditEvent], None]
 
@@ -38,10 +38,6 @@ class Handler(NamedTuple):
 
     run: Callable[[Context, Any], Any]
     before: Callable[[BlobStore, Any], None] | None = None
-
-
-class HandlerFailed(UserWarning):
-    """A function given to ``on`` raised. The change it was told of stands."""
 
 
 class Dispatch:
@@ -164,7 +160,7 @@ class Dispatch:
                 except Exception as error:  # noqa: BLE001 - a listener's fault must not look like the op's
                     warnings.warn(
                         f"A handler of {event.event} raised {type(error).__name__}: {error}",
-                        HandlerFailed,
+                        ListenerFailed,
                         stacklevel=2,
                     )
 

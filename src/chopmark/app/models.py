@@ -11,7 +11,7 @@ from chopmark.app.uses import IN_USE_HINT, uses_of
 from chopmark.base.jsons import canonical
 from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
 from chopmark.domain.manifest import Kind
-from chopmark.domain.names import check_key, check_name, check_tags, check_text
+from chopmark.domain.names import check_key, check_name, check_tags, check_text, counted
 from chopmark.domain.refs import ModelRef, parse_model
 from chopmark.domain.versions import Model
 from chopmark.errors import Conflict, InvalidRequest
@@ -150,7 +150,10 @@ def purge(ctx: Context, request: q.PurgeModel) -> Done:
     versions = ctx.tx.versions.in_model(model.id, deleted=True, limit=MODELS_PURGED_MAX)
     ctx.tx.models.purge(model.id)
     ctx.emit(model.ref, reason=request.reason, digests=[v.digest for v in versions][:1000])
-    return Done(model.ref, f"purged with {len(versions)} versions; gc frees their bytes")
+    return Done(
+        model.ref,
+        f"purged with {counted(len(versions), 'version')}; their bytes stay in the store until they are collected",
+    )
 
 
 def locked(ctx: Context, text: str) -> Model:

@@ -59,7 +59,10 @@ def archive(ctx: Context, request: q.ArchiveVersion) -> Version:
 
 
 def deprecate(ctx: Context, request: q.DeprecateVersion) -> Version:
-    """Say that a version should no longer be used; one in production moves to ``deprecated``."""
+    """Say that a version should no longer be used from a day on.
+
+    One in production moves to ``deprecated`` when that day has come; a later day only announces it.
+    """
     version = lock_and_resolve(ctx, request.ref)
     check_reason(request.reason, f"Deprecating {version.ref}")
     if version.stage == "archived":
@@ -70,7 +73,7 @@ def deprecate(ctx: Context, request: q.DeprecateVersion) -> Version:
         msg = f"{version.ref} cannot be its own successor."
         raise InvalidRequest(msg)
     mark = Deprecation(request.at or ctx.now, request.reason, successor)
-    if version.stage == "production":
+    if version.stage == "production" and mark.at <= ctx.now:
         return _moved(ctx, version, "deprecated", request.reason, mark)
     ctx.tx.versions.update(version.id, VersionChange(deprecation=mark), ctx.now)
     ctx.emit(version.ref, reason=request.reason, successor=successor, effective_at=mark.at.isoformat())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chopmark.app.context import Context, resolve
-from chopmark.domain.names import check_text
+from chopmark.domain.names import check_text, counted
 from chopmark.domain.versions import TrustDecision
 from chopmark.errors import Conflict, InvalidRequest
 from chopmark.ops import requests as q
@@ -52,7 +52,7 @@ def revoke(ctx: Context, request: q.RevokeTrust) -> Done:
         msg = f"Nobody has recorded trust in {version.ref}."
         raise Conflict(msg)
     ctx.emit(version.ref, digest=version.digest, reason=request.reason, decisions=count)
-    return Done(version.ref, f"{count} trust decisions withdrawn")
+    return Done(version.ref, f"{counted(count, 'trust decision')} withdrawn")
 
 
 def list_all(ctx: Context, request: q.GetTrust) -> TrustList:

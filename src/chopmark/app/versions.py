@@ -170,7 +170,7 @@ def purge(ctx: Context, request: q.PurgeVersion) -> Done:
     _refuse_when_used(ctx, version, request.force, request.reason)
     ctx.tx.versions.purge(version.id)
     ctx.emit(version.ref, reason=request.reason, digest=version.digest)
-    return Done(version.ref, "purged; gc frees its bytes")
+    return Done(version.ref, "purged; its bytes stay in the store until they are collected")
 
 
 def lock_and_resolve(ctx: Context, ref: str, *, deleted: bool = False) -> Version:

@@ -92,10 +92,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Resolved(msgspec.Struct, frozen=True):
-    """Settings, and for each field where its value came from."""
+    """Settings, and where each value came from.
+
+    Attributes
+    ----------
+    settings, origins
+        The values, and for each field its layer.
+    unknown
+        Names in the environment that look like ours and are no setting: perhaps mistyped.
+    """
 
     settings: Settings
     origins: dict[str, Origin]
+    unknown: tuple[str, ...] = ()
 
 
 def load_settings(
@@ -142,7 +151,7 @@ def load_settings(
     if not settings.cache_dir:
         base = environ.get("XDG_CACHE_HOME") or str(_home(environ) / ".cache")
         settings = msgspec.structs.replace(settings, cache_dir=str(Path(base) / "chopmark"))
-    return Resolved(settings, origins)
+    return Resolved(settings, origins, _unknown(environ))
 
 
 def _convert(values: Mapping[str, Any], origin: Origin) -> Settings:
@@ -151,13 +160,18 @@ def _convert(values: Mapping[str, Any], origin: Origin) -> Settings:
     except msgspec.ValidationError as error:
         name = "the call" if origin == "argument" else origin
         msg = f"A setting in {name} is not valid: {error}."
-        hint = "Mend it there or take it out; docs/reference/settings.md lists what each accepts."
+        hint = "Mend it there or take it out; 'chopmark doctor' names the settings that are not valid."
         raise InvalidRequest(msg, hint=hint) from error
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     names = {PREFIX + field.upper(): field for field in Settings.__struct_fields__}
     return {names[k]: v for k, v in environ.items() if k in names and v != ""}
+
+
+def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:
+    known = {PREFIX + field.upper() for field in Settings.__struct_fields__}
+    return tuple(sorted(k for k in environ if k.startswith(PREFIX) and k not in known))
 
 
 def _home(environ: Mapping[str, str]) -> Path:
@@ -198,5 +212,11 @@ def _system_user(environ: Mapping[str, str]) -> str:
     for name in ("LOGNAME", "USER", "USERNAME"):
         if environ.get(name):
             return environ[name]
-    getuid = getattr(os, "getuid", None)
-    return f"uid-{getuid()}" if getuid else "unknown"
+    if not hasattr(os, "getuid"):
+        return "unknown"
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user need not be in the password database
+        return f"uid-{os.getuid()}"

@@ -19,7 +19,7 @@ import msgspec
 from chopmark import __version__
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.digest import digest_of
-from chopmark.base.settings import Settings
+from chopmark.base.settings import Resolved, Settings
 from chopmark.cli.session import Session
 from chopmark.cli.words import count, size, when
 from chopmark.errors import ChopmarkError, Unsupported
@@ -56,15 +56,28 @@ class Check(msgspec.Struct, frozen=True):
     advice: str = ""
 
 
+def _settings_check(resolved: Resolved) -> Check:
+    settings = resolved.settings
+    shared = settings.trust == "own_registry" and settings.database_url.startswith("postgres")
+    trust = "'marked_only' (a shared registry is nobody's own)" if shared else repr(settings.trust)
+    finding = f"project {settings.project!r}, actor {settings.actor!r}, trust {trust}"
+    if not resolved.unknown:
+        return Check("settings", "ok", finding)
+    names = ", ".join(resolved.unknown)
+    advice = f"{names} in the environment: no such setting. See their names with: chopmark config show"
+    return Check("settings", "warn", finding, advice)
+
+
 def checks(session: Session, clock: Clock = system_clock) -> Iterator[Check]:
     """Run the checks in the order in which one explains the next."""
     yield Check("chopmark", "ok", f"{__version__}, Python {platform.python_version()} on {platform.platform()}")
     try:
-        settings = session.resolved().settings
+        resolved = session.resolved()
     except ChopmarkError as error:
         yield _failed("settings", error)
         return
-    yield Check("settings", "ok", f"project {settings.project!r}, actor {settings.actor!r}, trust {settings.trust!r}")
+    settings = resolved.settings
+    yield _settings_check(resolved)
     file = session.database_file()
     absent = file is not None and not file.exists()
     directory = Path(settings.url)

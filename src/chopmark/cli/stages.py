@@ -79,7 +79,8 @@ def archive(session: Session, ref: str, reason: str) -> None:
 def deprecate(session: Session, ref: str, reason: str, successor: str | None, since: str | None) -> None:
     """Say that a version should no longer be used.
 
-    Loading it warns from then on; a version in production moves to the stage 'deprecated'.
+    Loading it warns from then on; a version in production moves to the stage 'deprecated'
+    when the day has come.
     """
     at = parsed_time(since)
     show_version(session, session.registry().stages.deprecate(ref, reason=reason, at=at, successor=successor))

@@ -22,7 +22,7 @@ _MAINTAINER = _CONTRIBUTOR | {
     "delete",
     "trust",
 }
-_ADMIN = _MAINTAINER | {"purge", "configure", "audit"}
+_ADMIN = _MAINTAINER | {"purge", "configure"}
 
 ROLES: dict[str, frozenset[str]] = {
     "viewer": _VIEWER,

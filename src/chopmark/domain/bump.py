@@ -15,6 +15,9 @@ from chopmark.errors import GateRefused
 __all__ = ["Proposal", "check_breaking", "propose_bump"]
 
 
+_SHOWN_LENGTH = 40
+
+
 class Proposal(msgspec.Struct, frozen=True):
     """A level and the reasons for it; ``breaking`` lists what would break callers."""
 
@@ -75,8 +78,13 @@ def _mapping_reasons(what: str, old: Mapping[str, Any], new: Mapping[str, Any]) 
         elif key not in old:
             reasons.append(f"{what} {key} is new")
         elif old[key] != new[key]:
-            reasons.append(f"{what} {key} was {old[key]!r:.40}, is {new[key]!r:.40}")
+            reasons.append(f"{what} {key} was {_short(old[key])}, is {_short(new[key])}")
     return reasons[:20]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
 
 
 def _member_reasons(old: Manifest, new: Manifest) -> list[str]:

@@ -18,6 +18,7 @@ __all__ = [
     "check_name",
     "check_tags",
     "check_text",
+    "counted",
     "shown",
 ]
 
@@ -48,6 +49,11 @@ def shown(text: object, limit: int = 60) -> str:
     plain = str(text)
     cut = plain if len(plain) <= limit else plain[:limit] + "…"
     return ascii(cut) if not cut.isprintable() else repr(cut)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: ``1 file``, ``2 files``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def check_name(name: str, what: str) -> str:
@@ -100,7 +106,12 @@ def _name_fault(name: object) -> str:
 def _checked(name: str, what: str, fault: str) -> str:
     if fault:
         msg = f"The {what} {shown(name)} {fault}."
-        raise InvalidRequest(msg, hint=f"Choose a {what} such as 'fraud-detector'.")
+        raise InvalidRequest(
+            msg,
+            hint=f"A {what} that would do: 'fraud-detector'."
+            if what != "alias"
+            else "An alias that would do: 'champion'.",
+        )
     return name
 
 

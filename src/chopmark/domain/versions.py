@@ -11,6 +11,7 @@ import msgspec
 from chopmark.domain.cards import html_card
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import Environment, Kind, Member
+from chopmark.domain.names import counted
 from chopmark.domain.refs import ModelRef
 from chopmark.domain.signature import Signature
 
@@ -202,7 +203,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
             "aliases": ", ".join(self.aliases),
             "format": self.format + (" — runs code on load" if self.runs_code else ""),
             "framework": framework,
-            "size": f"{self.size_bytes:,} bytes in {self.file_count} files",
+            "size": f"{counted(self.size_bytes, 'byte')} in {counted(self.file_count, 'file')}",
             "metrics": ", ".join(f"{k} = {v:.4g}" for k, v in self.metrics.items()),
             "tags": ", ".join(f"{k} = {v}" for k, v in self.tags.items()),
             "made": f"{self.created_at:%Y-%m-%d %H:%M} UTC by {self.created_by}",
@@ -220,7 +221,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         what = self.format or self.kind
         return (
             f"<{self.ref} · {self.semver} · {' · '.join(marks)}>\n"
-            f"  {what}, {self.file_count} files, {self.size_bytes:,} bytes, "
+            f"  {what}, {counted(self.file_count, 'file')}, {counted(self.size_bytes, 'byte')}, "
             f"{self.digest[:19]}{' · ' + metrics if metrics else ''}"
         )
 

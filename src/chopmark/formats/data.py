@@ -124,13 +124,34 @@ def _completed(said: DatasetRef, found: DatasetRef, relation: str = "") -> Datas
     )
 
 
+_DATA_SUFFIXES = frozenset(
+    (
+        ".csv",
+        ".tsv",
+        ".parquet",
+        ".feather",
+        ".arrow",
+        ".json",
+        ".jsonl",
+        ".npy",
+        ".npz",
+        ".xlsx",
+        ".gz",
+        ".zip",
+        ".pkl",
+        ".h5",
+        ".txt",
+    )
+)
+
+
 def _described_place(data: str | os.PathLike[str]) -> DatasetRef:
     text = os.fspath(data)
     if isinstance(data, str) and "://" in text:
         return DatasetRef(text.rstrip("/").rpartition("/")[2] or text, uri=text)
     path = Path(text)
     if not os.path.lexists(path):
-        if isinstance(data, str) and "/" not in text and "\\" not in text:
+        if isinstance(data, str) and not _looks_like_a_path(text):
             return DatasetRef(text)
         raise InvalidRequest(f"There is no data at {text!r}.", hint="Pass a path that exists, or a URI such as s3://….")
     ref = DatasetRef(path.name, digest=path_digest(path))
@@ -139,6 +160,11 @@ def _described_place(data: str | os.PathLike[str]) -> DatasetRef:
         return ref
     columns = facts.columns if facts.table is None else tuple(_profiles(columns_of(facts.table)))
     return msgspec.structs.replace(ref, row_count=facts.row_count, columns=columns)
+
+
+def _looks_like_a_path(text: str) -> bool:
+    """Whether somebody who wrote this meant a file: a mistyped path must not pass for a name."""
+    return "/" in text or "\\" in text or Path(text).suffix.lower() in _DATA_SUFFIXES
 
 
 def _described(data: Any, place: str) -> _Described:

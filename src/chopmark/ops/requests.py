@@ -266,7 +266,10 @@ class ArchiveVersion(Request, frozen=True, kw_only=True):
 
 
 class DeprecateVersion(Request, frozen=True, kw_only=True):
-    """Say that a version should no longer be used from a day on; from production it moves stage."""
+    """Say that a version should no longer be used from a day on, now when none is given.
+
+    When the day has come, a version in production moves to ``deprecated``.
+    """
 
     ref: str
     reason: str

@@ -9,7 +9,7 @@ import msgspec
 
 from chopmark.domain.names import shown
 from chopmark.domain.versions import Version
-from chopmark.errors import InvalidRequest
+from chopmark.errors import InvalidRequest, Unsupported
 
 __all__ = ["COMBINE", "Combine", "Ensemble", "LoadedMember", "check_combine"]
 
@@ -53,7 +53,7 @@ class Ensemble(msgspec.Struct, frozen=True):
         numpy.ndarray
             Shape (n,) or as the members answer: floats, or labels for ``vote``.
         """
-        return self._combined([m.model.predict(inputs) for m in self.members])
+        return self._combined(self._asked("predict", inputs))
 
     def predict_proba(self, inputs: Any) -> Any:
         """Ask every member for probabilities and combine them (not by vote).
@@ -66,7 +66,14 @@ class Ensemble(msgspec.Struct, frozen=True):
         if self.combine == "vote":
             msg = "An ensemble that votes has no probabilities."
             raise InvalidRequest(msg, hint="Call predict, or register it with combine='mean'.")
-        return self._combined([m.model.predict_proba(inputs) for m in self.members])
+        return self._combined(self._asked("predict_proba", inputs))
+
+    def _asked(self, method: str, inputs: Any) -> list[Any]:
+        for member in self.members:
+            if not callable(getattr(member.model, method, None)):
+                msg = f"{member.version.ref}, a member of the ensemble, has no {method}."
+                raise Unsupported(msg, hint="Load its members one by one and combine them yourself.")
+        return [getattr(m.model, method)(inputs) for m in self.members]
 
     def _combined(self, answers: Sequence[Any]) -> Any:
         import numpy as np

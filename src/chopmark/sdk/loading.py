@@ -13,7 +13,7 @@ from chopmark.domain.manifest import Manifest
 from chopmark.domain.refs import parse_ref
 from chopmark.domain.trust import judge_trust
 from chopmark.domain.versions import Version
-from chopmark.errors import Conflict, Denied, NotFound, Unsupported
+from chopmark.errors import Conflict, Denied, DeprecatedVersion, FrameworkMismatch, NotFound, Unsupported
 from chopmark.formats import framework_mismatch, get_format, installed_environment
 from chopmark.ops.requests import GetManifest, GetTrust, GetVersion, TrustVersion
 from chopmark.ops.results import TrustList
@@ -22,15 +22,7 @@ from chopmark.sdk.files import MODEL_DIRECTORY, StoredFiles, files_below
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.transport import Transport
 
-__all__ = ["DeprecatedVersion", "FrameworkMismatch", "load_artifact", "load_version"]
-
-
-class FrameworkMismatch(UserWarning):
-    """A model is loaded with another version of its framework than it was made with."""
-
-
-class DeprecatedVersion(UserWarning):
-    """A version is loaded that should no longer be used."""
+__all__ = ["load_artifact", "load_version"]
 
 
 def load_version(transport: Transport, settings: Settings, version: Version) -> Any:

@@ -12,7 +12,7 @@ from chopmark.base.settings import Settings
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.signature import Signature
 from chopmark.domain.versions import Alias, Version
-from chopmark.errors import InvalidRequest
+from chopmark.errors import AlreadyRegistered, InvalidRequest
 from chopmark.ops.requests import PromoteVersion
 from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
@@ -28,11 +28,7 @@ from chopmark.sdk.trust import Trust
 from chopmark.sdk.version_files import Files
 from chopmark.sdk.versions import Versions
 
-__all__ = ["AlreadyRegistered", "Registry"]
-
-
-class AlreadyRegistered(UserWarning):
-    """The same content was registered before; the existing version was given back."""
+__all__ = ["Registry"]
 
 
 class Registry(Surface):
@@ -216,8 +212,7 @@ class Registry(Surface):
             _add_facts(draft, model, example, signature, dataset, artifacts, parents)
             version = draft.register()
         if not draft.created:
-            msg = f"The same content was registered before as {version.ref}; nothing was added."
-            warnings.warn(msg, AlreadyRegistered, stacklevel=2)
+            warnings.warn(_told_again(draft, version), AlreadyRegistered, stacklevel=2)
         return version
 
     def draft(self, name: str, **facts: Unpack[VersionFacts]) -> Draft:
@@ -286,6 +281,15 @@ class Registry(Surface):
     def alias(self, alias: str, target: Reference, *, reason: str = "") -> Alias:
         """Point an alias to a version: ``alias("fraud@champion", v)`` (see ``aliases.set``)."""
         return self.aliases.set(alias, target, reason=reason)
+
+
+def _told_again(draft: Draft, version: Version) -> str:
+    msg = f"The same content was registered before as {version.ref}; nothing was added."
+    if any(version.metrics.get(key) != float(value) for key, value in draft.metrics.items()):
+        msg += " Its metrics stay as they were: record new ones with versions.evaluate."
+    if any(version.tags.get(key) != value for key, value in draft.tags.items()):
+        msg += " Its tags stay as they were: change them with versions.update."
+    return msg
 
 
 def _add_facts(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
+from chopmark.domain.names import counted
 from chopmark.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Page(Sequence[T], Generic[T]):
         hidden = len(self) - len(lines)
         if hidden > 0:
             lines.append(f"… {hidden} more")
-        return "\n".join([f"<{len(self)} results{more}>", *(f"  {line}" for line in lines)])
+        return "\n".join([f"<{counted(len(self), 'result')}{more}>", *(f"  {line}" for line in lines)])
 
     def records(self) -> list[dict[str, Any]]:
         """Rows as flat dictionaries: metrics, params and tags as ``metrics.x`` and so on."""

@@ -35,7 +35,7 @@ class Stages(Surface):
         Parameters
         ----------
         ref
-            The version; one in production moves to ``deprecated``.
+            The version; one in production moves to ``deprecated`` when the day has come.
         reason
             Why.
         at
