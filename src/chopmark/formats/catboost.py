@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from chopmark.abc.formats import ArtifactFiles, SavedFile, SavedModel
-from chopmark.domain.manifest import Environment
 from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.formats import wrapper as wrappers
 from chopmark.formats.environment import capture_environment
 from chopmark.formats.faults import building, reading, storing
-from chopmark.formats.layout import main_path
 from chopmark.formats.libraries import derives_from, import_library
 from chopmark.formats.params import model_params
 
@@ -64,14 +62,7 @@ class CatboostFormat:
             wrapper = wrappers.read_wrapper(files, CLASSES)
             self._read(self._catboost().CatBoost(), files)
         class_name = "CatBoost" if wrapper is None else wrapper.class_name
-        saved = tuple(
-            SavedFile(p, role="config" if p.rpartition("/")[2] == wrappers.FILE else "weights") for p in files.paths
-        )
-        return SavedModel(
-            files=saved,
-            environment=Environment(framework="catboost"),
-            params={"model_class": f"catboost.core.{class_name}"},
-        )
+        return wrappers.described("catboost", files, f"core.{class_name}")
 
     def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> object:  # noqa: ARG002
         """The model in its class; a ``CatBoost`` when only the native file is there."""
@@ -80,8 +71,7 @@ class CatboostFormat:
             return self._read(getattr(self._catboost(), wrapper.class_name)(**wrapper.params), files)
 
     def _read(self, model: Any, files: ArtifactFiles) -> object:
-        names = [p for p in files.paths if p.rpartition("/")[2] != wrappers.FILE]
-        path = names[0] if len(names) == 1 else main_path(files, self.suffixes, self.name)
+        path = wrappers.native_path(files, self.suffixes, self.name)
         with files.open(path) as file:
             data = file.read()
         if not data.startswith(MAGIC):

@@ -8,12 +8,10 @@ from typing import Any
 
 from chopmark.abc.formats import ArtifactFiles, SavedFile, SavedModel
 from chopmark.base.jsons import decode
-from chopmark.domain.manifest import Environment
 from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.formats import wrapper as wrappers
 from chopmark.formats.environment import capture_environment
 from chopmark.formats.faults import building, reading, storing
-from chopmark.formats.layout import main_path
 from chopmark.formats.libraries import derives_from, import_library
 from chopmark.formats.params import model_params
 
@@ -67,13 +65,8 @@ class LightgbmFormat:
         with reading(self.name):
             self._booster(files)
             wrapper = wrappers.read_wrapper(files, CLASSES)
-        saved = tuple(
-            SavedFile(p, role="config" if p.rpartition("/")[2] == wrappers.FILE else "weights") for p in files.paths
-        )
-        params = {"model_class": "lightgbm.basic.Booster"}
-        if wrapper is not None:
-            params = {"model_class": f"lightgbm.sklearn.{wrapper.class_name}"}
-        return SavedModel(files=saved, environment=Environment(framework="lightgbm"), params=params)
+        model_class = "basic.Booster" if wrapper is None else f"sklearn.{wrapper.class_name}"
+        return wrappers.described("lightgbm", files, model_class)
 
     def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> object:  # noqa: ARG002
         """The booster, or a fitted estimator that predicts as before."""
@@ -97,8 +90,7 @@ class LightgbmFormat:
         return model
 
     def _booster(self, files: ArtifactFiles) -> Any:
-        names = [p for p in files.paths if p.rpartition("/")[2] != wrappers.FILE]
-        path = names[0] if len(names) == 1 else main_path(files, self.suffixes, self.name)
+        path = wrappers.native_path(files, self.suffixes, self.name)
         with files.open(path) as file:
             text = file.read().decode()
         _check_whole(text)

@@ -13,12 +13,13 @@ from typing import Any
 
 import msgspec
 
-from chopmark.abc.formats import ArtifactFiles
+from chopmark.abc.formats import ArtifactFiles, SavedFile, SavedModel
 from chopmark.base.jsons import canonical, decode
+from chopmark.domain.manifest import Environment
 from chopmark.errors import IntegrityFailure, Unsupported
-from chopmark.formats.layout import optional_path
+from chopmark.formats.layout import main_path, optional_path
 
-__all__ = ["FILE", "Wrapper", "encode_wrapper", "read_wrapper"]
+__all__ = ["FILE", "Wrapper", "described", "encode_wrapper", "native_path", "read_wrapper"]
 
 FILE = "wrapper.json"
 _FLOAT = "$float"
@@ -84,6 +85,23 @@ def read_wrapper(files: ArtifactFiles, classes: Sequence[str]) -> Wrapper | None
             hint=f"It may be {', '.join(classes)}.",
         )
     return Wrapper(wrapper.class_name, _revived(wrapper.params), _revived(wrapper.attributes))
+
+
+def native_path(files: ArtifactFiles, suffixes: Sequence[str], format_name: str) -> str:
+    """The library's own file among the version's: the only one beside the wrapper, or the one of a known suffix."""
+    names = [p for p in files.paths if not _is_wrapper(p)]
+    return names[0] if len(names) == 1 else main_path(files, suffixes, format_name)
+
+
+def described(library: str, files: ArtifactFiles, model_class: str) -> SavedModel:
+    """What files say of themselves: their roles, the library, and the class of the model."""
+    saved = tuple(SavedFile(p, role="config" if _is_wrapper(p) else "weights") for p in files.paths)
+    params = {"model_class": f"{library}.{model_class}"}
+    return SavedModel(files=saved, environment=Environment(framework=library), params=params)
+
+
+def _is_wrapper(path: str) -> bool:
+    return path.rpartition("/")[2] == FILE
 
 
 def _plain(value: Any, place: str) -> Any:

@@ -10,12 +10,10 @@ import msgspec
 
 from chopmark.abc.formats import ArtifactFiles, SavedFile, SavedModel
 from chopmark.base.jsons import decode
-from chopmark.domain.manifest import Environment
 from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.formats import wrapper as wrappers
 from chopmark.formats.environment import capture_environment
 from chopmark.formats.faults import building, reading, storing
-from chopmark.formats.layout import main_path
 from chopmark.formats.libraries import derives_from, import_library
 from chopmark.formats.params import model_params
 from chopmark.formats.ubjson import check_ubjson
@@ -66,13 +64,8 @@ class XgboostFormat:
         with reading(self.name):
             self._booster(files)
             wrapper = wrappers.read_wrapper(files, CLASSES)
-        saved = tuple(
-            SavedFile(p, role="config" if p.rpartition("/")[2] == wrappers.FILE else "weights") for p in files.paths
-        )
-        params = {"model_class": "xgboost.core.Booster"}
-        if wrapper is not None:
-            params = {"model_class": f"xgboost.sklearn.{wrapper.class_name}"}
-        return SavedModel(files=saved, environment=Environment(framework="xgboost"), params=params)
+        model_class = "core.Booster" if wrapper is None else f"sklearn.{wrapper.class_name}"
+        return wrappers.described("xgboost", files, model_class)
 
     def load(self, files: ArtifactFiles, *, trusted: Sequence[str] = ()) -> object:  # noqa: ARG002
         """The booster, or the estimator with its parameters as they were given."""
@@ -93,8 +86,7 @@ class XgboostFormat:
 
     def _native(self, files: ArtifactFiles) -> bytearray:
         """The native file's bytes: with a file name, the library would judge by the suffix."""
-        names = [p for p in files.paths if p.rpartition("/")[2] != wrappers.FILE]
-        path = names[0] if len(names) == 1 else main_path(files, self.suffixes, self.name)
+        path = wrappers.native_path(files, self.suffixes, self.name)
         with files.open(path) as file:
             data = bytearray(file.read())
         _check_whole(data)
