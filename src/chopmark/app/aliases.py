@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from chopmark.app.context import Context, parse_alias, resolve, the_model
 from chopmark.app.models import check_reason, locked
+from chopmark.base.clock import later, to_us
 from chopmark.base.paging import check_limit
 from chopmark.domain.names import check_text
 from chopmark.domain.refs import parse_model, parse_ref
@@ -29,13 +32,14 @@ def set_alias(ctx: Context, request: q.SetAlias) -> Alias:
         return before
     if before:
         _respect_protection(before, request.force, request.reason)
+    at = _after_last_move(ctx, model, name)
     alias = Alias(
         project=model.project,
         model=model.name,
         name=name,
         number=target.number,
         protected=protected,
-        updated_at=ctx.now,
+        updated_at=at,
         updated_by=ctx.actor.name,
     )
     ctx.tx.aliases.put(model.id, alias)
@@ -72,6 +76,11 @@ def _respect_protection(alias: Alias, force: bool, reason: str) -> None:
     check_reason(reason, f"Moving the protected alias {alias.ref}")
 
 
+def _after_last_move(ctx: Context, model: Model, name: str) -> datetime:
+    """Now, or just after the last move when the clock stands before it."""
+    return later(ctx.now, *(move.at for move in ctx.tx.aliases.history(model.id, name, limit=1)))
+
+
 def _record(ctx: Context, model: Model, name: str, number: int | None, before: Alias | None, reason: str) -> None:
     move = AliasMove(
         project=model.project,
@@ -80,7 +89,7 @@ def _record(ctx: Context, model: Model, name: str, number: int | None, before: A
         number=number,
         previous=before.number if before else None,
         actor=ctx.actor.name,
-        at=ctx.now,
+        at=_after_last_move(ctx, model, name),
         reason=reason,
     )
     ctx.tx.aliases.record(model.id, move)
@@ -120,6 +129,7 @@ def at(ctx: Context, request: q.AliasAt) -> Version:
     """The version that an alias pointed to at a time, as it is now."""
     ref, name = parse_alias(request.alias)
     model = the_model(ctx, ref, deleted=True)
+    to_us(request.at)  # refuses a time without zone
     moves = ctx.tx.aliases.history(model.id, name, until=request.at, limit=1)
     if not moves or moves[0].number is None:
         msg = f"{model.ref}@{name} pointed to nothing on {request.at.isoformat()}."

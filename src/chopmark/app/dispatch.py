@@ -6,7 +6,8 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from chopmark.abc.catalog import Catalog, StoredAnswer, Taken, Transaction
 from chopmark.app.context import Context
 from chopmark.base.clock import Clock
 from chopmark.base.digest import digest_of
-from chopmark.base.jsons import canonical, decode
+from chopmark.base.jsons import canonical, decode, encode, unwrapped
 from chopmark.domain.access import Actor, check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
@@ -30,6 +31,10 @@ __all__ = ["Dispatch", "Handler", "Listener"]
 Listener = Callable[[AuditEvent], None]
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 200
+REASON_LENGTH_MAX = 5_000
+REQUEST_BYTES_MAX = 64 * 1024 * 1024  # a manifest of 100,000 files takes some 20 MB
+# Not turned into texts on the way: bytes for a text are a mistake, and times stay times.
+_KEPT_TYPES = (bytes, bytearray, memoryview, Decimal, date, datetime)
 RACES_MAX = 10
 
 
@@ -172,10 +177,17 @@ class _Undo(Exception):
 def _validated(op: Op, request: Request) -> Request:
     """The request with every field of its declared type: Python callers are not held to types."""
     try:
-        return msgspec.convert(msgspec.to_builtins(request), op.request)
-    except (msgspec.ValidationError, TypeError, RecursionError) as error:
+        plain = msgspec.to_builtins(request, builtin_types=_KEPT_TYPES, enc_hook=unwrapped)
+        checked = msgspec.convert(plain, op.request, builtin_types=_KEPT_TYPES)
+        size_bytes = len(encode(checked))
+    except (msgspec.ValidationError, TypeError, RecursionError, UnicodeEncodeError) as error:
         msg = f"The request of {op.name} is not valid: {error}."
         raise InvalidRequest(msg) from error
+    if size_bytes > REQUEST_BYTES_MAX:
+        msg = f"The request of {op.name} takes {size_bytes:,} bytes; the limit is {REQUEST_BYTES_MAX:,}."
+        raise InvalidRequest(msg, hint="Store large things as artifacts.")
+    check_text(getattr(checked, "reason", ""), "reason", REASON_LENGTH_MAX)
+    return checked
 
 
 def _recorded(tx: Transaction, event: AuditEvent) -> AuditEvent:

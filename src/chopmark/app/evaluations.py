@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chopmark.app.context import Context, resolve
-from chopmark.app.registration import dataset_node
+from chopmark.app.registration import check_dataset, dataset_node
 from chopmark.app.uses import node_of
 from chopmark.base.paging import check_limit
 from chopmark.domain.lineage import Edge
@@ -24,7 +24,7 @@ def evaluate(ctx: Context, request: q.EvaluateVersion) -> Evaluation:
         msg = "An evaluation needs at least one metric."
         raise InvalidRequest(msg)
     check_text(request.comment, "comment")
-    check_text(request.dataset.name, "data set name", 500)
+    check_dataset(request.dataset)
     evaluation = Evaluation(
         id=ctx.new_id(),
         project=version.project,

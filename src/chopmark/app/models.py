@@ -13,7 +13,7 @@ from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
 from chopmark.domain.manifest import Kind
 from chopmark.domain.names import check_key, check_name, check_tags, check_text, counted
 from chopmark.domain.refs import ModelRef, parse_model
-from chopmark.domain.versions import Model
+from chopmark.domain.versions import Model, Version
 from chopmark.errors import Conflict, InvalidRequest
 from chopmark.ops import requests as q
 from chopmark.ops.results import Done, ModelPage
@@ -140,7 +140,10 @@ def restore(ctx: Context, request: q.RestoreModel) -> Model:
 
 
 def purge(ctx: Context, request: q.PurgeModel) -> Done:
-    """Remove the rows of a soft-deleted model for good; its events stay in the audit."""
+    """Remove the versions of a soft-deleted model for good, and all that was said of it.
+
+    Its name can be registered again; numbers go on from the last one. Its events stay in the audit.
+    """
     model = locked(ctx, request.model)
     check_reason(request.reason, f"Purging {model.ref}")
     if model.deleted_at is None:
@@ -148,12 +151,23 @@ def purge(ctx: Context, request: q.PurgeModel) -> Done:
         raise Conflict(msg, hint=f"First: chopmark model delete {model.ref}")
     _refuse_when_used(ctx, model, request.force, request.reason)
     versions = ctx.tx.versions.in_model(model.id, deleted=True, limit=MODELS_PURGED_MAX)
-    ctx.tx.models.purge(model.id)
+    if model.last_number == 0:
+        ctx.tx.models.purge(model.id)
+    else:
+        _strip(ctx, model, versions)
     ctx.emit(model.ref, reason=request.reason, digests=[v.digest for v in versions][:1000])
     return Done(
         model.ref,
         f"purged with {counted(len(versions), 'version')}; their bytes stay in the store until they are collected",
     )
+
+
+def _strip(ctx: Context, model: Model, versions: list[Version]) -> None:
+    """Leave the bare name, deleted, with its last number: `fraud:1` must never mean another version."""
+    for version in versions:
+        ctx.tx.versions.purge(version.id)
+    bare = dict.fromkeys(_TEXTS, "")
+    ctx.tx.models.update(structs.replace(model, **bare, tags={}, updated_at=ctx.now))
 
 
 def locked(ctx: Context, text: str) -> Model:

@@ -25,7 +25,9 @@ from chopmark.errors import Conflict, GateRefused, IntegrityFailure, InvalidRequ
 from chopmark.ops.requests import PlanVersion, RegisterVersion
 from chopmark.ops.results import Registered, RegistrationPlan
 
-__all__ = ["check_bytes", "dataset_node", "plan", "register"]
+COMPLIANCE_MAX = 100
+
+__all__ = ["check_bytes", "check_dataset", "dataset_node", "plan", "register"]
 
 _TEXTS = (
     "description",
@@ -77,6 +79,8 @@ def plan(ctx: Context, request: PlanVersion) -> RegistrationPlan:
     rules = _rules(ctx, ref.project)
     known = ctx.tx.models.get(ref.project, ref.name, deleted=True)
     model = known or _model_of(ctx, ref, checked)
+    if known is not None and _is_purged(ctx, known):
+        model = _revived(ctx, known, checked)
     _check_model(model, checked)
     version = _record(ctx, model, checked, "")
     _require_metadata(rules, version)
@@ -127,14 +131,31 @@ def _checked(request: RegisterVersion) -> RegisterVersion:
     if cost is not None and not (math.isfinite(cost) and cost >= 0):
         msg = f"cost_per_request is {shown(cost)}; it must be a finite number from zero."
         raise InvalidRequest(msg)
+    if len(request.compliance) > COMPLIANCE_MAX:
+        msg = f"There are {len(request.compliance):,} compliance entries; the limit is {COMPLIANCE_MAX}."
+        raise InvalidRequest(msg)
+    for entry in request.compliance:
+        check_text(entry, "compliance entry", 500)
     for dataset in request.datasets:
-        check_text(dataset.name, "data set name", 500)
-        check_text(dataset.uri, "data set uri", 5_000)
+        check_dataset(dataset)
     if request.manifest.kind == "external":
         _check_external(request.manifest)
     if request.manifest.kind == "llm_config":
         parse_llm_config(request.manifest.config)
     return structs.replace(request, metrics=check_metrics(request.metrics), tags=check_tags(request.tags))
+
+
+def check_dataset(dataset: DatasetRef) -> None:
+    """Refuse a data set whose words no database can hold, or that are too long.
+
+    Raises
+    ------
+    InvalidRequest
+        Naming the field.
+    """
+    check_text(dataset.uri, "data set uri", 5_000)
+    for field in ("name", "digest", "version", "split", "relation"):
+        check_text(getattr(dataset, field), f"data set {field}", 500)
 
 
 def _check_external(manifest: Manifest) -> None:
@@ -163,8 +184,22 @@ def _model_for(ctx: Context, ref: ModelRef, request: RegisterVersion) -> Model:
         model = _model_of(ctx, ref, request)
         ctx.tx.models.insert(model)
         ctx.emit(model.ref, event="model.created", kind=model.kind)
+    elif _is_purged(ctx, model):
+        model = _revived(ctx, model, request)
+        ctx.tx.models.update(model)
+        ctx.emit(model.ref, event="model.created", kind=model.kind)
     _check_model(model, request)
     return model
+
+
+def _is_purged(ctx: Context, model: Model) -> bool:
+    return model.deleted_at is not None and not ctx.tx.versions.in_model(model.id, deleted=True, limit=1)
+
+
+def _revived(ctx: Context, model: Model, request: RegisterVersion) -> Model:
+    """A purged name that is registered again: nothing of before but the last number."""
+    texts = {"task": request.task, "owner": request.owner, "team": request.team}
+    return structs.replace(model, **texts, deleted_at=None, updated_at=ctx.now)
 
 
 def _model_of(ctx: Context, ref: ModelRef, request: RegisterVersion) -> Model:

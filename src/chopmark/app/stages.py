@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import UNSET, UnsetType, structs
 
 from chopmark.abc.catalog import VersionChange
 from chopmark.app.context import Context, resolve, the_project
 from chopmark.app.models import check_reason
 from chopmark.app.versions import lock_and_resolve
+from chopmark.base.clock import later, to_us
 from chopmark.base.paging import check_limit
 from chopmark.domain.lifecycle import StageMove, check_move, check_stage
 from chopmark.domain.policy import production_findings
@@ -72,6 +75,8 @@ def deprecate(ctx: Context, request: q.DeprecateVersion) -> Version:
     if successor == version.ref:
         msg = f"{version.ref} cannot be its own successor."
         raise InvalidRequest(msg)
+    if request.at is not None:
+        to_us(request.at)
     mark = Deprecation(request.at or ctx.now, request.reason, successor)
     if version.stage == "production" and mark.at <= ctx.now:
         return _moved(ctx, version, "deprecated", request.reason, mark)
@@ -87,6 +92,7 @@ def _moved(
     reason: str,
     deprecation: Deprecation | UnsetType | None = UNSET,
 ) -> Version:
+    at = _after_all_moves(ctx, version, stage)
     move = StageMove(
         project=version.project,
         model=version.model,
@@ -94,10 +100,10 @@ def _moved(
         from_stage=version.stage,
         to_stage=stage,
         actor=ctx.actor.name,
-        at=ctx.now,
+        at=at,
         reason=reason,
     )
-    change = VersionChange(stage=stage, stage_since=ctx.now, deprecation=deprecation)
+    change = VersionChange(stage=stage, stage_since=at, deprecation=deprecation)
     ctx.tx.versions.update(version.id, change, ctx.now)
     ctx.tx.stages.record(version.id, move)
     facts = structs.asdict(deprecation) if isinstance(deprecation, Deprecation) else {}
@@ -112,6 +118,12 @@ def _moved(
     return resolve(ctx, version.ref)
 
 
+def _after_all_moves(ctx: Context, version: Version, stage: str) -> datetime:
+    """Now, or just after the last move when the clock stands before it: history keeps the order of events."""
+    there = ctx.tx.versions.in_stage(version.model_id, stage, limit=1)
+    return later(ctx.now, version.stage_since, *(v.stage_since for v in there))
+
+
 def history(ctx: Context, request: q.StageHistory) -> StageHistoryAnswer:
     """Stage moves of a version, newest first."""
     version = resolve(ctx, request.ref, deleted=True)
@@ -122,6 +134,7 @@ def history(ctx: Context, request: q.StageHistory) -> StageHistoryAnswer:
 def stage_at(ctx: Context, request: q.StageAt) -> StageAnswer:
     """The stage a version was in at a time."""
     version = resolve(ctx, request.ref, deleted=True)
+    to_us(request.at)  # refuses a time without zone
     if request.at < version.created_at:
         return StageAnswer(version.ref, "")
     last = ctx.tx.stages.history(version.id, until=request.at, limit=1)

@@ -45,12 +45,19 @@ def grant(ctx: Context, request: q.TrustVersion) -> TrustDecision:
 
 
 def revoke(ctx: Context, request: q.RevokeTrust) -> Done:
-    """Withdraw all trust in a version's bytes."""
+    """Withdraw all trust in a version's bytes; from then on only a person can trust them again."""
     version = resolve(ctx, request.ref, deleted=True)
-    count = ctx.tx.trust.remove(version.digest)
-    if not count:
-        msg = f"Nobody has recorded trust in {version.ref}."
+    if not version.runs_code and not version.untrusted:
+        msg = f"{version.ref} brings no code and no unknown types; there is no trust to withdraw."
         raise Conflict(msg)
+    if any(d.basis == "revoked" for d in ctx.tx.trust.get(version.digest)[:1]):
+        msg = f"Trust in {version.ref} was revoked already."
+        raise Conflict(msg)
+    count = ctx.tx.trust.remove(version.digest)
+    revocation = TrustDecision(
+        digest=version.digest, basis="revoked", actor=ctx.actor.name, at=ctx.now, reason=request.reason
+    )
+    ctx.tx.trust.insert(revocation)
     ctx.emit(version.ref, digest=version.digest, reason=request.reason, decisions=count)
     return Done(version.ref, f"{counted(count, 'trust decision')} withdrawn")
 

@@ -10,9 +10,9 @@ from chopmark.abc.catalog import VersionChange
 from chopmark.app.context import Context, resolve, the_model
 from chopmark.app.models import check_reason, locked
 from chopmark.app.uses import IN_USE_HINT, uses_of
-from chopmark.base.jsons import canonical
+from chopmark.base.jsons import canonical, plain_values
 from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
-from chopmark.domain.manifest import Manifest
+from chopmark.domain.manifest import Manifest, manifest_digest
 from chopmark.domain.names import check_key, check_name, check_tags, check_text
 from chopmark.domain.query import FieldName, Order, Present, Query, both, parse_query
 from chopmark.domain.refs import parse_model, parse_ref
@@ -33,7 +33,7 @@ __all__ = [
     "update",
 ]
 
-ANNOTATIONS_BYTES_MAX = 1_000_000
+_RESTORE = "Restore the catalog from a backup."
 
 
 def get(ctx: Context, request: q.GetVersion) -> Version:
@@ -47,8 +47,20 @@ def manifest(ctx: Context, request: q.GetManifest) -> Manifest:
     found = ctx.tx.manifests.get(version.digest)
     if found is None:
         msg = f"The manifest of {version.ref} is missing from the catalog."
-        raise IntegrityFailure(msg, hint="Restore the catalog from a backup.")
+        raise IntegrityFailure(msg, hint=_RESTORE)
+    _check_whole(version, found)
     return found
+
+
+def _check_whole(version: Version, found: Manifest) -> None:
+    """Refuse a manifest that is not the one that was registered: trust and loading rest on it."""
+    if manifest_digest(found) != version.digest:
+        msg = f"The manifest of {version.ref} was changed in the catalog: it is not {version.digest[:19]}."
+        raise IntegrityFailure(msg, hint=_RESTORE, ref=version.ref)
+    recorded = (version.kind, version.format, version.runs_code, version.untrusted)
+    if recorded != (found.kind, found.format, found.runs_code, found.untrusted):
+        msg = f"The catalog's row of {version.ref} was changed: it does not say what its manifest says."
+        raise IntegrityFailure(msg, hint=_RESTORE, ref=version.ref)
 
 
 def search(ctx: Context, request: q.SearchVersions) -> VersionPage:
@@ -117,8 +129,7 @@ def _annotations(version: Version, given: dict[str, Any]) -> dict[str, Any]:
     for key in given:
         check_key(key, "annotation")
     merged = {k: v for k, v in {**version.annotations, **given}.items() if v is not None}
-    check_text(canonical(merged).decode(), "set of annotations", ANNOTATIONS_BYTES_MAX)
-    return merged
+    return plain_values(merged, "annotations")
 
 
 def delete(ctx: Context, request: q.DeleteVersion) -> Version:

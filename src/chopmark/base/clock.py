@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from chopmark.errors import InvalidRequest
 
-__all__ = ["Clock", "FakeClock", "from_us", "parse_time", "system_clock", "to_us"]
+__all__ = ["Clock", "FakeClock", "from_us", "later", "parse_time", "system_clock", "to_us"]
 
 Clock = Callable[[], datetime]
 
@@ -50,6 +50,11 @@ class FakeClock:
         self.now = self.now + by
 
 
+def later(now: datetime, *others: datetime) -> datetime:
+    """``now``, or one microsecond after the latest of the others when the clock stands behind it."""
+    return max([now, *(other + _US for other in others)])
+
+
 def to_us(time: datetime) -> int:
     """Microseconds since 1970-01-01 UTC of an aware time; exact.
 
@@ -79,7 +84,7 @@ def parse_time(text: str) -> datetime:
     """
     try:
         time = datetime.fromisoformat(text)
-    except ValueError as error:
-        msg = f"{text!r} is not a time."
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        msg = f"{text[:60]!r} is not a time."
         raise InvalidRequest(msg, hint="Write it like 2026-03-03 or 2026-03-03T14:00Z.") from error
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
 
-__all__ = ["canonical", "decode", "encode", "pretty"]
+__all__ = ["canonical", "decode", "encode", "plain_values", "pretty", "unwrapped"]
+
+VALUES_BYTES_MAX = 1_000_000
 
 T = TypeVar("T")
 
@@ -44,3 +49,45 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         msg = f"Not a valid {getattr(kind, '__name__', 'value')}: {error}."
         raise InvalidRequest(msg) from error
+
+
+def unwrapped(value: Any) -> Any:
+    """The plain value in a numpy scalar, a path or a subclass of text; for encoders that meet one.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    item = getattr(value, "item", None)
+    if callable(item):
+        return item()
+    if isinstance(value, (str, PurePath)):
+        return str(value)
+    msg = f"{type(value).__name__} is no JSON value"
+    raise TypeError(msg)
+
+
+def plain_values(values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """A mapping as JSON holds it: finite numbers, texts, lists, dictionaries, at most 1 MB.
+
+    Raises
+    ------
+    InvalidRequest
+        When there is anything that JSON or a database cannot hold, or too much.
+    """
+    hint = "Pass finite numbers, texts, lists and dictionaries."
+    try:
+        text = json.dumps(dict(values), allow_nan=False, default=unwrapped, ensure_ascii=False)
+        size_bytes = len(text.encode())
+        plain: dict[str, Any] = json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:  # half a surrogate pair is a ValueError
+        msg = f"The {what} hold something that JSON cannot: {error}."
+        raise InvalidRequest(msg, hint=hint) from error
+    if size_bytes > VALUES_BYTES_MAX:
+        msg = f"The {what} take {size_bytes:,} bytes; the limit is {VALUES_BYTES_MAX:,}."
+        raise InvalidRequest(msg, hint="Store large values as an artifact.")
+    if "\\u0000" in text:
+        msg = f"The {what} hold a NUL character, which databases cannot."
+        raise InvalidRequest(msg)
+    return plain

@@ -181,15 +181,22 @@ def _home(environ: Mapping[str, str]) -> Path:
 def _user_file(environ: Mapping[str, str]) -> Path | None:
     base = environ.get("XDG_CONFIG_HOME") or str(_home(environ) / ".config")
     file = Path(base) / "chopmark" / "config.toml"
-    return file if file.is_file() else None
+    return file if _is_file(file) else None
 
 
 def _project_file(directory: Path) -> Path | None:
     for parent in (directory, *directory.parents):
         file = parent / PROJECT_FILE
-        if file.is_file():
+        if _is_file(file):
             return file
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # somebody else's home: what may not be looked into holds no settings for us
+        return False
 
 
 def _read_file(file: Path) -> dict[str, Any]:

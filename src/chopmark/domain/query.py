@@ -27,7 +27,7 @@ from typing import Any, Literal
 import msgspec
 
 from chopmark.base.clock import parse_time, to_us
-from chopmark.domain.names import shown
+from chopmark.domain.names import check_text, shown
 from chopmark.domain.semver import SemVer
 from chopmark.domain.versions import Version
 from chopmark.errors import InvalidRequest
@@ -189,9 +189,7 @@ def parse_query(text: str) -> Query:
     InvalidRequest
         Pointing at the character where it stops making sense.
     """
-    if len(text) > TEXT_LENGTH_MAX:
-        msg = f"The filter has {len(text):,} characters; the limit is {TEXT_LENGTH_MAX:,}."
-        raise InvalidRequest(msg)
+    check_text(text, "filter", TEXT_LENGTH_MAX)
     return _Parser(text).query()
 
 

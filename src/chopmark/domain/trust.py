@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Literal
 
 import msgspec
@@ -45,7 +46,8 @@ def judge_trust(mode: TrustMode, version: Version, decisions: Sequence[TrustDeci
     version
         What is to be loaded.
     decisions
-        Recorded decisions on its digest.
+        Recorded decisions on its digest, newest first. What stands before a revocation does not
+        count, and after one only a person can begin anew.
     """
     needed = version.untrusted
     if not version.runs_code and not needed:
@@ -53,9 +55,13 @@ def judge_trust(mode: TrustMode, version: Version, decisions: Sequence[TrustDeci
     what = _what(version)
     if mode == "never":
         return TrustVerdict("refuse", reason=f"{what}, and the trust setting is 'never'")
-    counted = [d for d in decisions if mode == "own_registry" or d.basis == "person"]
+    standing = list(takewhile(lambda d: d.basis != "revoked", decisions))
+    is_revoked = len(standing) < len(decisions)
+    counted = [d for d in standing if d.basis == "person" or (mode == "own_registry" and not is_revoked)]
     if counted and set(needed) <= _names(counted):
         return TrustVerdict("load", needed)
+    if is_revoked:
+        return TrustVerdict("refuse", reason=f"{what}, and trust in these bytes was revoked")
     if mode == "own_registry":
         return TrustVerdict("record", needed)
     return TrustVerdict("refuse", reason=f"{what}, and nobody has recorded trust in these bytes")

@@ -298,12 +298,13 @@ class TrustDecision(msgspec.Struct, frozen=True, kw_only=True):
     names
         Type names that were let through; empty for a format that runs arbitrary code.
     basis
-        ``person`` for a decision taken by somebody, ``own_registry`` when the setting took it.
+        ``person`` for a decision taken by somebody, ``own_registry`` when the setting took it,
+        ``revoked`` for one that withdraws those before it.
     """
 
     digest: str
     names: tuple[str, ...] = ()
-    basis: Literal["person", "own_registry"] = "person"
+    basis: Literal["person", "own_registry", "revoked"] = "person"
     actor: str
     at: datetime
     reason: str = ""

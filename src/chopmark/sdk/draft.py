@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 import msgspec
 
 from chopmark.abc.formats import Format, SavedModel
+from chopmark.base.jsons import plain_values
 from chopmark.base.settings import Settings
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import (
@@ -27,7 +28,7 @@ from chopmark.domain.manifest import (
     check_path,
     sorted_files,
 )
-from chopmark.domain.names import check_metrics, check_tags, check_text, shown
+from chopmark.domain.names import check_metrics, check_tags, shown
 from chopmark.domain.refs import parse_model, parse_ref
 from chopmark.domain.semver import Bump
 from chopmark.domain.signature import Signature
@@ -42,7 +43,7 @@ from chopmark.ops.results import Registered, RegistrationPlan
 from chopmark.sdk.ensemble import check_combine
 from chopmark.sdk.files import MODEL_DIRECTORY, GatheredFiles, Source, gather
 from chopmark.sdk.progress import progress_bar
-from chopmark.sdk.surface import Reference
+from chopmark.sdk.surface import Reference, checked_mapping
 from chopmark.sdk.transport import DryRun, Transport
 
 __all__ = ["Draft", "VersionFacts"]
@@ -50,6 +51,8 @@ __all__ = ["Draft", "VersionFacts"]
 
 STORING_THREADS = 4
 """Puts at one time: small files wait for the disk and the network more than for the processor."""
+
+WEIGHT_MAX = 1e9
 
 _Request = TypeVar("_Request", bound=RegisterVersion)
 
@@ -165,7 +168,7 @@ class Draft:
             When it is not there, has symbolic links, or is not of the format.
         """
         self._no_model_yet()
-        sources = gather(Path(path), MODEL_DIRECTORY, "weights")
+        sources = gather(_place(path), MODEL_DIRECTORY, "weights")
         self._take_files(sources, format)
 
     def add_files(self, files: Mapping[str, str | Path], *, format: str = "auto") -> None:  # noqa: A002
@@ -174,7 +177,7 @@ class Draft:
         sources = []
         for path, file in files.items():
             check_path(path)
-            one = gather(Path(file), MODEL_DIRECTORY, "weights")
+            one = gather(_place(file), MODEL_DIRECTORY, "weights")
             if len(one) != 1 or Path(file).is_dir():
                 msg = f"{shown(file)} is a directory; files= takes single files."
                 raise InvalidRequest(msg, hint="Use path= for a directory.")
@@ -213,8 +216,12 @@ class Draft:
         """
         role = _role_of(key)
         rest = key.partition("/")[2]
+        self._keep_apart(key)
+        if source is None:
+            msg = f"The artifact {shown(key)} is None."
+            raise InvalidRequest(msg, hint="Leave it out, or pass a path, bytes or an object.")
         if isinstance(source, (str, Path)):
-            found = gather(Path(source), key, role)
+            found = gather(_place(source), key, role)
             if rest and len(found) == 1 and found[0].path == f"{key}/{Path(source).name}":
                 found = [msgspec.structs.replace(found[0], path=check_path(key))]
             self._sources += found
@@ -227,6 +234,14 @@ class Draft:
             self._sources.append(Source(check_path(key), role, file, owned=True))
         else:
             self._add_object(key, source)
+
+    def _keep_apart(self, key: str) -> None:
+        """Refuse an artifact within an object's directory, or around other files: neither could be read back."""
+        taken = [*self._artifact_formats, *(s.path for s in self._sources)]
+        for other in taken:
+            if key == other or other.startswith(f"{key}/") or key.startswith(f"{other}/"):
+                msg = f"The artifact {shown(key)} and {shown(other)} would stand in one place."
+                raise InvalidRequest(msg, hint="Give each a path of its own: explainer/a.npy, explainer/b.npy.")
 
     def _add_object(self, key: str, source: object) -> None:
         check_path(key)
@@ -250,7 +265,8 @@ class Draft:
         about
             ``name``, ``uri``, ``version``, ``split``, ``relation``.
         """
-        dataset = describe_dataset(data, **about)
+        with _telling("data set"):
+            dataset = describe_dataset(data, **about)
         self._datasets.append(dataset)
         return dataset
 
@@ -260,10 +276,11 @@ class Draft:
 
     def set_example(self, inputs: object, outputs: object = None, *, model: object = None) -> None:
         """Infer the signature from example inputs, and outputs given or predicted by ``model``."""
-        if outputs is None and model is not None:
-            self._signature = predict_signature(model, inputs)
-        else:
-            self._signature = infer_signature(inputs, outputs)
+        with _telling("example"):
+            if outputs is None and model is not None:
+                self._signature = predict_signature(model, inputs)
+            else:
+                self._signature = infer_signature(inputs, outputs)
 
     def set_config(self, kind: Kind, config: Mapping[str, Any]) -> None:
         """Make it a version without files: an ``llm_config`` or an ``external`` model."""
@@ -282,12 +299,12 @@ class Draft:
         """
         self._kind = "ensemble"
         self._config = {"combine": check_combine(combine)}
+        if isinstance(members, (str, Version)):
+            members = [members]
         weights = members if isinstance(members, Mapping) else dict.fromkeys(members, 1.0)
         for reference, weight in weights.items():
-            if not 0 < float(weight) < float("inf"):
-                msg = f"The weight of {shown(reference)} is {weight}; it must be above zero."
-                raise InvalidRequest(msg)
-            self._members.append(self._member("ensemble_member_of", reference, float(weight)))
+            checked = _weight(reference, weight)
+            self._members.append(self._member("ensemble_member_of", reference, checked))
 
     def add_parent(self, reference: Reference, relation: str = "") -> None:
         """Say which version this one comes from.
@@ -308,6 +325,9 @@ class Draft:
     def _member(self, relation: str, reference: Reference, weight: float | None = None) -> Member:
         text = reference.ref if isinstance(reference, Version) else reference
         found: Version = self._transport.call(GetVersion(ref=str(parse_ref(text, self._settings.project))))
+        if relation == "ensemble_member_of":  # whoever loads the ensemble loads its members
+            self._runs_code = self._runs_code or found.runs_code
+            self._untrusted += found.untrusted
         return Member(relation, found.ref, found.digest, weight)
 
     def register(self) -> Version:
@@ -375,8 +395,8 @@ class Draft:
             format=self._format.name if self._format else "",
             files=sorted_files(entries),
             signature=self._signature,
-            params={**self._saved.params, **_json_values(self.params)},
-            config=_json_values(self._config),
+            params={**self._saved.params, **plain_values(self.params, "params")},
+            config=plain_values(self._config, "config"),
             environment=self._environment(),
             parents=tuple(sorted(self._members, key=lambda m: (m.relation, m.ref))),
             untrusted=tuple(sorted(set(self._untrusted))),
@@ -429,11 +449,38 @@ def _checked_facts(facts: VersionFacts) -> dict[str, Any]:
         raise InvalidRequest(msg, hint="Give one of them.")
     plain: dict[str, Any] = {**facts}
     if "metadata" in plain:
-        plain["metadata"] = _json_values(plain["metadata"])
-    if isinstance(plain.get("compliance"), str):
-        plain["compliance"] = (plain["compliance"],)
-    plain["compliance"] = tuple(plain.get("compliance", ()))
+        plain["metadata"] = plain_values(checked_mapping(plain["metadata"], "metadata"), "metadata")
+    compliance = plain.get("compliance") or ()
+    plain["compliance"] = (compliance,) if isinstance(compliance, str) else tuple(compliance)
     return plain
+
+
+def _weight(reference: Reference, weight: object) -> float:
+    try:
+        number = float(weight)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 < number <= WEIGHT_MAX:
+        msg = f"The weight of {shown(reference)} is {shown(weight)}; it must be a number above zero, at most 1e9."
+        raise InvalidRequest(msg)
+    return number
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        msg = f"The {what} holds a text that is no valid Unicode: {error.reason}."
+        raise InvalidRequest(msg) from error
+
+
+def _place(path: str | Path) -> Path:
+    """The path, when it is not empty: an unset variable must not mean the working directory."""
+    if not str(path).strip() or (isinstance(path, Path) and path == Path()):
+        msg = "The path is empty."
+        raise InvalidRequest(msg, hint="Pass the file or directory; a full path when it is the working directory.")
+    return Path(path)
 
 
 def _role_of(key: str) -> Role:
@@ -443,27 +490,3 @@ def _role_of(key: str) -> Role:
             return known  # type: ignore[return-value]
     msg = f"The artifact {shown(key)} does not start with a role."
     raise InvalidRequest(msg, hint="Roles are " + ", ".join(ROLES) + ".")
-
-
-def _json_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping with values as JSON; what JSON cannot hold is refused."""
-    for key in values:
-        check_text(key, "name of a parameter", 200)
-    try:
-        text = json.dumps(dict(values), allow_nan=False, default=_scalar)
-        plain: dict[str, Any] = json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        msg = f"The parameters hold something that JSON cannot: {error}."
-        hint = "Pass finite numbers, texts, lists and dictionaries."
-        raise InvalidRequest(msg, hint=hint) from error
-    return plain
-
-
-def _scalar(value: Any) -> Any:
-    item = getattr(value, "item", None)  # numpy's scalars
-    if callable(item):
-        return item()
-    if isinstance(value, Path):
-        return str(value)
-    msg = f"a {type(value).__name__}"
-    raise TypeError(msg)

@@ -13,14 +13,22 @@ from chopmark.domain.manifest import Manifest
 from chopmark.domain.refs import parse_ref
 from chopmark.domain.trust import judge_trust
 from chopmark.domain.versions import Version
-from chopmark.errors import Conflict, Denied, DeprecatedVersion, FrameworkMismatch, NotFound, Unsupported
+from chopmark.errors import (
+    Conflict,
+    Denied,
+    DeprecatedVersion,
+    FrameworkMismatch,
+    IntegrityFailure,
+    NotFound,
+    Unsupported,
+)
 from chopmark.formats import framework_mismatch, get_format, installed_environment
 from chopmark.ops.requests import GetManifest, GetTrust, GetVersion, TrustVersion
 from chopmark.ops.results import TrustList
 from chopmark.sdk.ensemble import Ensemble, LoadedMember, check_combine
 from chopmark.sdk.files import MODEL_DIRECTORY, StoredFiles, files_below
 from chopmark.sdk.progress import progress_bar
-from chopmark.sdk.transport import Transport
+from chopmark.sdk.transport import DryRun, Transport
 
 __all__ = ["load_artifact", "load_version"]
 
@@ -85,9 +93,9 @@ def _load_files(
     format_name: str,
     manifest: Manifest | None = None,
 ) -> Any:
+    manifest = manifest or transport.call(GetManifest(ref=version.ref))  # compared with the row: trust rests on it
     trusted = _trusted_names(transport, settings, version)
     _compare_framework(settings, version)
-    manifest = manifest or transport.call(GetManifest(ref=version.ref))
     entries = files_below(manifest.files, prefix)
     total = sum(f.size_bytes for f in entries.values())
     with (
@@ -112,6 +120,9 @@ def _trusted_names(transport: Transport, settings: Settings, version: Version) -
             else "Register it again in a format that brings no code, such as skops or onnx."
         )
         raise Denied(verdict.reason + ".", hint=hint, names=list(version.untrusted))
+    if verdict.action == "record" and isinstance(transport, DryRun):
+        msg = f"Loading {version.ref} would record a trust decision, and a dry run records nothing."
+        raise Denied(msg, hint="Load it from the registry itself.", names=list(version.untrusted))
     if verdict.action == "record":
         transport.call(
             TrustVersion(
@@ -157,6 +168,9 @@ def _load_ensemble(transport: Transport, settings: Settings, version: Version) -
         if parent.relation != "ensemble_member_of":
             continue
         member: Version = transport.call(GetVersion(ref=str(parse_ref(parent.ref)), deleted=True))
+        if member.digest != parent.digest:
+            msg = f"The member {parent.ref} of {version.ref} is not the version it was registered with."
+            raise IntegrityFailure(msg, hint="Register the ensemble anew.", ref=version.ref)
         model = load_version(transport, settings, member)
         members.append(LoadedMember(member, model, parent.weight or 1.0))
     return Ensemble(tuple(members), check_combine(version.config.get("combine", "mean")))

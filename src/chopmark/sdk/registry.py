@@ -22,7 +22,7 @@ from chopmark.sdk.models import Models
 from chopmark.sdk.projects import Projects
 from chopmark.sdk.results import Page
 from chopmark.sdk.stages import Stages
-from chopmark.sdk.surface import Reference, Surface
+from chopmark.sdk.surface import Reference, Surface, checked_mapping
 from chopmark.sdk.transport import DryRun, Transport
 from chopmark.sdk.trust import Trust
 from chopmark.sdk.version_files import Files
@@ -193,9 +193,9 @@ class Registry(Surface):
             msg = f"register takes exactly one of {', '.join(given)}; it got {', '.join(what) or 'none'}."
             raise InvalidRequest(msg, hint="For example: register('fraud', model).")
         with self.draft(name, **facts) as draft:
-            draft.metrics.update(metrics or {})
-            draft.params.update(params or {})
-            draft.tags.update(tags or {})
+            draft.metrics.update(checked_mapping(metrics, "metrics"))
+            draft.params.update(checked_mapping(params, "params"))
+            draft.tags.update(checked_mapping(tags, "tags"))
             match what[0]:
                 case "model":
                     draft.add_model(model, format=format)

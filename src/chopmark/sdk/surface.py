@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from chopmark.base.settings import Settings
 from chopmark.domain.refs import parse_model, parse_ref
 from chopmark.domain.versions import Alias, Model, Version
+from chopmark.errors import InvalidRequest
 from chopmark.ops.requests import GetVersion, Request
 from chopmark.sdk.transport import Transport
 
-__all__ = ["ModelReference", "Reference", "Surface"]
+__all__ = ["ModelReference", "Reference", "Surface", "checked_mapping"]
 
 Reference = str | Version
 ModelReference = str | Model
+
+
+def checked_mapping(value: object, what: str) -> Mapping[str, Any]:
+    """The mapping, or an empty one for None.
+
+    Raises
+    ------
+    InvalidRequest
+        When it is something else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        msg = f"{what} is a {type(value).__name__}, not a mapping from name to value."
+        raise InvalidRequest(msg, hint=f"Pass {what}={{'name': value}}.")
+    return value
 
 
 class Surface:
@@ -36,9 +54,12 @@ class Surface:
             return model.ref
         return str(parse_model(model, self._settings.project))
 
-    def _alias(self, alias: str | Alias) -> str:
+    def _alias(self, alias: object) -> str:
         if isinstance(alias, Alias):
             return alias.ref
+        if not isinstance(alias, str):
+            msg = f"An alias is a text such as 'fraud@champion', not a {type(alias).__name__}."
+            raise InvalidRequest(msg)
         name, at, pointer = alias.partition("@")
         return f"{self._model(name)}{at}{pointer}"
 

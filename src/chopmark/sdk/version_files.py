@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from chopmark.abc.blobs import Progress
-from chopmark.domain.manifest import FileEntry, Manifest, manifest_digest
-from chopmark.errors import Conflict, IntegrityFailure, NotFound
+from chopmark.domain.manifest import FileEntry, Manifest
+from chopmark.domain.names import shown
+from chopmark.errors import ChopmarkError, Conflict, Denied, IntegrityFailure, InvalidRequest, NotFound, Unavailable
 from chopmark.ops.requests import GetManifest
 from chopmark.sdk.files import StoredFiles
 from chopmark.sdk.loading import load_artifact
@@ -103,19 +105,19 @@ class Files(Surface):
             When bytes are missing or changed; nothing is left then.
         """
         target = Path(target)
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            msg = f"There is something at {target} already."
-            raise Conflict(msg, hint="Choose a directory that does not exist, or an empty one.")
-        version = self._version(ref, deleted=False)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            self._write_all(version.ref, self.manifest(version).files, scratch)
-            scratch.chmod(0o755)
-            scratch.replace(target)
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
+        version = self._version(ref)
+        files = self.manifest(version).files
+        with _writing_to(target):
+            _check_free(target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=".chopmark-", dir=target.parent))
+            try:
+                self._write_all(version.ref, files, scratch)
+                scratch.chmod(0o755)
+                scratch.replace(target)
+            except BaseException:
+                shutil.rmtree(scratch, ignore_errors=True)
+                raise
         return target
 
     def _write_all(self, ref: str, files: Sequence[FileEntry], directory: Path) -> None:
@@ -138,10 +140,12 @@ class Files(Surface):
             With every fault; it does not raise for them.
         """
         version = self._version(ref)
-        manifest = self.manifest(version)
+        try:
+            manifest = self.manifest(version)
+        except IntegrityFailure as error:
+            fault = FileFault("", version.digest, error.message)
+            return Verification(version.ref, version.digest, 0, 0, (fault,))
         faults = []
-        if manifest_digest(manifest) != version.digest:
-            faults.append(FileFault("", version.digest, "the manifest itself was changed"))
         with progress_bar(f"Verifying {version.ref}", manifest.size_bytes, self._settings.progress) as told:
             for file in manifest.files:
                 reason = self._fault_of(file)
@@ -156,6 +160,30 @@ class Files(Surface):
                 size = stream.seek(0, os.SEEK_END)
         except NotFound:
             return "its bytes are missing"
-        except IntegrityFailure as error:
+        except (IntegrityFailure, Unavailable, Denied) as error:
             return error.message
         return "" if size == file.size_bytes else f"it has {size:,} bytes"
+
+
+def _check_free(target: Path) -> None:
+    if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
+        msg = f"There is something at {shown(target)} already."
+        raise Conflict(msg, hint="Choose a directory that does not exist, or an empty one.")
+    if target.exists() and target.samefile(Path.cwd()):
+        msg = "The working directory cannot be replaced by the download."
+        raise Conflict(msg, hint="Choose a directory that does not exist yet.")
+
+
+@contextmanager
+def _writing_to(target: Path) -> Iterator[None]:
+    """Say where files could not be written, and why."""
+    try:
+        yield
+    except ChopmarkError:
+        raise
+    except ValueError as error:
+        msg = f"{shown(target)} is no path: {error}."
+        raise InvalidRequest(msg) from error
+    except OSError as error:
+        msg = f"The files cannot be written to {shown(target)}: {error.strerror or error}."
+        raise Unavailable(msg, hint="Choose another place, or free room there.") from error

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET
 
+from chopmark.base.jsons import plain_values
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.names import check_metrics
 from chopmark.domain.signature import check_input
@@ -17,7 +18,7 @@ from chopmark.ops import requests as q
 from chopmark.ops.results import Done, EvaluationList, Uses, VersionPage
 from chopmark.sdk.loading import load_version
 from chopmark.sdk.results import Page
-from chopmark.sdk.surface import ModelReference, Reference, Surface
+from chopmark.sdk.surface import ModelReference, Reference, Surface, checked_mapping
 
 __all__ = ["Versions"]
 
@@ -158,9 +159,9 @@ class Versions(Surface):
             ref=self._ref(ref),
             description=UNSET if description is None else description,
             card=UNSET if card is None else card,
-            tags=dict(tags or {}),
+            tags=dict(checked_mapping(tags, "tags")),
             remove_tags=tuple(remove_tags),
-            annotations=dict(annotations or {}),
+            annotations=plain_values(checked_mapping(annotations, "annotations"), "annotations"),
             reason=reason,
         )
         changed: Version = self._call(request)
