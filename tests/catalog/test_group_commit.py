@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from chopmark.catalog.group_commit import DURATION_MAX_S, MEMBERS_MAX, GroupCommit
+from chopmark.catalog.group_commit import DURATION_MAX_S, MEMBERS_MAX, GroupCommit, Turn
 from chopmark.errors import ChopmarkError, InvalidRequest, TimedOut, Unavailable
 
 
@@ -16,6 +16,7 @@ class FakeJournal:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.failing: dict[str, Exception] = {}
+        self.is_open = False
 
     def _note(self, call: str) -> None:
         self.calls.append(call)
@@ -25,6 +26,7 @@ class FakeJournal:
     def begin(self, timeout_s: float) -> None:
         assert timeout_s > 0
         self._note("begin")
+        self.is_open = True
 
     def savepoint(self) -> None:
         self._note("savepoint")
@@ -36,10 +38,19 @@ class FakeJournal:
         self._note("undo")
 
     def commit(self) -> None:
+        self.is_open = False
         self._note("commit")
 
     def abandon(self) -> None:
-        self._note("abandon")
+        if self.is_open:
+            self._note("abandon")
+        self.is_open = False
+
+    def is_in_transaction(self) -> bool:
+        return self.is_open
+
+    def close(self) -> None:
+        self._note("close")
 
 
 class Line:
@@ -51,14 +62,16 @@ class Line:
         self.order: list[int] = []
 
     def write(self, number: int, *, succeeded: bool = True) -> None:
-        self.group.enter()
+        turn = Turn()
+        self.group.enter(turn)
         self.order.append(number)
-        self.group.leave(succeeded=succeeded)
+        self.group.leave(turn, succeeded=succeeded)
 
     def run(self, count: int, failing: frozenset[int] = frozenset()) -> list[Future[None]]:
         """Let `count` writers queue up, in order, behind one that is inside; then let all go on."""
         with ThreadPoolExecutor(count + 1) as pool:
-            self.group.enter()
+            turn = Turn()
+            self.group.enter(turn)
             futures = []
             for number in range(count):
                 futures.append(pool.submit(self.write, number, succeeded=number not in failing))
@@ -66,7 +79,7 @@ class Line:
                     threading.Event().wait(0.001)
             self.leader: BaseException | None = None
             try:
-                self.group.leave(succeeded=True)
+                self.group.leave(turn, succeeded=True)
             except ChopmarkError as error:
                 self.leader = error
         return futures
@@ -118,14 +131,15 @@ def test_a_commit_that_fails_fails_everybody(failure: Exception) -> None:
 
 def test_a_transaction_that_the_database_gave_up_is_lost_for_all() -> None:
     line = Line()
-    line.group.enter()
+    turn = Turn()
+    line.group.enter(turn)
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(line.write, 1)
         while not line.group._queue:
             threading.Event().wait(0.001)
         line.journal.failing["release"] = Unavailable("SQLite gave up.")
         with pytest.raises(Unavailable):
-            line.group.leave(succeeded=True)
+            line.group.leave(turn, succeeded=True)
         assert isinstance(second.exception(), Unavailable)
     line.journal.failing.clear()
     line.write(3)
@@ -158,21 +172,23 @@ def test_a_group_is_bounded_in_time() -> None:
 
 def test_a_thread_that_is_inside_is_told_so() -> None:
     line = Line()
-    line.group.enter()
+    turn = Turn()
+    line.group.enter(turn)
     with pytest.raises(InvalidRequest):
-        line.group.enter()
-    line.group.leave(succeeded=True)
+        line.group.enter(Turn())
+    line.group.leave(turn, succeeded=True)
     line.write(1)
 
 
 def test_waiting_for_the_turn_has_a_limit() -> None:
     line = Line(timeout_s=0.01)
-    line.group.enter()
+    turn = Turn()
+    line.group.enter(turn)
     with ThreadPoolExecutor(1) as pool:
         error = pool.submit(line.write, 1).exception()
     assert isinstance(error, TimedOut)
     assert isinstance(error, ChopmarkError)
     assert "0.01 seconds" in error.message
-    line.group.leave(succeeded=True)
+    line.group.leave(turn, succeeded=True)
     line.write(2)
     assert line.order == [2]

@@ -147,7 +147,7 @@ def test_settings_of_the_connections(catalog: SqliteCatalog) -> None:
     with catalog.writing():
         writer = catalog.writer().connection
     assert read(writer, "journal_mode", "synchronous", "foreign_keys", "busy_timeout") == ["wal", 2, 1, 5000]
-    reader = catalog.readers.take()
+    reader = catalog.readers.take(0)
     reader.execute("BEGIN")
     assert read(reader, "query_only") == [1]
     with pytest.raises(sqlite3.OperationalError):
@@ -212,28 +212,6 @@ def test_all_readers_in_use_is_a_clear_error(path: Path) -> None:
     with catalog.reading():
         pass
     catalog.close()
-
-
-def test_a_forked_child_opens_its_own(catalog: SqliteCatalog) -> None:
-    with catalog.writing() as tx:
-        tx.projects.insert(Records().project("parent"))
-    with catalog.reading():
-        pid = os.fork()
-        if pid == 0:  # pragma: no cover - another process
-            code = 1
-            try:
-                with catalog.writing() as tx:
-                    tx.projects.insert(Records().project("child"))
-                with catalog.reading() as tx:
-                    code = 0 if len(tx.projects.list(limit=9)) == 2 else 2
-                catalog.close()
-                gc.collect()
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    with catalog.writing() as tx:
-        tx.projects.insert(Records().project("parent again"))
-        assert len(tx.projects.list(limit=9)) == 3
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

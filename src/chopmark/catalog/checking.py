@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
+from chopmark.catalog import forks
 from chopmark.catalog.faults import sqlite_fault
 
 __all__ = ["sqlite_faults"]
@@ -22,11 +23,12 @@ def sqlite_faults(path: Path) -> list[str]:
         When the file cannot be read as a database.
     """
     try:
-        connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+        uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        connection = forks.opened(path, lambda: sqlite3.connect(uri, uri=True))
         try:
             rows = connection.execute(f"PRAGMA quick_check({_FAULTS_MAX})").fetchall()
         finally:
-            connection.close()
+            forks.close(connection)
     except sqlite3.Error as error:
         raise sqlite_fault(error, str(path)) from error
     return [str(row[0]) for row in rows if row[0] != "ok"]

@@ -17,6 +17,7 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.expression import ClauseElement
 from sqlalchemy.sql.schema import Column, Table
 
+from chopmark.catalog.forks import generation
 from chopmark.catalog.schema import Tables
 from chopmark.errors import InvalidRequest
 
@@ -156,7 +157,7 @@ class Executor:
         The driver's base class of errors.
     """
 
-    __slots__ = ("_connection", "_errors", "_translate", "is_writing")
+    __slots__ = ("_connection", "_errors", "_generation", "_translate", "is_writing")
 
     def __init__(
         self,
@@ -167,6 +168,7 @@ class Executor:
         is_writing: bool,
     ) -> None:
         self._connection: DriverConnection | None = connection
+        self._generation = generation()
         self._errors = errors
         self._translate = translate
         self.is_writing = is_writing
@@ -177,12 +179,20 @@ class Executor:
 
     def one(self, prepared: Prepared, values: Mapping[str, Any]) -> Row | None:
         """First row."""
-        row: Row | None = self._run(prepared, values).fetchone()
+        cursor = self._run(prepared, values)
+        try:
+            row: Row | None = cursor.fetchone()
+        except self._errors as error:
+            raise self._translate(error) from error
         return row
 
     def all(self, prepared: Prepared, values: Mapping[str, Any]) -> list[Row]:
         """All rows."""
-        rows: list[Row] = self._run(prepared, values).fetchall()
+        cursor = self._run(prepared, values)
+        try:
+            rows: list[Row] = cursor.fetchall()
+        except self._errors as error:
+            raise self._translate(error) from error
         return rows
 
     def change(self, prepared: Prepared, values: Mapping[str, Any]) -> int:
@@ -215,7 +225,7 @@ class Executor:
             raise self._translate(error) from error
 
     def _open(self) -> DriverConnection:
-        if self._connection is None:
+        if self._connection is None or self._generation != generation():  # a fork's child has none
             msg = "This transaction has ended; its answers can be kept, itself it cannot."
             raise InvalidRequest(msg, hint="Do all reading and writing inside the with block.")
         return self._connection

@@ -29,7 +29,10 @@ if sys.platform == "win32":
 
     def _unlock(fd: int) -> None:
         os.lseek(fd, 0, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+        try:
+            msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+        except PermissionError:
+            return  # it was not locked
 
 else:
     import fcntl
@@ -78,7 +81,7 @@ class LockFile:
         return True
 
     def unlock(self) -> None:
-        """Give the lock back."""
+        """Give the lock back; nothing when it was not taken."""
         _unlock(self._fd)
 
     def close(self) -> None:
@@ -112,13 +115,15 @@ class WriterLock:
         TimedOut
             When other processes wrote for the whole time.
         """
-        deadline = time.monotonic() + timeout_s
-        if self._queue.lock(deadline):
-            try:
-                if self._writer.lock(deadline):
-                    return
-            finally:
+        try:
+            deadline = time.monotonic() + timeout_s
+            if self._queue.lock(deadline) and self._writer.lock(deadline):
                 self._queue.unlock()
+                return
+        except BaseException:  # an interruption can come when one or both are taken
+            self.release()
+            raise
+        self.release()
         msg = f"Another process has been writing to {self.database} for {timeout_s:g} seconds, which is the limit."
         hint = (
             "Try again; if it goes on, look for a stuck process that has the file "
@@ -127,8 +132,9 @@ class WriterLock:
         raise TimedOut(msg, hint=hint, timeout_s=timeout_s)
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Give the lock back, and the place in the queue; nothing when they were not taken."""
         self._writer.unlock()
+        self._queue.unlock()
 
     def close(self) -> None:
         """Close the files; the lock, when it is held, is given back."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
+import time
 import weakref
-from collections import deque
-from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +14,12 @@ from urllib.parse import quote
 from sqlalchemy.dialects.sqlite import pysqlite as dialects
 
 from chopmark.abc.catalog import Transaction
+from chopmark.catalog import forks
 from chopmark.catalog.execution import Compiler, Executor
 from chopmark.catalog.faults import sqlite_fault
-from chopmark.catalog.group_commit import GroupCommit
+from chopmark.catalog.group_commit import GroupCommit, Turn
 from chopmark.catalog.locks import WriterLock
+from chopmark.catalog.readers import Readers
 from chopmark.catalog.schema import Tables
 from chopmark.catalog.transaction import SqlTransaction, Statements
 from chopmark.catalog.upgrades import judged, migrate, revision_queries, too_new
@@ -43,25 +42,40 @@ BUSY_TIMEOUT_MS = 5_000
 READER_CACHE_KIB = 16_384
 WRITER_CACHE_KIB = 32_768
 JOURNAL_KEPT_BYTES = 64 * 1024 * 1024
-
-_inherited: list[object] = []
-"""Connections that a forked child must neither use nor close: both would disturb its parent."""
+CLOSE_WAIT_S = 1.0
+CLOSE_AT_EXIT_S = 5.0
 
 
 class Journal:
     """The writer's connection and its right to write (`group_commit.Journal`)."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: WriterLock) -> None:
-        self.connection = connection
-        self._lock = lock
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._lock: WriterLock | None = None
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, opened when it is not."""
+        if self._connection is None:
+            self._connection = _connect_writer(self._path)
+        return self._connection
+
+    def take_lock(self, timeout_s: float) -> None:
+        """Take the right to write, and have a connection."""
+        forks.check_not_forked(self._path)
+        if self._lock is None:
+            self._lock = WriterLock(self._path)
+        self._lock.acquire(timeout_s)
+        _ = self.connection
 
     def begin(self, timeout_s: float) -> None:
         """See the interface."""
-        self._lock.acquire(timeout_s)
         try:
+            self.take_lock(timeout_s)
             self._run("BEGIN IMMEDIATE")
         except BaseException:
-            self._lock.release()
+            self.abandon()
             raise
 
     def savepoint(self) -> None:
@@ -70,38 +84,66 @@ class Journal:
 
     def release(self) -> None:
         """See the interface."""
-        self._check_open()
+        self._check_in_transaction()
         self._run("RELEASE member")
 
     def undo(self) -> None:
         """See the interface."""
-        self._check_open()
-        self._run("ROLLBACK TO member")
+        self._check_in_transaction()
+        try:
+            self.connection.execute("ROLLBACK TO member")
+        except sqlite3.OperationalError as error:
+            if "no such savepoint" in str(error):
+                return  # an interruption came before it, or after its release
+            raise sqlite_fault(error) from error
         self._run("RELEASE member")
 
     def commit(self) -> None:
         """See the interface."""
         try:
             self._run("COMMIT")
-        except BaseException:
-            self._roll_back()
+        except Exception:
+            self.abandon()
             raise
-        finally:
-            self._lock.release()
+        self.abandon()
 
     def abandon(self) -> None:
         """See the interface."""
         try:
-            self._roll_back()
+            if self.is_in_transaction():
+                self._run("ROLLBACK")
         finally:
-            self._lock.release()
+            if self._lock is not None:
+                self._lock.release()
 
-    def _roll_back(self) -> None:
-        if self.connection.in_transaction:
-            self._run("ROLLBACK")
+    def is_in_transaction(self) -> bool:
+        """See the interface."""
+        return self._connection is not None and self._connection.in_transaction
 
-    def _check_open(self) -> None:
-        if not self.connection.in_transaction:
+    def close(self) -> None:
+        """See the interface.
+
+        The last connection to close checkpoints, which takes the lock, for it keeps others out. Who
+        has the lock has a connection too: without the lock this one is not the last.
+        """
+        lock, self._lock = self._lock, None
+        connection, self._connection = self._connection, None
+        if lock is not None:
+            with suppress(ChopmarkError):
+                lock.acquire(CLOSE_WAIT_S)
+        if connection is not None:
+            forks.close(connection)
+        if lock is not None:
+            lock.close()
+
+    def forget(self) -> None:
+        """Let go of what a forked child inherited."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()  # the parent's descriptors still hold what they hold
+
+    def _check_in_transaction(self) -> None:
+        if not self.is_in_transaction():
             msg = "SQLite gave up the transaction (the disk may be full), and nothing of it was stored."
             raise Unavailable(msg, hint="Make room on the disk, then try again.")
 
@@ -112,94 +154,52 @@ class Journal:
             raise sqlite_fault(error) from error
 
 
-class Readers:
-    """Connections that can only read, kept for the next reader.
-
-    Parameters
-    ----------
-    connect
-        Opens one.
-    limit
-        How many there are at most; who comes then waits.
-    timeout_s
-        For how long.
-    """
-
-    def __init__(self, connect: Callable[[], sqlite3.Connection], limit: int, timeout_s: float) -> None:
-        self._connect = connect
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._free = threading.Semaphore(limit)
-        self._limit = limit
-        self._timeout_s = timeout_s
-
-    def take(self) -> sqlite3.Connection:
-        """Take a connection.
-
-        Raises
-        ------
-        TimedOut
-            When all were in use for the whole time.
-        """
-        if not self._free.acquire(timeout=self._timeout_s):
-            msg = f"All {self._limit} reading connections were in use for {self._timeout_s:g} seconds."
-            raise TimedOut(msg, hint="Raise the pool size in the settings.")
-        try:
-            return self._idle.pop()
-        except IndexError:
-            pass
-        try:
-            return self._connect()
-        except BaseException:
-            self._free.release()
-            raise
-
-    def give(self, connection: sqlite3.Connection) -> None:
-        """Give it back."""
-        try:
-            connection.execute("ROLLBACK")
-            self._idle.append(connection)
-        except sqlite3.Error:
-            connection.close()  # whatever it is, the next reader gets a new one
-        finally:
-            self._free.release()
-
-    def close(self) -> None:
-        """Close those that nobody uses."""
-        while self._idle:
-            self._idle.pop().close()
-
-
 class Writer:
     """The writer's connection, its lock and its group commit."""
 
     def __init__(self, path: Path, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        self.lock = WriterLock(path)
-        try:
-            self.connection = _connect_writer(path)
-        except BaseException:
-            self.lock.close()
-            raise
-        self.group = GroupCommit(Journal(self.connection, self.lock), timeout_s)
+        self.journal = Journal(path)
+        self.group = GroupCommit(self.journal, timeout_s)
+        self._pause: Turn | None = None
 
-    def close(self) -> None:
-        """Close, under the lock: the last connection to close checkpoints.
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, opened when it is not."""
+        return self.journal.connection
 
-        When another process writes all the time the connection is left to the system instead.
+    def close(self, timeout_s: float) -> None:
+        """Close, after the write that is in flight; those that wait are refused.
+
+        A write that does not end in time closes the connection at its own end.
         """
-        try:
-            self.lock.acquire(self.timeout_s)
-        except ChopmarkError:
-            _inherited.append(self.connection)
-        else:
-            self.connection.close()
-        finally:
-            self.lock.close()
+        self.group.close(timeout_s)
 
-    def forget(self) -> None:
-        """Drop what a forked child inherited, without touching it."""
-        _inherited.append(self.connection)
-        self.lock.close()
+    @contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """The connection, under the lock, without a transaction."""
+        turn = Turn(is_alone=True)
+        try:
+            if not self.group.take(turn, self.timeout_s):
+                raise TimedOut("Other threads write to the catalog all the time.", hint="Try again.")
+            self.journal.take_lock(self.timeout_s)
+            yield self.journal.connection
+        finally:
+            self.group.abort(turn)
+
+    def suspend(self, deadline_s: float) -> None:
+        """Close the connection after the write in flight, and keep others waiting until `resume`."""
+        if self.group.is_inside():
+            return
+        turn = self._pause = Turn(is_alone=True)
+        if self.group.take(turn, max(0.0, deadline_s - time.monotonic())):
+            self.journal.close()
+
+    def resume(self) -> None:
+        """Go on after `suspend`."""
+        turn, self._pause = self._pause, None
+        if turn is not None:
+            self.group.abort(turn)
 
 
 class SqliteCatalog:
@@ -227,33 +227,25 @@ class SqliteCatalog:
         self._timeout_s = lock_timeout_s
         self._pool_size = pool_size
         self.statements = Statements(Compiler(tables, dialects.dialect(paramstyle="named")))
-        self._mutex = threading.Lock()
         self._is_closed = False
-        self._pid = 0
-        self._writer: Writer | None = None
-        self._close_writer: weakref.finalize[[], SqliteCatalog] | None = None
         self._set_up()
+        forks.watch(self)
         self._bring_up_to_date()
 
     def reading(self) -> AbstractContextManager[Transaction]:
         """See the interface."""
-        if self._pid != os.getpid():
-            self._after_fork()
         return _Reading(self)
 
     def writing(self) -> AbstractContextManager[Transaction]:
         """See the interface."""
-        if self._pid != os.getpid():
-            self._after_fork()
         return _Writing(self)
 
     def close(self) -> None:
         """See the interface."""
-        with self._mutex:
-            self._is_closed = True
-            self.readers.close()
-            if self._close_writer is not None:
-                self._close_writer()
+        self._writer.close(self._timeout_s)
+        self._close_writer.detach()
+        self._is_closed = True
+        self._close_readers()
 
     def check_open(self) -> None:
         """Raise when the catalog was closed."""
@@ -262,36 +254,35 @@ class SqliteCatalog:
             raise InvalidRequest(msg, hint="Open it again.")
 
     def writer(self) -> Writer:
-        """The writer, opened when first needed."""
-        writer = self._writer
-        if writer is None:
-            with self._mutex:
-                writer = self._writer = self._writer or self._open_writer()
-        return writer
+        """The writer."""
+        return self._writer
 
-    def _open_writer(self) -> Writer:
-        self.check_open()
-        writer = Writer(self.path, self._timeout_s)
-        # Also at the end of the process: Python would close the connection without the lock.
-        self._close_writer = weakref.finalize(self, writer.close)
-        return writer
+    def suspend(self, deadline_s: float) -> None:
+        """See `forks.Suspendable`."""
+        self._writer.suspend(deadline_s)
+        self.readers.suspend(deadline_s)
+
+    def resume(self) -> None:
+        """See `forks.Suspendable`."""
+        self.readers.resume()
+        self._writer.resume()
+
+    def start_anew(self) -> None:
+        """See `forks.Suspendable`."""
+        self._close_writer.detach()
+        self._close_readers.detach()
+        self._writer.journal.forget()
+        self._set_up()
+        if self._is_closed:
+            self.close()
 
     def _set_up(self) -> None:
-        self._pid = os.getpid()
-        self._writer = self._close_writer = None
         path, limit = self.path, self._pool_size
         self.readers = Readers(lambda: _connect_reader(path), limit, self._timeout_s)
-
-    def _after_fork(self) -> None:
-        with self._mutex:
-            if self._pid == os.getpid():
-                return
-            _inherited.append(self.readers)
-            if self._close_writer is not None:
-                self._close_writer.detach()
-            if self._writer is not None:
-                self._writer.forget()
-            self._set_up()
+        self._writer = Writer(path, self._timeout_s)
+        # Also at the end of the process: Python would close the connections under those who use them.
+        self._close_readers = weakref.finalize(self, self.readers.close)
+        self._close_writer = weakref.finalize(self, self._writer.close, min(self._timeout_s, CLOSE_AT_EXIT_S))
 
     def _bring_up_to_date(self) -> None:
         try:
@@ -308,23 +299,29 @@ class SqliteCatalog:
 class _Reading:
     """A block that reads."""
 
-    __slots__ = ("_catalog", "_connection", "_readers", "_run")
+    __slots__ = ("_catalog", "_generation", "_readers", "_run")
 
     def __init__(self, catalog: SqliteCatalog) -> None:
         self._catalog = catalog
+        self._run: Executor | None = None
+        self._readers: Readers | None = None
+        self._generation = forks.generation()
 
     def __enter__(self) -> Transaction:
         catalog = self._catalog
-        catalog.check_open()
-        self._readers = catalog.readers
-        self._connection = self._readers.take()
         try:
-            self._connection.execute("BEGIN")
+            catalog.check_open()
+            self._readers = catalog.readers
+            connection = self._readers.take(id(self))
+            connection.execute("BEGIN")
+            self._run = Executor(connection, sqlite3.Error, sqlite_fault, is_writing=False)
+            return SqlTransaction(self._run, catalog.statements)
         except sqlite3.Error as error:
-            self._readers.give(self._connection)
+            self._give()
             raise sqlite_fault(error) from error
-        self._run = Executor(self._connection, sqlite3.Error, sqlite_fault, is_writing=False)
-        return SqlTransaction(self._run, catalog.statements)
+        except BaseException:
+            self._give()
+            raise
 
     def __exit__(
         self,
@@ -332,26 +329,44 @@ class _Reading:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._run.close()
-        self._readers.give(self._connection)
+        try:
+            if self._run is not None:
+                self._run.close()
+        finally:
+            self._give()
+
+    def __del__(self) -> None:
+        self._give()  # when an interruption came before the end of the block could do it
+
+    def _give(self) -> None:
+        if self._readers is not None and self._generation == forks.generation():
+            self._readers.give(id(self))
+            self._readers = None
 
 
 class _Writing:
     """A block that writes."""
 
-    __slots__ = ("_catalog", "_group", "_run")
+    __slots__ = ("_catalog", "_generation", "_run", "_turn", "_writer")
 
     def __init__(self, catalog: SqliteCatalog) -> None:
         self._catalog = catalog
+        self._run: Executor | None = None
+        self._writer: Writer | None = None
+        self._turn = Turn()
+        self._generation = forks.generation()
 
     def __enter__(self) -> Transaction:
         catalog = self._catalog
-        catalog.check_open()
-        writer = catalog.writer()
-        self._group = writer.group
-        self._group.enter()
-        self._run = Executor(writer.connection, sqlite3.Error, sqlite_fault, is_writing=True)
-        return SqlTransaction(self._run, catalog.statements)
+        try:
+            catalog.check_open()
+            self._writer = writer = catalog.writer()
+            writer.group.enter(self._turn)
+            self._run = Executor(writer.connection, sqlite3.Error, sqlite_fault, is_writing=True)
+            return SqlTransaction(self._run, catalog.statements)
+        except BaseException:
+            self._abort()
+            raise
 
     def __exit__(
         self,
@@ -359,8 +374,25 @@ class _Writing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._run.close()
-        self._group.leave(succeeded=kind is None)
+        try:
+            if self._run is not None:
+                self._run.close()
+            if self._generation != forks.generation():
+                forks.refuse(self._catalog.path, when=kind is None)
+            elif self._writer is not None:
+                self._writer.group.leave(self._turn, succeeded=kind is None)
+                self._writer = None
+        except BaseException:
+            self._abort()
+            raise
+
+    def __del__(self) -> None:
+        self._abort()  # when an interruption came before the end of the block could do it
+
+    def _abort(self) -> None:
+        if self._writer is not None and self._generation == forks.generation():
+            self._writer.group.abort(self._turn)
+            self._writer = None
 
 
 def sqlite_revision(path: Path, tables: Tables) -> tuple[str, str]:
@@ -389,7 +421,7 @@ def upgrade_sqlite(path: Path, tables: Tables, lock_timeout_s: float) -> None:
     try:
         _migrate(writer, path, tables)
     finally:
-        writer.close()
+        writer.close(lock_timeout_s)
 
 
 def _read_revision(connection: sqlite3.Connection, tables: Tables) -> tuple[str, str]:
@@ -411,21 +443,18 @@ def _migrate(writer: Writer, path: Path, tables: Tables) -> None:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
-    writer.lock.acquire(writer.timeout_s)
-    try:
-        _check_journal(writer.connection)
-        revision, compatible_from = _read_revision(writer.connection, tables)
+    with writer.alone() as driver:
+        _check_journal(driver)
+        revision, compatible_from = _read_revision(driver, tables)
         standing = judged(revision, compatible_from)
         if standing == "newer":
             raise too_new(f"The catalog {path}", revision)
         if standing == "usable":
             return
-        engine = create_engine("sqlite://", creator=lambda: writer.connection, poolclass=StaticPool)
+        engine = create_engine("sqlite://", creator=lambda: driver, poolclass=StaticPool)
         with engine.begin() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             migrate(connection, tables)
-    finally:
-        writer.lock.release()
 
 
 def _check_journal(connection: sqlite3.Connection) -> None:
@@ -458,8 +487,9 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
-    try:
-        connection = sqlite3.connect(
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(
             uri,
             uri=True,
             isolation_level=None,
@@ -467,9 +497,11 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
             cached_statements=256,
             timeout=BUSY_TIMEOUT_MS / 1000,
         )
+
+    try:
+        return forks.opened(path, connect)
     except sqlite3.Error as error:
         raise sqlite_fault(error, str(path)) from error
-    return connection
 
 
 def _set(connection: sqlite3.Connection, *pragmas: str) -> None:
@@ -477,8 +509,11 @@ def _set(connection: sqlite3.Connection, *pragmas: str) -> None:
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
     except sqlite3.Error as error:
-        connection.close()
+        forks.close(connection)
         raise sqlite_fault(error) from error
+    except BaseException:
+        forks.close(connection)
+        raise
 
 
 @contextmanager
@@ -487,4 +522,4 @@ def _closing(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         yield connection
     finally:
         with suppress(sqlite3.Error):
-            connection.close()
+            forks.close(connection)
