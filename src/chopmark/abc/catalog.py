@@ -370,6 +370,13 @@ class Audit(Protocol):
         """Events with seq > after_seq (and < before_seq); ``target`` and ``event`` exact."""
         ...
 
+    def head(self) -> tuple[int, str]:
+        """``seq`` and ``hash`` of the last event appended, kept beside the events.
+
+        0 and `GENESIS` before the first. A chain that was cut off at its end ends elsewhere.
+        """
+        ...
+
 
 class Outbox(Protocol):
     """Events that wait for delivery, written with the change they tell of."""

@@ -96,6 +96,12 @@ class HistoryStatements:
         return self.compiler(select(c.seq, c.hash).with_for_update())
 
     @cached_property
+    def head_read(self) -> Prepared:
+        """The end of the chain, of the moment at which the transaction began to read."""
+        c = self.tables.audit_head.c
+        return self.compiler(select(c.seq, c.hash))
+
+    @cached_property
     def head_move(self) -> Prepared:
         """The new end of the chain."""
         h = self.tables.audit_head
@@ -236,11 +242,7 @@ class SqlAudit:
     def append(self, event: AuditEvent) -> AuditEvent:
         """See the interface."""
         self._run.check_writing()
-        head = self._run.one(self._sql.head, {})
-        if head is None:
-            msg = "The row that holds the end of the audit chain is gone."
-            raise IntegrityFailure(msg, hint="Restore the catalog from a backup.")
-        event = chained(event, *head)
+        event = chained(event, *self._head(self._sql.head))
         values = {
             "seq": event.seq,
             "uid": event.id.bytes,
@@ -278,6 +280,18 @@ class SqlAudit:
         if event:
             values["event"] = event
         return [_event(row) for row in self._run.all(prepared, values)]
+
+    def head(self) -> tuple[int, str]:
+        """See the interface."""
+        seq, last = self._head(self._sql.head_read)
+        return seq, last or GENESIS
+
+    def _head(self, prepared: Prepared) -> tuple[int, str]:
+        row = self._run.one(prepared, {})
+        if row is None:
+            msg = "The row that holds the end of the audit chain is gone."
+            raise IntegrityFailure(msg, hint="Restore the catalog from a backup.")
+        return _head(row)
 
 
 def chained(event: AuditEvent, seq: int, previous: str) -> AuditEvent:
@@ -367,6 +381,11 @@ def _stage_move(row: tuple[Any, ...]) -> StageMove:
         at=from_us(at_us),
         reason=reason,
     )
+
+
+def _head(row: tuple[Any, ...]) -> tuple[int, str]:
+    seq, last = row
+    return seq, last
 
 
 def _event(row: tuple[Any, ...]) -> AuditEvent:

@@ -458,6 +458,18 @@ class AuditLaws(CatalogFixtures):
         assert events[0].previous == GENESIS
         assert find_fault(events) is None
 
+    def test_the_end_of_the_chain_can_be_read(self, catalog: Catalog, records: Records) -> None:
+        """Of the last event that was stored, also inside the transaction that appends it."""
+        with catalog.reading() as tx:
+            assert tx.audit.head() == (0, GENESIS)
+        with catalog.writing() as tx:
+            events = [tx.audit.append(records.event(n=n)) for n in range(3)]
+            assert tx.audit.head() == (3, events[-1].hash)
+        with pytest.raises(_Stop):
+            _write_and_stop(catalog, lambda tx: tx.audit.append(records.event()))
+        with catalog.reading() as tx:
+            assert tx.audit.head() == (3, events[-1].hash)
+
     def test_a_chain_survives_odd_facts(self, catalog: Catalog, records: Records) -> None:
         """Facts that JSON turns into something else, and times of other zones."""
         odd = records.event(pair=(1, 2), at=datetime(2026, 1, 1, tzinfo=UTC), big=2**70, none=float("nan"))

@@ -512,6 +512,11 @@ class MemoryAudit(Surface):
         ]
         return (found[::-1] if newest_first else found)[:limit]
 
+    def head(self) -> tuple[int, str]:
+        """See the interface."""
+        chain = self._scope.read.audit
+        return len(chain), decode(chain[-1], AuditEvent).hash if chain else GENESIS
+
 
 class MemoryOutbox(Surface):
     """`chopmark.abc.catalog.Outbox`."""
