@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from chopmark.catalog import forks
-from chopmark.catalog.faults import sqlite_fault
+from chopmark.catalog.faults import SQLITE_ERRORS, sqlite_fault
 
 __all__ = ["sqlite_faults"]
 
@@ -29,6 +29,6 @@ def sqlite_faults(path: Path) -> list[str]:
             rows = connection.execute(f"PRAGMA quick_check({_FAULTS_MAX})").fetchall()
         finally:
             forks.close(connection)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise sqlite_fault(error, str(path)) from error
     return [str(row[0]) for row in rows if row[0] != "ok"]

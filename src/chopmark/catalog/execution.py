@@ -154,7 +154,7 @@ class Executor:
     translate
         Turns a driver's error into one of ours (or gives it back).
     errors
-        The driver's base class of errors.
+        The driver's classes of errors.
     """
 
     __slots__ = ("_connection", "_errors", "_generation", "_translate", "is_writing")
@@ -162,7 +162,7 @@ class Executor:
     def __init__(
         self,
         connection: DriverConnection,
-        errors: type[Exception],
+        errors: type[Exception] | tuple[type[Exception], ...],
         translate: Callable[[Exception], Exception],
         *,
         is_writing: bool,

@@ -17,7 +17,10 @@ from chopmark.errors import (
     Unavailable,
 )
 
-__all__ = ["missing", "never_changes", "sqlite_fault", "taken"]
+__all__ = ["SQLITE_ERRORS", "missing", "never_changes", "sqlite_fault", "taken"]
+
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""The second when SQLite tells of a damaged schema, in bytes of it."""
 
 
 def taken() -> Taken:
@@ -63,11 +66,16 @@ def _does_not_fit(error: str) -> ChopmarkError:
     return InvalidRequest(f"The database cannot hold or do this: {error}.")
 
 
+_SIGNS_OF_DAMAGE = ("no such table", "no such column", "already exists", "Could not decode to UTF-8")
+"""In messages without a code of their own. The revision says which tables there are."""
+
 _SQLITE: dict[int, Callable[[str], ChopmarkError]] = {
     sqlite3.SQLITE_FULL: _full,
     sqlite3.SQLITE_IOERR: _full,
     sqlite3.SQLITE_CORRUPT: _broken,
     sqlite3.SQLITE_NOTADB: _broken,
+    sqlite3.SQLITE_INTERNAL: _broken,
+    sqlite3.SQLITE_MISMATCH: _broken,
     sqlite3.SQLITE_CANTOPEN: _closed_to_us,
     sqlite3.SQLITE_PERM: _closed_to_us,
     sqlite3.SQLITE_AUTH: _closed_to_us,
@@ -88,7 +96,11 @@ _SQLITE_CONSTRAINTS: dict[int, Callable[[str], ChopmarkError]] = {
 
 def sqlite_fault(error: Exception, path: str = "") -> Exception:
     """Our error for one of SQLite's; the same error when it tells of a fault in our code."""
+    if isinstance(error, UnicodeDecodeError):
+        return _broken("it holds texts that are none")
     code = getattr(error, "sqlite_errorcode", None)
+    if code in (None, sqlite3.SQLITE_ERROR) and any(sign in str(error) for sign in _SIGNS_OF_DAMAGE):
+        return _broken(str(error))
     if code is None:
         return error
     make = _SQLITE_CONSTRAINTS.get(code) or _SQLITE.get(code & 0xFF)

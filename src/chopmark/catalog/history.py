@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, select, update
 from chopmark.abc.catalog import OutboxRow, StoredAnswer, Taken
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decode, encode
+from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import json_text
 from chopmark.domain.audit import GENESIS, AuditEvent, event_hash
@@ -227,7 +228,7 @@ class SqlEvaluations:
         """See the interface."""
         values = {"version": version_id.bytes, "limit": limit}
         rows = self._run.all(self._sql.evaluation_list, values)
-        return [_decode_evaluation(row[0]) for row in rows]
+        return [_evaluation(row) for row in rows]
 
 
 class SqlAudit:
@@ -328,7 +329,7 @@ class SqlOutbox:
         """See the interface."""
         values = {"after": after_seq, "limit": limit}
         rows = self._run.all(self._sql.outbox_pending, values)
-        return [OutboxRow(seq, _decode_event(event)) for seq, event in rows]
+        return [_outbox_row(row) for row in rows]
 
     def delivered(self, seqs: Iterable[int], at: datetime) -> None:
         """See the interface."""
@@ -349,10 +350,7 @@ class SqlIdempotencyKeys:
     def get(self, actor: str, key: str) -> StoredAnswer | None:
         """See the interface."""
         row = self._run.one(self._sql.answer_get, {"actor": actor, "key": key})
-        if row is None:
-            return None
-        request_digest, answer, at_us = row
-        return StoredAnswer(request_digest, bytes(answer), from_us(at_us))
+        return None if row is None else _answer(row)
 
     def put(self, actor: str, key: str, op: str, answer: StoredAnswer) -> None:
         """See the interface."""
@@ -369,6 +367,7 @@ class SqlIdempotencyKeys:
             raise Taken(msg, hint="Repeat the call to get the stored answer.")
 
 
+@row_of("a stage move", "ssisssis")
 def _stage_move(row: tuple[Any, ...]) -> StageMove:
     project, model, number, from_stage, to_stage, actor, at_us, reason = row
     return StageMove(
@@ -383,11 +382,30 @@ def _stage_move(row: tuple[Any, ...]) -> StageMove:
     )
 
 
+@row_of("the end of the audit chain", "is")
 def _head(row: tuple[Any, ...]) -> tuple[int, str]:
     seq, last = row
     return seq, last
 
 
+@row_of("an evaluation", "s")
+def _evaluation(row: tuple[Any, ...]) -> Evaluation:
+    return _decode_evaluation(row[0])
+
+
+@row_of("an event that waits", "is")
+def _outbox_row(row: tuple[Any, ...]) -> OutboxRow:
+    seq, event = row
+    return OutboxRow(seq, _decode_event(event))
+
+
+@row_of("a stored answer", "sbi")
+def _answer(row: tuple[Any, ...]) -> StoredAnswer:
+    request_digest, answer, at_us = row
+    return StoredAnswer(request_digest, answer, from_us(at_us))
+
+
+@row_of("an audit event", "ibissssss")
 def _event(row: tuple[Any, ...]) -> AuditEvent:
     seq, uid, at_us, actor, event, target, data, previous, event_hash_ = row
     return AuditEvent(

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, bindparam, delete, func, or_, select, update
 
 from chopmark.abc.catalog import Taken
+from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.filters import ZERO, place
 from chopmark.catalog.records import (
@@ -234,13 +235,18 @@ class SqlModels:
     def purge(self, model_id: UUID) -> None:
         """See the interface."""
         values = {"id": model_id.bytes}
-        self._remove_edges([UUID(bytes=row[0]) for row in self._run.all(self._sql.version_uids, values)])
+        self._remove_edges([_uid(row) for row in self._run.all(self._sql.version_uids, values)])
         if not self._run.change(self._sql.model_purge, values):
             raise _no_model(model_id)
 
     def _one(self, prepared: Prepared, project: str, name: str) -> Model | None:
         row = self._run.one(prepared, {"project": project, "name": name})
         return None if row is None else model_from_row(row)
+
+
+@row_of("a version", "b")
+def _uid(row: tuple[Any, ...]) -> UUID:
+    return UUID(bytes=row[0])
 
 
 def _no_model(model_id: UUID) -> NotFound:

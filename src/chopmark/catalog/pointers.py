@@ -13,6 +13,7 @@ from sqlalchemy import Select, bindparam, delete, or_, select
 
 from chopmark.abc.catalog import Moves
 from chopmark.base.clock import from_us, to_us
+from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import json_text, version_from_row
 from chopmark.catalog.versions import version_columns
@@ -293,7 +294,7 @@ class SqlTrust:
     def get(self, digest: str) -> list[TrustDecision]:
         """See the interface."""
         rows = self._run.all(self._sql.trust_get, {"digest": digest})
-        return [_decode_decision(row[0]) for row in rows]
+        return [_decision(row) for row in rows]
 
     def insert(self, decision: TrustDecision) -> None:
         """See the interface."""
@@ -309,6 +310,7 @@ class SqlTrust:
         return self._run.change(self._sql.trust_remove, {"digest": digest})
 
 
+@row_of("an alias", "sssiiis")
 def _alias(row: tuple[Any, ...]) -> Alias:
     project, model, name, number, protected, updated_us, updated_by = row
     return Alias(
@@ -322,6 +324,7 @@ def _alias(row: tuple[Any, ...]) -> Alias:
     )
 
 
+@row_of("a move of an alias", "sssIIsis")
 def _move(row: tuple[Any, ...]) -> AliasMove:
     project, model, name, number, previous, actor, at_us, reason = row
     return AliasMove(
@@ -336,6 +339,12 @@ def _move(row: tuple[Any, ...]) -> AliasMove:
     )
 
 
+@row_of("an edge", "sssi")
 def _edge(row: tuple[Any, ...]) -> Edge:
     source, relation, target, at_us = row
     return Edge(source=source, relation=relation, target=target, at=from_us(at_us))
+
+
+@row_of("a trust decision", "s")
+def _decision(row: tuple[Any, ...]) -> TrustDecision:
+    return _decode_decision(row[0])

@@ -11,6 +11,7 @@ import msgspec
 
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import encode
+from chopmark.catalog.damage import row_of
 from chopmark.catalog.schema import HEAD_LENGTH
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import Environment, Kind, Manifest, Member
@@ -114,6 +115,7 @@ def project_row(project: Project) -> Values:
     }
 
 
+@row_of("a project", "bsssis")
 def project_from_row(row: tuple[Any, ...]) -> Project:
     """A project of (uid, name, description, rules, created_us, created_by)."""
     uid, name, description, rules, created_us, created_by = row
@@ -148,6 +150,7 @@ def model_row(model: Model) -> Values:
     }
 
 
+@row_of("a model", "bsssssssssiisiI")
 def model_from_row(row: tuple[Any, ...]) -> Model:
     """A model of the columns that `names.model_columns` selects."""
     (
@@ -213,6 +216,7 @@ def version_row(version: Version) -> Values:
     }
 
 
+@row_of("a version", "bbssisiiiIsssSssS")
 def version_from_row(row: tuple[Any, ...]) -> Version:
     """A version of the columns that `version_columns` selects."""
     (

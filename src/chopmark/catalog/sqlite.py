@@ -15,8 +15,9 @@ from sqlalchemy.dialects.sqlite import pysqlite as dialects
 
 from chopmark.abc.catalog import Transaction
 from chopmark.catalog import forks
+from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor
-from chopmark.catalog.faults import sqlite_fault
+from chopmark.catalog.faults import SQLITE_ERRORS, sqlite_fault
 from chopmark.catalog.group_commit import GroupCommit, Turn
 from chopmark.catalog.locks import WriterLock
 from chopmark.catalog.readers import Readers
@@ -150,7 +151,7 @@ class Journal:
     def _run(self, sql: str) -> None:
         try:
             self.connection.execute(sql)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise sqlite_fault(error) from error
 
 
@@ -314,9 +315,9 @@ class _Reading:
             self._readers = catalog.readers
             connection = self._readers.take(id(self))
             connection.execute("BEGIN")
-            self._run = Executor(connection, sqlite3.Error, sqlite_fault, is_writing=False)
+            self._run = Executor(connection, SQLITE_ERRORS, sqlite_fault, is_writing=False)
             return SqlTransaction(self._run, catalog.statements)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             self._give()
             raise sqlite_fault(error) from error
         except BaseException:
@@ -362,7 +363,7 @@ class _Writing:
             catalog.check_open()
             self._writer = writer = catalog.writer()
             writer.group.enter(self._turn)
-            self._run = Executor(writer.connection, sqlite3.Error, sqlite_fault, is_writing=True)
+            self._run = Executor(writer.connection, SQLITE_ERRORS, sqlite_fault, is_writing=True)
             return SqlTransaction(self._run, catalog.statements)
         except BaseException:
             self._abort()
@@ -430,17 +431,24 @@ def _read_revision(connection: sqlite3.Connection, tables: Tables) -> tuple[str,
         if not connection.execute(names, (tables.revision_table,)).fetchone()[0]:
             return "", ""
         revision, compatible_from = (connection.execute(sql).fetchone() for sql in revision_queries(tables))
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise sqlite_fault(error) from error
     if revision is None or compatible_from is None:
         msg = "The catalog's table of revisions is empty: its set-up did not end."
         raise IntegrityFailure(msg, hint="Restore it from a backup.")
-    return revision[0], compatible_from[0]
+    return _revision((revision[0], compatible_from[0]))
+
+
+@row_of("the revision", "ss")
+def _revision(row: tuple[str, ...]) -> tuple[str, str]:
+    revision, compatible_from = row
+    return revision, compatible_from
 
 
 def _migrate(writer: Writer, path: Path, tables: Tables) -> None:
     """Under the writer's lock: of two processes that open a new file, one makes the tables."""
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import StaticPool
 
     with writer.alone() as driver:
@@ -452,15 +460,19 @@ def _migrate(writer: Writer, path: Path, tables: Tables) -> None:
         if standing == "usable":
             return
         engine = create_engine("sqlite://", creator=lambda: driver, poolclass=StaticPool)
-        with engine.begin() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            migrate(connection, tables)
+        try:
+            with engine.begin() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                migrate(connection, tables)
+        except DBAPIError as error:
+            cause = error.orig
+            raise (sqlite_fault(cause) if isinstance(cause, sqlite3.Error) else error) from error
 
 
 def _check_journal(connection: sqlite3.Connection) -> None:
     try:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise sqlite_fault(error) from error
     if mode != "wal":
         msg = f"The file system of the catalog cannot hold a write-ahead log ({mode})."
@@ -500,7 +512,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
     try:
         return forks.opened(path, connect)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise sqlite_fault(error, str(path)) from error
 
 
@@ -508,7 +520,7 @@ def _set(connection: sqlite3.Connection, *pragmas: str) -> None:
     try:
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         forks.close(connection)
         raise sqlite_fault(error) from error
     except BaseException:

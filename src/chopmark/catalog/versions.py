@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, delete, func, literal_c
 from chopmark.abc.catalog import Found, Taken, VersionChange
 from chopmark.base.clock import to_us
 from chopmark.base.jsons import encode
+from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import (
     deprecation_text,
@@ -364,8 +365,9 @@ class SqlVersions:
         """See the interface."""
         last = ""
         while rows := self._run.all(self._sql.blobs, {"after": last}):
-            yield from (row[0] for row in rows)
-            last = rows[-1][0]
+            digests = [_digest(row) for row in rows]
+            yield from digests
+            last = digests[-1]
 
     def _one(self, prepared: Prepared, values: dict[str, Any]) -> Version | None:
         row = self._run.one(prepared, values)
@@ -399,7 +401,18 @@ class SqlManifests:
     def get(self, digest: str) -> Manifest | None:
         """See the interface."""
         row = self._run.one(self._sql.manifest_get, {"digest": digest})
-        return None if row is None else _decode_manifest(row[0])
+        return None if row is None else _manifest(row)
+
+
+@row_of("a manifest", "s")
+def _manifest(row: tuple[Any, ...]) -> Manifest:
+    return _decode_manifest(row[0])
+
+
+@row_of("a version's file", "s")
+def _digest(row: tuple[Any, ...]) -> str:
+    digest: str = row[0]
+    return digest
 
 
 def _shown(version: Version | None, deleted: bool) -> Version | None:

@@ -1,0 +1,190 @@
+"""A damaged catalog says so: never an error of a library, never one that tells of our code."""
+
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from chopmark.abc.catalog import Catalog, StoredAnswer, Transaction
+from chopmark.catalog import open_catalog
+from chopmark.catalog.schema import Tables
+from chopmark.domain.datasets import DatasetRef
+from chopmark.domain.lineage import Edge
+from chopmark.domain.query import parse_query
+from chopmark.domain.versions import Deprecation, Evaluation, Model, TrustDecision, Version
+from chopmark.errors import ChopmarkError, IntegrityFailure
+from chopmark.testing.catalog_records import Records
+
+BAD = (b"\xff\xfe", "{", "[1]", -(2**62), 1.5)
+Filled = tuple[Model, Version]
+
+
+def fill(catalog: Catalog) -> Filled:
+    records = Records()
+    with catalog.writing() as tx:
+        model = records.add_model(tx)
+        rest = {"metrics": {"auc": 0.5}, "params": {"c": 1}, "tags": {"team": "risk"}}
+        version = records.add_version(tx, model, 1, **rest)
+        deprecation = Deprecation(reason="old", at=records.now())
+        records.add_version(tx, model, 2, deprecation=deprecation)
+        tx.aliases.put(model.id, records.alias(model, "champion", 1))
+        tx.aliases.record(model.id, records.alias_move(model, "champion", 1, None))
+        tx.stages.record(version.id, records.stage_move(version, "staging"))
+        tx.lineage.insert([Edge(source="a:1", relation="derived_from", target="b:2", at=records.now())])
+        tx.trust.insert(TrustDecision(digest=version.digest, actor="ann", at=records.now()))
+        evaluation = Evaluation(
+            id=records.id(),
+            project=model.project,
+            model=model.name,
+            number=1,
+            dataset=DatasetRef(name="holdout"),
+            metrics={"auc": 0.5},
+            actor="ann",
+            at=records.now(),
+        )
+        tx.evaluations.insert(version.id, evaluation)
+        tx.outbox.add(records.event())
+        tx.idempotency.put("ann", "key", "op", StoredAnswer("sha256:00", b"answer", records.now()))
+        tx.audit.append(records.event(n=1))
+    return model, version
+
+
+def read_all(tx: Transaction, filled: Filled) -> list[Callable[[], object]]:
+    model, version = filled
+    return [
+        lambda: tx.projects.list(limit=9),
+        lambda: tx.models.list(project=None, limit=9),
+        lambda: tx.versions.in_model(model.id, limit=9, deleted=True),
+        lambda: tx.versions.search(parse_query("metrics.auc > 0.1"), limit=9),
+        lambda: tx.versions.search(parse_query("params.c = 1"), limit=9),
+        lambda: tx.versions.search(parse_query("tags.team = 'risk'"), limit=9),
+        lambda: tx.versions.latest(model.id),
+        lambda: list(tx.versions.referenced_blobs()),
+        lambda: tx.manifests.get(version.digest),
+        lambda: tx.aliases.list(model.id),
+        lambda: tx.aliases.version(model.id, "champion"),
+        lambda: tx.aliases.history(model.id, "champion", limit=9),
+        lambda: tx.stages.history(version.id, limit=9),
+        lambda: tx.evaluations.list(version.id, limit=9),
+        lambda: tx.lineage.outgoing("a:1"),
+        lambda: tx.lineage.incoming("b:2"),
+        lambda: tx.trust.get(version.digest),
+        lambda: tx.audit.list(limit=9),
+        lambda: tx.audit.head(),
+        lambda: tx.outbox.pending(limit=9),
+        lambda: tx.idempotency.get("ann", "key"),
+    ]
+
+
+def damages_in(catalog: Catalog, filled: Filled) -> int:
+    """How many readings tell of damage; any error of another kind comes through."""
+    told = 0
+    with catalog.reading() as tx:
+        for read in read_all(tx, filled):
+            try:
+                read()
+            except IntegrityFailure as error:
+                told += 1
+                assert error.hint
+    return told
+
+
+def damages(path: Path, filled: Filled) -> int:
+    try:
+        catalog = open_catalog(str(path), lock_timeout_s=1)
+    except IntegrityFailure:
+        return 1
+    try:
+        return damages_in(catalog, filled)
+    finally:
+        catalog.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "catalog.db"
+
+
+@pytest.fixture
+def filled(path: Path) -> Filled:
+    catalog = open_catalog(str(path))
+    filled = fill(catalog)
+    catalog.close()
+    assert damages(path, filled) == 0
+    return filled
+
+
+def raw(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA synchronous = OFF")
+    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f'DROP TRIGGER "{name}"')
+    return connection
+
+
+SURE = [
+    ("versions", "body"),
+    ("versions", "tags"),
+    ("versions", "deprecation"),
+    ("models", "tags"),
+    ("projects", "rules"),
+    ("manifests", "body"),
+    ("audit_events", "data"),
+    ("evaluations", "body"),
+    ("trust_decisions", "body"),
+    ("outbox", "event"),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), SURE)
+def test_a_broken_text_is_told(path: Path, filled: Filled, table: str, column: str) -> None:
+    connection = raw(path)
+    for bad in (*BAD, '{"x": '):
+        connection.execute(f"UPDATE {table} SET {column} = ?", (bad,))
+        assert damages(path, filled) > 0
+    connection.close()
+
+
+@pytest.mark.parametrize("table", sorted(t.name for t in Tables("", "").metadata.tables.values()))
+def test_any_value_in_any_column(path: Path, filled: Filled, table: str) -> None:
+    connection = raw(path)
+    columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    assert columns
+    catalog = open_catalog(str(path))
+    for column in columns:
+        for bad in (*BAD, None):
+            with suppress(sqlite3.IntegrityError):  # what the table's own rules keep out
+                connection.execute(f"UPDATE {table} SET {column} = ?", (bad,))
+            damages_in(catalog, filled)
+    catalog.close()
+    connection.close()
+
+
+@pytest.mark.parametrize("table", ["versions", "models", "manifests", "audit_events", "audit_head", "alembic_version"])
+def test_a_table_that_is_gone(path: Path, filled: Filled, table: str) -> None:
+    connection = raw(path)
+    name = table if table != "alembic_version" else Tables("", "").revision_table
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute(f"DROP TABLE {name}")
+    connection.close()
+    assert damages(path, filled) > 0
+
+
+def test_a_byte_that_flipped(path: Path, filled: Filled) -> None:
+    whole, chance, told = path.read_bytes(), random.Random(7), 0
+    for _ in range(60):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        path.write_bytes(damaged)
+        for beside in path.parent.glob("*-wal"), path.parent.glob("*-shm"):
+            for leftover in beside:
+                leftover.unlink()
+        try:
+            told += damages(path, filled) > 0
+        except ChopmarkError:  # the version of the file's format, say, which is another's business
+            told += 1
+    assert told > 0
