@@ -185,3 +185,21 @@ def test_downloads_to_odd_places_are_refused_in_words(
 def test_an_ensemble_of_code_says_so(local: cm.Registry) -> None:
     member = local.register("pk", {1, 2}, format="pickle")
     assert local.register("both", members=[member]).runs_code
+
+
+@pytest.mark.parametrize("which", ["seq = (select max(seq) from audit_events)", "seq > 0"])
+def test_removed_events_at_the_end_of_the_audit_are_noticed(local: cm.Registry, which: str) -> None:
+    local.alias("fraud@a", local.register("fraud", {"t": 1}))
+    assert local.audit.verify().fault == ""
+    triggers = [
+        name
+        for (name,) in rows(
+            local, "select name from sqlite_master where type = 'trigger' and tbl_name = 'audit_events'"
+        )
+    ]
+    for name in triggers:
+        rows(local, f'drop trigger "{name}"')
+    rows(local, f"delete from audit_events where {which}")
+    verdict = local.audit.verify()
+    assert "events were removed" in verdict.fault
+    assert verdict.fault_seq == verdict.events + 1

@@ -38,4 +38,8 @@ def verify(ctx: Context, request: q.VerifyAudit) -> AuditVerdict:  # noqa: ARG00
         if fault is not None:
             return AuditVerdict(events=fault.seq - 1, head=head, fault=fault.reason, fault_seq=fault.seq)
         head, seq = page[-1].hash, page[-1].seq
+    noted = ctx.tx.audit.head()
+    if noted != (seq, head):
+        reason = f"the chain ends at event {seq}, and its noted end is event {noted[0]}: events were removed"
+        return AuditVerdict(events=seq, head=head, fault=reason, fault_seq=seq + 1)
     return AuditVerdict(events=seq, head=head)

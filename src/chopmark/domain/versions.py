@@ -63,6 +63,11 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     created_by: str
 
+    def __repr__(self) -> str:
+        asked = [name for name in self.rules.__struct_fields__ if getattr(self.rules, name)]
+        rules = f" · rules: {', '.join(asked)}" if asked else ""
+        return f"<project {self.name}{rules} · since {_when(self.created_at)}>"
+
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """A registered name and what people say about it.
@@ -308,3 +313,8 @@ class TrustDecision(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     at: datetime
     reason: str = ""
+
+    def __repr__(self) -> str:
+        names = f" for {counted(len(self.names), 'name')}" if self.names else ""
+        reason = f": {self.reason}" if self.reason else ""
+        return f"<{self.basis}{names} · {self.digest[:19]} · {_when(self.at)} by {self.actor}{reason}>"

@@ -14,7 +14,7 @@ import msgspec
 
 from chopmark.abc.blobs import Progress
 from chopmark.domain.manifest import FileEntry, Manifest
-from chopmark.domain.names import shown
+from chopmark.domain.names import counted, shown
 from chopmark.errors import ChopmarkError, Conflict, Denied, IntegrityFailure, InvalidRequest, NotFound, Unavailable
 from chopmark.ops.requests import GetManifest
 from chopmark.sdk.files import StoredFiles
@@ -52,6 +52,11 @@ class Verification(msgspec.Struct, frozen=True):
     file_count: int
     size_bytes: int
     faults: tuple[FileFault, ...] = ()
+
+    def __repr__(self) -> str:
+        found = "; ".join(f"{f.path or 'manifest'}: {f.reason}" for f in self.faults) or "intact"
+        size = f"{counted(self.file_count, 'file')}, {counted(self.size_bytes, 'byte')}"
+        return f"<{self.ref} · {size} · {found}>"
 
     @property
     def ok(self) -> bool:
