@@ -73,7 +73,7 @@ def read_all(tx: Transaction, filled: Filled) -> list[Callable[[], object]]:
         lambda: tx.lineage.incoming("b:2"),
         lambda: tx.trust.get(version.digest),
         lambda: tx.audit.list(limit=9),
-        lambda: tx.audit.head(),
+        tx.audit.head,
         lambda: tx.outbox.pending(limit=9),
         lambda: tx.idempotency.get("ann", "key"),
     ]
@@ -87,8 +87,7 @@ def damages_in(catalog: Catalog, filled: Filled) -> int:
             try:
                 read()
             except IntegrityFailure as error:
-                told += 1
-                assert error.hint
+                told += bool(error.hint)
     return told
 
 
