@@ -113,3 +113,13 @@ def test_closing_inside_an_own_block_is_refused(tmp_path: Path) -> None:
     with catalog.reading() as tx:
         assert len(tx.projects.list(limit=9)) == 1
     catalog.close()
+
+
+def test_nothing_but_the_database_is_left_after_closing(tmp_path: Path) -> None:
+    catalog = open_catalog(str(tmp_path / "catalog.db"))
+    with catalog.writing() as tx:
+        tx.projects.insert(Records().project("p"))
+    with catalog.reading() as tx:
+        assert tx.projects.list(limit=10)
+    catalog.close()
+    assert [p.name for p in tmp_path.iterdir() if p.name.endswith(("-wal", "-shm"))] == []

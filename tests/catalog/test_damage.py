@@ -26,8 +26,7 @@ def fill(catalog: Catalog) -> Filled:
     records = Records()
     with catalog.writing() as tx:
         model = records.add_model(tx)
-        rest = {"metrics": {"auc": 0.5}, "params": {"c": 1}, "tags": {"team": "risk"}}
-        version = records.add_version(tx, model, 1, **rest)
+        version = records.add_version(tx, model, 1, metrics={"auc": 0.5}, params={"c": 1}, tags={"team": "risk"})
         deprecation = Deprecation(reason="old", at=records.now())
         records.add_version(tx, model, 2, deprecation=deprecation)
         tx.aliases.put(model.id, records.alias(model, "champion", 1))

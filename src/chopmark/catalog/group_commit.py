@@ -200,8 +200,8 @@ class GroupCommit:
         else:
             self._undo(group)
 
-    def close(self, timeout_s: float) -> None:
-        """Refuse all who come or wait, and close the journal after the last who is inside.
+    def refuse(self) -> None:
+        """Refuse all who come or wait from now on.
 
         Raises
         ------
@@ -215,6 +215,10 @@ class GroupCommit:
             self._is_closed = True
             for waiting in self._queue:
                 waiting.called.set()
+
+    def close(self, timeout_s: float) -> None:
+        """Refuse as `refuse` does, and close the journal after the last who is inside."""
+        self.refuse()
         turn = Turn(is_alone=True)
         try:
             self.take(turn, timeout_s)

@@ -242,11 +242,15 @@ class SqliteCatalog:
         return _Writing(self)
 
     def close(self) -> None:
-        """See the interface."""
-        self._writer.close(self._timeout_s)
-        self._close_writer.detach()
+        """See the interface.
+
+        Readers first: the writer's connection is then the last, and takes the write-ahead log away.
+        """
+        self._writer.group.refuse()
         self._is_closed = True
         self._close_readers()
+        self._writer.close(self._timeout_s)
+        self._close_writer.detach()
 
     def check_open(self) -> None:
         """Raise when the catalog was closed."""
@@ -282,8 +286,9 @@ class SqliteCatalog:
         self.readers = Readers(lambda: _connect_reader(path), limit, self._timeout_s)
         self._writer = Writer(path, self._timeout_s)
         # Also at the end of the process: Python would close the connections under those who use them.
-        self._close_readers = weakref.finalize(self, self.readers.close)
+        # What was made last is called first, so readers go before the writer here too.
         self._close_writer = weakref.finalize(self, self._writer.close, min(self._timeout_s, CLOSE_AT_EXIT_S))
+        self._close_readers = weakref.finalize(self, self.readers.close)
 
     def _bring_up_to_date(self) -> None:
         try:
