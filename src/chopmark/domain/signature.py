@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -192,18 +192,3 @@ def _element_faults(have: Field, wanted: Sequence[Field]) -> list[str]:
         for want in wanted
         if have.type != "object" and want.type not in _WIDENS[have.type]
     ]
-
-
-def describe(signature: Signature | None) -> dict[str, Any]:
-    """The signature as short words for a person: ``{'inputs': 'a: float, …', 'outputs': …}``."""
-    if signature is None:
-        return {}
-    return {
-        "inputs": ", ".join(_short(f) for f in signature.inputs),
-        "outputs": ", ".join(_short(f) for f in signature.outputs),
-    }
-
-
-def _short(field: Field) -> str:
-    shape = "×".join("?" if n == -1 else str(n) for n in field.shape)
-    return f"{field.name}: {field.type}" + (f"[{shape}]" if shape else "")
