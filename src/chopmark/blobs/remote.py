@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -48,6 +50,8 @@ Lock = Callable[[str], AbstractContextManager[Any]]
 _LISTED_AT_ONCE = 1000
 # A blob that is there, and gone when looked at, again and again: somebody deletes as fast as we put.
 _ATTEMPTS = 10
+# Each waits a random while, longer every time, so that those who work against each other fall out of step.
+_PAUSE_S = 0.02
 
 
 class ObjectStore:
@@ -154,7 +158,7 @@ class ObjectStore:
             yield staged, content
 
     def _store(self, staged: int, content: Content, progress: Progress | None) -> BlobStat:
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             known = self._head(key_of(content.digest))
             if known is not None and known["size"] == content.size_bytes:
                 if progress is not None and content.size_bytes:
@@ -165,6 +169,7 @@ class ObjectStore:
             if stat is not None:
                 return stat
             progress = None
+            time.sleep(random.uniform(0, _PAUSE_S * (attempt + 1)))  # noqa: S311 - no secret
         raise Conflict(
             f"The blob {content.digest} is deleted from {self.place} as fast as it is stored.",
             hint="Stop the collection, or the rule of the bucket, that deletes it, then repeat.",
