@@ -62,7 +62,7 @@ def main() -> None:
         "chopmark get shuttle-forest@champion",
         "chopmark search 'metrics.roc_auc > 0.9 order by metrics.roc_auc desc'",
         "chopmark history shuttle-forest:2",
-        "chopmark audit list --limit 5",
+        "chopmark audit list --newest --limit 5",
         "chopmark --help",
     ):
         say(f"  CHOPMARK_URL={directory} .venv/bin/{command}")
@@ -220,19 +220,25 @@ def stored_file(registry: cm.Registry, digest: str) -> Path:
 
 
 def verify(registry: cm.Registry) -> None:
-    """Put the file back, read every byte again, and walk the audit."""
+    """Read every byte again, now that the bit is back, and walk the audit."""
     for name, _, _ in detectors():
         for version in registry.versions.list(name):
             if not registry.files.verify(version).ok:
                 sys.exit(f"{version.ref} is damaged.")
     verdict = registry.audit.verify()
-    say(f"\nEvery byte verified; the audit's chain of {verdict.events} events is whole.")
+    say(f"\nThe bit was put back. Every byte verified; the audit's chain of {verdict.events} events is whole.")
 
 
 def make_room(directory: Path) -> None:
-    """Remove what an earlier run left; never anything else."""
-    if (directory / "chopmark.db").exists():
-        shutil.rmtree(directory)
+    """Remove what an earlier run left; a registry that holds anything else is left alone."""
+    if not (directory / "chopmark.db").exists():
+        return
+    with cm.open(directory) as registry:
+        others = {m.name for m in registry.models.list(limit=1000)} - {name for name, _, _ in detectors()}
+    if others:
+        sys.exit(f"{directory} holds {', '.join(sorted(others))}, which the demo did not make: pass another directory.")
+    say(f"Starting anew: {directory} held only what the demo made.")
+    shutil.rmtree(directory)
 
 
 def indented(value: object) -> str:

@@ -203,3 +203,27 @@ def test_removed_events_at_the_end_of_the_audit_are_noticed(local: cm.Registry, 
     verdict = local.audit.verify()
     assert "events were removed" in verdict.fault
     assert verdict.fault_seq == verdict.events + 1
+
+
+def test_a_text_is_no_model_and_a_path_is_a_file(local: cm.Registry, tmp_path: Path) -> None:
+    file = tmp_path / "rules.json"
+    file.write_text('{"t": 1}')
+    with pytest.raises(InvalidRequest, match="not a model") as caught:
+        local.register("fraud", str(file))
+    assert "path=" in caught.value.hint
+    assert local.register("fraud", file).format == "json"
+    assert local.load("fraud") == {"t": 1}
+
+
+def test_choices_are_named_when_none_of_them_was_given(local: cm.Registry) -> None:
+    with pytest.raises(InvalidRequest, match="bump is 'huge'; it may be major, minor, patch, auto"):
+        local.register("fraud", {"t": 1}, bump="huge")  # type: ignore[arg-type]
+    local.register("fraud", {"t": 1}, metrics={"f1": 1})
+    with pytest.raises(InvalidRequest, match="it may be maximize, minimize"):
+        local.versions.best("fraud", "f1", direction="max")  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="trust is 'maked'; it may be own_registry, marked_only, never"):
+        cm.open(local.location, trust="maked")
+    for where in ("stage = 'prodution'", "kind in ('artefact')", "state != 'redy'"):
+        with pytest.raises(InvalidRequest, match="there are "):
+            local.search(where)
+    assert len(local.search("stage ~ 'prod'")) == 0

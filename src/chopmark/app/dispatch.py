@@ -18,7 +18,7 @@ from chopmark.abc.catalog import Catalog, StoredAnswer, Taken, Transaction
 from chopmark.app.context import Context
 from chopmark.base.clock import Clock
 from chopmark.base.digest import digest_of
-from chopmark.base.jsons import canonical, decode, encode, unwrapped
+from chopmark.base.jsons import canonical, decode, encode, explained, unwrapped
 from chopmark.domain.access import Actor, check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
@@ -181,7 +181,7 @@ def _validated(op: Op, request: Request) -> Request:
         checked = msgspec.convert(plain, op.request, builtin_types=_KEPT_TYPES)
         size_bytes = len(encode(checked))
     except (msgspec.ValidationError, TypeError, RecursionError, UnicodeEncodeError) as error:
-        msg = f"The request of {op.name} is not valid: {error}."
+        msg = f"The request of {op.name} is not valid: {explained(error, op.request)}."
         raise InvalidRequest(msg) from error
     if size_bytes > REQUEST_BYTES_MAX:
         msg = f"The request of {op.name} takes {size_bytes:,} bytes; the limit is {REQUEST_BYTES_MAX:,}."

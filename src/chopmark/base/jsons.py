@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
 
-__all__ = ["canonical", "decode", "encode", "plain_values", "pretty", "unwrapped"]
+__all__ = ["canonical", "decode", "encode", "explained", "plain_values", "pretty", "unwrapped"]
 
 VALUES_BYTES_MAX = 1_000_000
 
@@ -49,6 +50,21 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         msg = f"Not a valid {getattr(kind, '__name__', 'value')}: {error}."
         raise InvalidRequest(msg) from error
+
+
+def explained(error: Exception, kind: type) -> str:
+    """What msgspec says is wrong; for a word that is none of a field's choices, with the choices."""
+    found = re.search(r"Invalid enum value (.+) - at `\$\.(\w+)`", str(error))
+    hints = get_type_hints(kind) if found else {}
+    if found is None or found[2] not in hints:
+        return str(error)
+    return f"{found[2]} is {found[1]}; it may be " + ", ".join(_choices(hints[found[2]]))
+
+
+def _choices(hint: Any) -> list[str]:
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+    return [choice for part in get_args(hint) for choice in _choices(part)]
 
 
 def unwrapped(value: Any) -> Any:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from chopmark.base.jsons import explained
 from chopmark.errors import InvalidRequest
 
 __all__ = ["PROJECT_FILE", "Origin", "Resolved", "Settings", "load_settings"]
@@ -159,8 +160,8 @@ def _convert(values: Mapping[str, Any], origin: Origin) -> Settings:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         name = "the call" if origin == "argument" else origin
-        msg = f"A setting in {name} is not valid: {error}."
-        hint = "Mend it there or take it out; 'chopmark doctor' names the settings that are not valid."
+        msg = f"A setting in {name} is not valid: {explained(error, Settings)}."
+        hint = "Mend it there or take it out; in the environment its name is CHOPMARK_ and the setting in capitals."
         raise InvalidRequest(msg, hint=hint) from error
 
 

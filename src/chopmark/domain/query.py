@@ -27,6 +27,7 @@ from typing import Any, Literal
 import msgspec
 
 from chopmark.base.clock import parse_time, to_us
+from chopmark.domain.lifecycle import STAGES
 from chopmark.domain.names import check_text, shown
 from chopmark.domain.semver import SemVer
 from chopmark.domain.versions import Version
@@ -81,6 +82,11 @@ FIELDS: dict[str, FieldType] = {
     "size_bytes": "number",
     "cost_per_request": "number",
     "runs_code": "bool",
+}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "stage": STAGES,
+    "state": ("pending", "ready", "failed"),
+    "kind": ("artifact", "llm_config", "ensemble", "external"),
 }
 KEYED: dict[str, FieldType] = {"metrics": "number", "params": "any", "tags": "text"}
 
@@ -296,7 +302,7 @@ class _Parser:
         if field.type == "bool" and op not in ("=", "!="):
             raise _error(self.text, token.at, f"{field} is true or false; use '='.")
         at = self._token.at
-        value = self._value(field)
+        value = self._value(field, is_whole=op in ("=", "!="))
         if op in ("~", "like") and not isinstance(value, str):
             raise _error(self.text, at, f"{op!r} needs a text in quotation marks.")
         return Compare(field, op, value)  # type: ignore[arg-type]
@@ -325,15 +331,18 @@ class _Parser:
             raise _error(self.text, token.at, f"there is no field {token.text!r} ({known}).")
         return FieldName(name)
 
-    def _value(self, field: FieldName) -> Value:
+    def _value(self, field: FieldName, *, is_whole: bool = True) -> Value:
         token = self._token
         if token.kind not in ("text", "number", "word"):
             raise self._fault("a value was expected.")
         self.position += 1
         try:
-            return _convert(token, field)
+            value = _convert(token, field)
+            if is_whole:
+                _check_choice(field, value)
         except InvalidRequest as error:
             raise _error(self.text, token.at, error.message) from error
+        return value
 
     def _order(self) -> tuple[Order, ...]:
         terms = [self._order_term()]
@@ -407,6 +416,14 @@ def _convert(token: _Token, field: FieldName) -> Value:
                 msg = f'put quotation marks round the text: "{raw}".'
                 raise InvalidRequest(msg)
             return text
+
+
+def _check_choice(field: FieldName, value: Value) -> None:
+    """Refuse a word that no version can have: a mistyped stage must not read as "nothing qualifies"."""
+    choices = _CHOICES.get(field.name, ())
+    if choices and value not in choices:
+        msg = f"there is no {field} {shown(value)}; there are {', '.join(choices)}."
+        raise InvalidRequest(msg)
 
 
 def _number(raw: str) -> float | int:

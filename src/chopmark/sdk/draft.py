@@ -442,7 +442,7 @@ def _checked_facts(facts: VersionFacts) -> dict[str, Any]:
     unknown = [name for name in facts if name not in VersionFacts.__annotations__]
     if unknown:
         msg = "A version has no " + ", ".join(map(shown, unknown)) + "."
-        known = ", ".join(VersionFacts.__annotations__)
+        known = ", ".join(["metrics", "params", "tags", *VersionFacts.__annotations__])
         raise InvalidRequest(msg, hint=f"It has {known}; other facts go into metadata.")
     if facts.get("semver") and facts.get("bump", "auto") != "auto":
         msg = "semver and bump were both given."

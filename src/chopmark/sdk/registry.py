@@ -10,6 +10,7 @@ from typing import Any, Self, Unpack
 
 from chopmark.base.settings import Settings
 from chopmark.domain.audit import AuditEvent
+from chopmark.domain.names import shown
 from chopmark.domain.signature import Signature
 from chopmark.domain.versions import Alias, Version
 from chopmark.errors import AlreadyRegistered, InvalidRequest
@@ -144,7 +145,7 @@ class Registry(Surface):
         name
             ``[project/]name``; made when it is new.
         model, path, files, config, members, uri
-            Exactly one of them: a model object; a file or directory; several files (path within
+            Exactly one of them: a model object (a `Path` means ``path``); a file or directory; several files (path within
             the version → file); an LLM configuration; members of an ensemble; or the address of
             an external model, with the ``digest`` of its bytes.
         combine
@@ -180,6 +181,11 @@ class Registry(Surface):
         InvalidRequest, Conflict, GateRefused, Unsupported, IntegrityFailure
             When it is refused; nothing is visible then.
         """
+        if isinstance(model, Path):
+            model, path = None, model if path is None else path
+        if isinstance(model, (str, bytes)):
+            msg = f"{shown(model)} is {type(model).__name__}, not a model."
+            raise InvalidRequest(msg, hint="For a file or directory: register(name, path='…').")
         given = {
             "model": model,
             "path": path,
