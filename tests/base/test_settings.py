@@ -70,3 +70,11 @@ def test_unknown_names_in_the_environment_are_left_alone(tmp_path: Path) -> None
     environ = {"HOME": str(tmp_path), "CHOPMARK_SOMETHING_ELSE": "1", "CHOPMARK_TRUST": "never"}
     resolved = load_settings(environ=environ, directory=tmp_path)
     assert resolved.unknown == ("CHOPMARK_SOMETHING_ELSE",)
+
+
+def test_a_home_that_may_not_be_looked_into_holds_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refused)  # root, who may look anywhere, runs this too
+    assert load_settings(environ={"HOME": str(tmp_path / "home")}, directory=tmp_path).settings.url == ".chopmark"

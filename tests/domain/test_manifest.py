@@ -47,6 +47,13 @@ def test_usual_paths_are_accepted(path: str) -> None:
         ".",
         "..",
         "a:b",
+        "a*.txt",
+        "a?",
+        "<a>",
+        "CONIN$",
+        "COM¹.x",
+        "aux .txt",
+        "a\u2028b",
     ],
 )
 def test_paths_that_could_do_harm_are_refused(path: str) -> None:

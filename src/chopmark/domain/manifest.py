@@ -44,15 +44,8 @@ ROLES: tuple[str, ...] = Role.__args__  # type: ignore[attr-defined]
 
 FILES_MAX = 100_000
 _PATH_LENGTH_MAX = 1_000
-_RESERVED_WINDOWS = frozenset(
-    [
-        "con",
-        "prn",
-        "aux",
-        "nul",
-        *(f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10)),
-    ]
-)
+_NUMBERED_DEVICES = tuple(f"{device}{digit}" for device in ("com", "lpt") for digit in "123456789¹²³")
+_RESERVED_WINDOWS = frozenset(("con", "conin$", "conout$", "clock$", "prn", "aux", "nul", *_NUMBERED_DEVICES))
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -196,7 +189,9 @@ def _path_fault(path: str) -> str:
         return f"has more than {_PATH_LENGTH_MAX} bytes"
     if path.startswith("/") or "\\" in path or ":" in path:
         return "is absolute, or has a backslash or colon"
-    if any(unicodedata.category(c) in ("Cc", "Cf") for c in path):
+    if any(c in '<>"|?*' for c in path):
+        return 'has one of the characters < > " | ? *, which some systems cannot store'
+    if any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in path):
         return "has an invisible or control character"
     if not unicodedata.is_normalized("NFC", path):
         return "is not in Unicode's NFC form"
@@ -206,7 +201,7 @@ def _path_fault(path: str) -> str:
 def _part_fault(part: str) -> str:
     if part in ("", ".", ".."):
         return "has an empty, '.' or '..' part"
-    if part.endswith((" ", ".")) or part.split(".", 1)[0].lower() in _RESERVED_WINDOWS:
+    if part.endswith((" ", ".")) or part.split(".", 1)[0].rstrip().lower() in _RESERVED_WINDOWS:
         return f"has the part {part!r}, which some systems cannot store"
     return ""
 
