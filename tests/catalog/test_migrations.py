@@ -81,7 +81,7 @@ def test_migrated_sqlite_has_the_tables_of_the_code(tmp_path: Path, prefix: str)
         words = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql LIKE '%WITHOUT ROWID%' ORDER BY name"
         clustered = [row.name for row in one.exec_driver_sql(words)]
         assert clustered == [row.name for row in other.exec_driver_sql(words)]
-        assert len(clustered) == 5
+        assert len(clustered) == 7
 
 
 @pytest.mark.parametrize(("schema", "prefix"), [("", ""), ("registry", "cm_")])

@@ -1,5 +1,7 @@
 """The one door: every op has a handler, asks its permission, writes one transaction."""
 
+from collections.abc import Iterator
+
 import pytest
 
 import chopmark as cm
@@ -13,14 +15,22 @@ from chopmark.testing.registry import memory_registry
 
 def test_table_handlers_and_requests_are_complete() -> None:
     assert set(HANDLERS) == set(OPS)
-    declared = {t for t in vars(q).values() if isinstance(t, type) and issubclass(t, q.Request) and t is not q.Request}
-    assert declared == set(BY_REQUEST)
+    assert set(declared(q.Request)) == set(BY_REQUEST)
     routes = [(op.method, op.path) for op in OPS.values()]
     assert len(set(routes)) == len(routes)
     for op in OPS.values():
         assert op.method != "GET" or op.event is None, op.name
-        assert op.event is not None or op.method == "GET" or op.name == "version.plan", op.name
+        assert op.writes or op.method == "GET" or op.name == "version.plan", op.name
         assert op.event is None or op.permission != "read", op.name
+        assert not (op.counts and op.event), op.name
+
+
+def declared(base: type[q.Request]) -> Iterator[type[q.Request]]:
+    """Every request type of the package."""
+    for kind in base.__subclasses__():
+        if kind.__module__.startswith("chopmark."):
+            yield kind
+            yield from declared(kind)
 
 
 REQUESTS = {

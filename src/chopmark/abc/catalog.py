@@ -160,7 +160,7 @@ class Models(Protocol):
     def update(self, model: Model) -> None:
         """Replace what may change of the model with this id.
 
-        That is task, owner, team, description, card, tags, last_number, updated_at, deleted_at.
+        That is task, owner, team, description, card, tags, last_number, retention, updated_at, deleted_at.
         """
         ...
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Transaction
 from chopmark.domain.access import Actor
 from chopmark.domain.audit import AuditEvent
@@ -34,6 +35,9 @@ class Context:
     ----------
     tx
         The transaction; for an op that only reads, one that cannot write.
+    store
+        Bytes. An op that writes asks it before its transaction (`Handler.before`), so that no lock is
+        held while a distant store answers; only the collection of garbage must hold the lock.
     actor, now
         Who asks, and the time of the call.
     new_id
@@ -45,12 +49,14 @@ class Context:
     def __init__(
         self,
         tx: Transaction,
+        store: BlobStore,
         actor: Actor,
         now: datetime,
         new_id: Callable[[datetime], UUID],
         event: str,
     ) -> None:
         self.tx = tx
+        self.store = store
         self.actor = actor
         self.now = now
         self._new_id = new_id

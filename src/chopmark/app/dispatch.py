@@ -102,7 +102,7 @@ class Dispatch:
         handler = self.handlers[name]
         if handler.before is not None:
             handler.before(self.store, request)
-        if op.event is None:
+        if not op.writes:
             with self.catalog.reading() as tx:
                 return handler.run(self._context(tx, op, actor), request)
         if dry_run:
@@ -126,7 +126,7 @@ class Dispatch:
         return lambda: self._listeners[event].remove(listener)
 
     def _context(self, tx: Transaction, op: Op, actor: Actor) -> Context:
-        return Context(tx, actor, self.clock(), self.new_id, op.event or "")
+        return Context(tx, self.store, actor, self.clock(), self.new_id, op.event or "")
 
     def _rehearsed(self, op: Op, handler: Handler, request: Request, actor: Actor) -> Any:
         answers: list[Any] = []

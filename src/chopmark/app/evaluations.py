@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from chopmark.app.context import Context, resolve
-from chopmark.app.registration import check_dataset, dataset_node
-from chopmark.app.uses import node_of
+from chopmark.app.registration import check_dataset
 from chopmark.base.paging import check_limit
-from chopmark.domain.lineage import Edge
+from chopmark.domain.lineage import Edge, dataset_node, version_node
 from chopmark.domain.names import check_metrics, check_text
 from chopmark.domain.versions import Evaluation
 from chopmark.errors import InvalidRequest
@@ -38,7 +37,7 @@ def evaluate(ctx: Context, request: q.EvaluateVersion) -> Evaluation:
     )
     ctx.tx.evaluations.insert(version.id, evaluation)
     edge = Edge(
-        source=node_of(version.id),
+        source=version_node(version.id),
         relation="evaluated_on",
         target=dataset_node(request.dataset),
         at=ctx.now,

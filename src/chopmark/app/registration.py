@@ -9,11 +9,10 @@ from msgspec import structs
 from chopmark.abc.blobs import BlobStore
 from chopmark.app.context import Context, resolve, the_project
 from chopmark.app.models import new_model
-from chopmark.app.uses import node_of
 from chopmark.base.digest import is_digest
 from chopmark.domain.bump import Proposal, check_breaking, propose_bump
 from chopmark.domain.datasets import DatasetRef
-from chopmark.domain.lineage import Edge, check_parent_relation
+from chopmark.domain.lineage import Edge, check_parent_relation, dataset_node, run_node, version_node
 from chopmark.domain.llm import parse_llm_config
 from chopmark.domain.manifest import FileEntry, Manifest, check_manifest, manifest_digest
 from chopmark.domain.names import check_metrics, check_tags, check_text, shown
@@ -27,7 +26,7 @@ from chopmark.ops.results import Registered, RegistrationPlan
 
 COMPLIANCE_MAX = 100
 
-__all__ = ["check_bytes", "check_dataset", "dataset_node", "plan", "register"]
+__all__ = ["check_bytes", "check_dataset", "plan", "register"]
 
 _TEXTS = (
     "description",
@@ -300,19 +299,12 @@ def _require_metadata(rules: ProjectRules, version: Version) -> None:
 
 
 def _edges(ctx: Context, version: Version) -> list[Edge]:
-    node = node_of(version.id)
+    node = version_node(version.id)
     edges = [Edge(source=node, relation=d.relation, target=dataset_node(d), at=ctx.now) for d in version.datasets]
     if version.run_id:
-        edges.append(Edge(source=node, relation="produced_by", target=f"run:{version.run_id}", at=ctx.now))
+        edges.append(Edge(source=node, relation="produced_by", target=run_node(version.run_id), at=ctx.now))
     for parent in version.parents:
-        other = node_of(resolve(ctx, parent.ref).id)
+        other = version_node(resolve(ctx, parent.ref).id)
         source, target = (other, node) if parent.relation == "ensemble_member_of" else (node, other)
         edges.append(Edge(source=source, relation=parent.relation, target=target, at=ctx.now))
     return edges
-
-
-def dataset_node(dataset: DatasetRef) -> str:
-    """A data set as a node of the lineage: by its content where that is known."""
-    if dataset.digest:
-        return f"dataset:{dataset.digest}"
-    return f"dataset:{dataset.uri or dataset.name}:{dataset.version}"

@@ -6,20 +6,15 @@ from collections.abc import Container
 from uuid import UUID
 
 from chopmark.app.context import Context, resolve
-from chopmark.domain.lineage import PARENT_RELATIONS
+from chopmark.domain.lineage import PARENT_RELATIONS, version_node
 from chopmark.domain.versions import Version
 from chopmark.ops.requests import ListUses
 from chopmark.ops.results import Uses
 
-__all__ = ["IN_USE_HINT", "list_uses", "node_of", "uses_of"]
+__all__ = ["IN_USE_HINT", "list_uses", "uses_of"]
 
 IN_USE_HINT = "End those uses first, or pass force with a reason (--force --reason '…')."
 _SERVING_STAGES = ("production", "canary")
-
-
-def node_of(version_id: UUID) -> str:
-    """A version as a node of the lineage."""
-    return f"version:{version_id.hex}"
 
 
 def uses_of(ctx: Context, version: Version, *, ignoring: Container[str] = ()) -> list[str]:
@@ -44,7 +39,7 @@ def uses_of(ctx: Context, version: Version, *, ignoring: Container[str] = ()) ->
 
 
 def _dependents(ctx: Context, version: Version) -> list[tuple[Version, str]]:
-    node = node_of(version.id)
+    node = version_node(version.id)
     relations = [r for r in PARENT_RELATIONS if r != "ensemble_member_of"]
     nodes = [(e.source, f"is {e.relation.replace('_', ' ')}") for e in ctx.tx.lineage.incoming(node, relations)]
     nodes += [

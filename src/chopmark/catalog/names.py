@@ -27,7 +27,8 @@ from chopmark.errors import NotFound
 __all__ = ["NameStatements", "SqlModels", "SqlProjects"]
 
 CHANGEABLE = (
-    "task", "owner", "team", "description", "card", "tags", "last_number", "updated_us", "deleted_us",
+    "task", "owner", "team", "description", "card", "tags", "last_number", "retention", "updated_us",
+    "deleted_us",
 )  # fmt: skip
 
 
@@ -115,7 +116,7 @@ class NameStatements:
         c = m.c
         return select(
             c.uid, p.c.name, c.name, c.kind, c.task, c.owner, c.team, c.description, c.card, c.tags,
-            c.last_number, c.created_us, c.created_by, c.updated_us, c.deleted_us,
+            c.last_number, c.retention, c.created_us, c.created_by, c.updated_us, c.deleted_us,
         ).select_from(m.join(p, p.c.key == c.project_key))  # fmt: skip
 
     def _model(self) -> Select[Any]:

@@ -16,9 +16,10 @@ from chopmark.catalog.schema import HEAD_LENGTH
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import Environment, Kind, Manifest, Member
 from chopmark.domain.query import FieldName, field_values
+from chopmark.domain.retention import Retention
 from chopmark.domain.semver import SemVer
 from chopmark.domain.signature import Signature
-from chopmark.domain.versions import Deprecation, Git, Model, Project, ProjectRules, Version
+from chopmark.domain.versions import Deprecation, Git, Model, Origin, Project, ProjectRules, Version
 
 __all__ = [
     "BOOLEAN",
@@ -77,6 +78,7 @@ class VersionBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     cost_per_request: float | None = None
     metadata: dict[str, Any] = {}
     bump_reasons: tuple[str, ...] = ()
+    origin: Origin | None = None
     created_by: str
 
 
@@ -84,6 +86,7 @@ _BODY_FIELDS = VersionBody.__struct_fields__
 _decode_body = msgspec.json.Decoder(VersionBody).decode
 _decode_texts = msgspec.json.Decoder(dict[str, str]).decode
 _decode_dict = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_retention = msgspec.json.Decoder(Retention).decode
 _decode_rules = msgspec.json.Decoder(ProjectRules).decode
 _decode_deprecation = msgspec.json.Decoder(Deprecation).decode
 
@@ -143,6 +146,7 @@ def model_row(model: Model) -> Values:
         "card": model.card,
         "tags": json_text(model.tags),
         "last_number": model.last_number,
+        "retention": None if model.retention is None else json_text(model.retention),
         "created_us": to_us(model.created_at),
         "created_by": model.created_by,
         "updated_us": to_us(model.updated_at),
@@ -150,12 +154,12 @@ def model_row(model: Model) -> Values:
     }
 
 
-@row_of("a model", "bsssssssssiisiI")
+@row_of("a model", "bsssssssssiSisiI")
 def model_from_row(row: tuple[Any, ...]) -> Model:
     """A model of the columns that `names.model_columns` selects."""
     (
         uid, project, name, kind, task, owner, team, description, card, tags,
-        last_number, created_us, created_by, updated_us, deleted_us,
+        last_number, retention, created_us, created_by, updated_us, deleted_us,
     ) = row  # fmt: skip
     return Model(
         id=UUID(bytes=uid),
@@ -169,6 +173,7 @@ def model_from_row(row: tuple[Any, ...]) -> Model:
         card=card,
         tags=_decode_texts(tags),
         last_number=last_number,
+        retention=None if retention is None else _decode_retention(retention),
         created_at=from_us(created_us),
         created_by=created_by,
         updated_at=from_us(updated_us),
@@ -260,6 +265,7 @@ def version_from_row(row: tuple[Any, ...]) -> Version:
         cost_per_request=rest.cost_per_request,
         metadata=rest.metadata,
         bump_reasons=rest.bump_reasons,
+        origin=rest.origin,
         created_at=from_us(created_us),
         created_by=rest.created_by,
         updated_at=from_us(updated_us),

@@ -139,6 +139,7 @@ class Tables:
             _column("created_by"),
             _column("updated_us", BigInteger()),
             _optional("deleted_us", BigInteger()),
+            _optional("retention", Text()),
             UniqueConstraint("uid", name=f"{self.prefix}models_uid"),
             UniqueConstraint("project_key", "name", name=f"{self.prefix}models_name"),
         )
@@ -262,6 +263,25 @@ class Tables:
         )
         self._index("version_params_version", p.c.version_key, p.c.key, unique=True)
 
+        # An inverted index of our own: one meaning of "word" in every database, and newest first by itself.
+        self.words = w = self._table(
+            "version_words",
+            _column("word"),
+            _column("created_us", BigInteger()),
+            Column("version_key", KEY, self._to(self.versions), nullable=False),
+            PrimaryKeyConstraint("word", "created_us", "version_key"),
+            clustered=True,
+        )
+        self._index("version_words_version", w.c.version_key, w.c.word, unique=True)
+        self.loads = self._table(
+            "version_loads",
+            Column("version_key", KEY, self._to(self.versions), nullable=False),
+            _column("day", Integer()),  # days since 1970, UTC
+            _column("count", BigInteger()),
+            PrimaryKeyConstraint("version_key", "day"),
+            clustered=True,
+        )
+
     def _define_pointers(self) -> None:
         self.aliases = a = self._table(
             "aliases",
@@ -285,6 +305,14 @@ class Tables:
             UniqueConstraint("source", "relation", "target", name=f"{self.prefix}lineage_edges_once"),
         )
         self._index("lineage_edges_target", e.c.target, e.c.relation)
+        self.datasets = n = self._table(
+            "datasets",
+            Column("node", WORD, primary_key=True),
+            _column("name"),
+            _column("at_us", BigInteger()),
+            _column("body", Text()),
+        )
+        self._index("datasets_name", n.c.name)
         self.trust = d = self._table(
             "trust_decisions",
             Column("key", KEY, primary_key=True),

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 import msgspec
 
+from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.names import shown
 from chopmark.errors import InvalidRequest
 
-__all__ = ["PARENT_RELATIONS", "RELATIONS", "Edge", "check_parent_relation"]
+__all__ = [
+    "PARENT_RELATIONS",
+    "RELATIONS",
+    "Edge",
+    "check_parent_relation",
+    "dataset_node",
+    "run_node",
+    "version_node",
+]
 
 RELATIONS = (
     "trained_on",
@@ -54,3 +64,20 @@ def check_parent_relation(relation: str) -> str:
         msg = f"{shown(relation)} is not a relation to a parent."
         raise InvalidRequest(msg, hint="Relations are " + ", ".join(PARENT_RELATIONS) + ".")
     return relation
+
+
+def version_node(version_id: UUID) -> str:
+    """A version as a node of the lineage."""
+    return f"version:{version_id.hex}"
+
+
+def dataset_node(dataset: DatasetRef) -> str:
+    """A data set as a node of the lineage: by its content where that is known."""
+    if dataset.digest:
+        return f"dataset:{dataset.digest}"
+    return f"dataset:{dataset.uri or dataset.name}:{dataset.version}"
+
+
+def run_node(run_id: str) -> str:
+    """A training run as a node of the lineage."""
+    return f"run:{run_id}"

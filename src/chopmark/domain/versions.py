@@ -13,6 +13,7 @@ from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import Environment, Kind, Member
 from chopmark.domain.names import counted
 from chopmark.domain.refs import ModelRef
+from chopmark.domain.retention import Retention
 from chopmark.domain.signature import Signature
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Evaluation",
     "Git",
     "Model",
+    "Origin",
     "Project",
     "ProjectRules",
     "TrustDecision",
@@ -45,12 +47,15 @@ class ProjectRules(msgspec.Struct, frozen=True, omit_defaults=True):
     one_production_version
         Whether a model may have only one version in production: a second is refused until the
         first has moved on.
+    retention
+        What its models keep, where a model says nothing itself; None keeps everything.
     """
 
     required_fields: tuple[str, ...] = ()
     required_tags: tuple[str, ...] = ()
     required_metrics: tuple[str, ...] = ()
     one_production_version: bool = False
+    retention: Retention | None = None
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +81,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     last_number
         Highest number ever given to one of its versions; numbers are never used again.
+    retention
+        Which versions are kept; None leaves it to the project.
     """
 
     id: UUID
@@ -89,6 +96,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     card: str = ""
     tags: dict[str, str] = {}
     last_number: int = 0
+    retention: Retention | None = None
     created_at: datetime
     created_by: str
     updated_at: datetime
@@ -111,6 +119,26 @@ class Git(msgspec.Struct, frozen=True, omit_defaults=True):
     commit: str = ""
     branch: str = ""
     dirty: bool = False
+
+
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a version that was imported comes from.
+
+    Attributes
+    ----------
+    ref, digest
+        What it was there.
+    created_by, created_at
+        Who registered it there, and when.
+    exported_at
+        When it was written to the file that it came in.
+    """
+
+    ref: str
+    digest: str
+    created_by: str
+    created_at: datetime
+    exported_at: datetime
 
 
 class Deprecation(msgspec.Struct, frozen=True):
@@ -142,6 +170,8 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         As recorded at registration.
     cost_per_request
         In the currency the team uses.
+    origin
+        Where it was imported from; None when it was registered here.
     tags, description, card, annotations, aliases, deprecation
         As they are now.
     """
@@ -181,6 +211,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     cost_per_request: float | None = None
     metadata: dict[str, Any] = {}
     bump_reasons: tuple[str, ...] = ()
+    origin: Origin | None = None
     created_at: datetime
     created_by: str
     updated_at: datetime

@@ -39,7 +39,10 @@ class Op(msgspec.Struct, frozen=True):
     method, path
         HTTP method and path below ``/api/v1``.
     event
-        Name of the audit event that a change leaves; None for a verb that only reads.
+        Name of the audit event that a change leaves; None for a verb that only reads or counts.
+    counts
+        Whether it writes measurements (how often a version was loaded), which are no change of the
+        registry and leave no event.
     """
 
     name: str
@@ -49,6 +52,12 @@ class Op(msgspec.Struct, frozen=True):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     event: str | None = None
+    counts: bool = False
+
+    @property
+    def writes(self) -> bool:
+        """Whether it needs a transaction that writes."""
+        return self.counts or self.event is not None
 
 
 def _read(name: str, request: type[q.Request], result: Any, path: str) -> Op:

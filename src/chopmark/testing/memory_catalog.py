@@ -196,6 +196,7 @@ class MemoryModels(Surface):
             card=model.card,
             tags=model.tags,
             last_number=model.last_number,
+            retention=model.retention,
             updated_at=model.updated_at,
             deleted_at=model.deleted_at,
         )

@@ -1,0 +1,89 @@
+"""Work that may wait a moment: done in the background, many requests at once, and never lost at the end.
+
+For what follows a change and need not delay it: records beside the blobs, counts of loads.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+__all__ = ["Deferred"]
+
+
+class Deferred:
+    """Runs one action some time after it was asked for, once for all who asked meanwhile.
+
+    Parameters
+    ----------
+    action
+        What to do. It must not raise; what it could not do it does at its next turn.
+    delay_s
+        How long the first who asks waits, at most: what is asked meanwhile is done with it.
+
+    The thread starts when first needed, anew in the child of a fork. What still waits is done by
+    `close`, and at the exit of the interpreter; a process that is killed leaves it undone.
+    """
+
+    def __init__(self, action: Callable[[], None], delay_s: float) -> None:
+        self._action = action
+        self._delay_s = delay_s
+        self._lock = threading.Lock()  # one run at a time
+        self._wake = threading.Event()
+        self._waits = False
+        self._closing = threading.Event()
+        self._pid = 0
+
+    def ask(self) -> None:
+        """Ask for the action; returns at once."""
+        self._waits = True
+        if self._pid != os.getpid() or self._closing.is_set():
+            self._start()
+        self._wake.set()
+
+    def flush(self) -> None:
+        """Do now what waits; returns when it is done. What a parent asked for is the parent's to do."""
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            if self._waits:
+                self._waits = False
+                self._action()
+
+    def close(self) -> None:
+        """Do what waits, and end."""
+        self._closing.set()
+        self._wake.set()
+        self.flush()
+
+    def _start(self) -> None:
+        # The parent's thread and locks did not come along with a fork.
+        self._pid, self._lock = os.getpid(), threading.Lock()
+        self._wake, self._closing = threading.Event(), threading.Event()
+        threading.Thread(target=self._loop, name="chopmark-deferred", daemon=True).start()
+        _flush_at_exit(self)
+
+    def _loop(self) -> None:
+        wake, closing = self._wake, self._closing
+        while not closing.is_set():
+            wake.wait()
+            wake.clear()
+            if not closing.wait(self._delay_s):
+                self.flush()
+
+
+def _flush_at_exit(deferred: Deferred) -> None:
+    """Flush when the interpreter ends, if the object is still there then."""
+    reference = weakref.ref(deferred)
+
+    def flush() -> None:
+        waiting = reference()
+        if waiting is not None:
+            waiting.flush()
+        atexit.unregister(flush)
+
+    atexit.register(flush)
+    weakref.finalize(deferred, atexit.unregister, flush).atexit = False

@@ -1,0 +1,63 @@
+"""Full-text search, defined once: how a text falls into words, and when words meet a version.
+
+Every back end keeps the words of a version that `words_of` gives, so that a search means the same
+in all of them; no database's own tokenizer is asked.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+import msgspec
+
+from chopmark.domain.versions import Version
+
+__all__ = ["WORDS_MAX", "WORD_LENGTH_MAX", "Wanted", "indexed_words", "split_words", "wanted_words", "words_of"]
+
+WORD_LENGTH_MAX = 64
+"""Characters of a word that count; what follows is not looked at."""
+
+WORDS_MAX = 2_000
+"""Different words of one version that are kept; a long card is searched by its first ones."""
+
+_WORD = re.compile(r"[^\W_]+")
+_WANTED = re.compile(r"([^\W_]+)(\*?)")
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """One word that is looked for; as a prefix, every word that begins so is meant."""
+
+    word: str
+    is_prefix: bool = False
+
+
+def split_words(text: str) -> list[str]:
+    """Words of a text in order: runs of letters and digits, without regard to case or form.
+
+    ``isolation_forest-v2`` has the words ``isolation``, ``forest`` and ``v2``.
+    """
+    return [word[:WORD_LENGTH_MAX] for word in _WORD.findall(_folded(text))]
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def wanted_words(text: str) -> tuple[Wanted, ...]:
+    """Words that a search asks for, each once; ``frau*`` means every word that begins with it."""
+    found = (Wanted(word[:WORD_LENGTH_MAX], bool(star)) for word, star in _WANTED.findall(_folded(text)))
+    return tuple(dict.fromkeys(found))
+
+
+def indexed_words(name: str, description: str, card: str, tags: Mapping[str, str]) -> list[str]:
+    """Words by which a version is found, each once: of its name, description, tags and card, in this order."""
+    parts = (name, description, *(part for pair in tags.items() for part in pair), card)
+    words = dict.fromkeys(word for part in parts for word in split_words(part))
+    return list(words)[:WORDS_MAX]
+
+
+def words_of(version: Version) -> list[str]:
+    """`indexed_words` of a version as it is now."""
+    return indexed_words(version.model, version.description, version.card, version.tags)

@@ -1,0 +1,70 @@
+"""Work that may wait: done once for all who asked, and never lost at the end of a process."""
+
+import os
+import subprocess
+import sys
+import threading
+
+from chopmark.base.deferred import Deferred
+
+
+def test_what_is_asked_for_meanwhile_is_done_once() -> None:
+    done = threading.Event()
+    runs: list[int] = []
+
+    def action() -> None:
+        runs.append(1)
+        done.set()
+
+    deferred = Deferred(action, delay_s=0.05)
+    for _ in range(100):
+        deferred.ask()
+    assert done.wait(5)
+    deferred.close()
+    assert len(runs) == 1
+
+
+def test_closing_does_what_waits_and_nothing_when_nothing_does() -> None:
+    runs: list[int] = []
+    deferred = Deferred(lambda: runs.append(1), delay_s=60)
+    deferred.close()
+    assert runs == []
+    deferred.ask()
+    deferred.close()
+    assert runs == [1]
+
+
+def test_it_goes_on_after_it_was_closed_and_asked_again() -> None:
+    done = threading.Event()
+    deferred = Deferred(done.set, delay_s=0)
+    deferred.ask()
+    deferred.close()
+    done.clear()
+    deferred.ask()
+    assert done.wait(5)
+    deferred.close()
+
+
+PROGRAM = """
+from chopmark.base.deferred import Deferred
+deferred = Deferred(lambda: print("done", flush=True), delay_s=60)
+deferred.ask()
+"""
+
+
+def test_an_interpreter_that_ends_does_what_waits() -> None:
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=30, check=True)
+    assert ended.stdout == "done\n"
+
+
+def test_the_child_of_a_fork_leaves_what_its_parent_asked_for_to_the_parent() -> None:
+    runs: list[int] = []
+    deferred = Deferred(lambda: runs.append(os.getpid()), delay_s=60)
+    deferred.ask()
+    child = os.fork()
+    if child == 0:
+        deferred.flush()
+        os._exit(1 if runs else 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    deferred.close()
+    assert runs == [os.getpid()]
