@@ -1,0 +1,1 @@
+"""Pure renderings of what the registry knows: text, SVG and JSON, from the nouns of the domain."""
