@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from chopmark.domain.lifecycle import StageMove
 from chopmark.domain.lineage import Edge
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.query import Query
+from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import (
     Alias,
     AliasMove,
@@ -39,11 +40,13 @@ __all__ = [
     "Found",
     "IdempotencyKeys",
     "Lineage",
+    "Loads",
     "Manifests",
     "Models",
     "Outbox",
     "OutboxRow",
     "Projects",
+    "Recorded",
     "Stages",
     "StoredAnswer",
     "Taken",
@@ -286,8 +289,8 @@ class Aliases(Protocol):
         """Add to the history."""
         ...
 
-    def history(self, model_id: UUID, name: str, *, until: datetime | None = None, limit: int) -> Moves:
-        """Moves of an alias not after ``until``, newest first."""
+    def history(self, model_id: UUID, name: str = "", *, until: datetime | None = None, limit: int) -> Moves:
+        """Moves of an alias (of all of the model without a name) not after ``until``, newest first."""
         ...
 
 
@@ -347,6 +350,34 @@ class Trust(Protocol):
         ...
 
 
+class Loads(Protocol):
+    """How often versions were loaded, by day."""
+
+    def add(self, counts: Mapping[tuple[UUID, date], int]) -> None:
+        """Add to what was counted, by version and day; versions that are not there are passed over."""
+        ...
+
+    def list(
+        self,
+        model_id: UUID,
+        *,
+        number: int | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        after: tuple[date, int] | None = None,
+        limit: int,
+    ) -> list[LoadCount]:
+        """Counts of a model, or of one of its versions, from ``since`` to ``until`` (both included).
+
+        Newest day first, of one day the highest number first, after the day and number in ``after``.
+        """
+        ...
+
+    def last_days(self, model_id: UUID) -> dict[UUID, date]:
+        """The last day on which each version of a model was loaded; without those that never were."""
+        ...
+
+
 class Audit(Protocol):
     """The chain of events."""
 
@@ -374,6 +405,25 @@ class Audit(Protocol):
         """``seq`` and ``hash`` of the last event appended, kept beside the events.
 
         0 and `GENESIS` before the first. A chain that was cut off at its end ends elsewhere.
+        """
+        ...
+
+
+class Recorded(Protocol):
+    """How far the audit is recorded beside the blobs, and putting it back from there."""
+
+    def position(self) -> int:
+        """``seq`` of the last event that is recorded; 0 before the first."""
+        ...
+
+    def move(self, seq: int) -> None:
+        """Note that events up to ``seq`` are recorded; a lower number than the one noted changes nothing."""
+        ...
+
+    def put_back(self, events: Iterable[AuditEvent]) -> None:
+        """Make these events, as they were, the chain of a catalog that has none yet; noted as recorded.
+
+        `Conflict` when there are events already.
         """
         ...
 
@@ -423,7 +473,9 @@ class Transaction(Protocol):
     evaluations: Evaluations
     lineage: Lineage
     trust: Trust
+    loads: Loads
     audit: Audit
+    recorded: Recorded
     outbox: Outbox
     idempotency: IdempotencyKeys
 

@@ -14,8 +14,10 @@ from chopmark.catalog.history import (
     SqlOutbox,
     SqlStages,
 )
+from chopmark.catalog.loads import LoadStatements, SqlLoads
 from chopmark.catalog.names import NameStatements, SqlModels, SqlProjects
 from chopmark.catalog.pointers import PointerStatements, SqlAliases, SqlLineage, SqlTrust
+from chopmark.catalog.recorded import RecordedStatements, SqlRecorded
 from chopmark.catalog.versions import SqlManifests, SqlVersions, VersionStatements
 
 __all__ = ["SqlTransaction", "Statements"]
@@ -47,6 +49,16 @@ class Statements:
         """On what is only ever added."""
         return HistoryStatements(self.compiler)
 
+    @cached_property
+    def loads(self) -> LoadStatements:
+        """On loads by day."""
+        return LoadStatements(self.compiler)
+
+    @cached_property
+    def recorded(self) -> RecordedStatements:
+        """On how far the audit is recorded."""
+        return RecordedStatements(self.compiler)
+
 
 class SqlTransaction:
     """`chopmark.abc.catalog.Transaction` over one connection."""
@@ -65,6 +77,8 @@ class SqlTransaction:
         self.evaluations: abc.Evaluations = SqlEvaluations(run, history)
         self.lineage: abc.Lineage = lineage
         self.trust: abc.Trust = SqlTrust(run, pointers)
+        self.loads: abc.Loads = SqlLoads(run, statements.loads)
         self.audit: abc.Audit = SqlAudit(run, history)
+        self.recorded: abc.Recorded = SqlRecorded(run, statements.recorded)
         self.outbox: abc.Outbox = SqlOutbox(run, history)
         self.idempotency: abc.IdempotencyKeys = SqlIdempotencyKeys(run, history)

@@ -29,6 +29,7 @@ from chopmark.domain.query import parse_query
 from chopmark.domain.semver import Range
 from chopmark.domain.versions import Deprecation, Evaluation, Git, ProjectRules, TrustDecision, Version
 from chopmark.errors import Conflict, InvalidRequest, NotFound
+from chopmark.testing.catalog_loads import LoadLaws
 from chopmark.testing.catalog_records import Records
 from chopmark.testing.catalog_search import SearchLaws
 
@@ -692,7 +693,7 @@ class TransactionLaws(CatalogFixtures):
             pass
 
 
-class CatalogSuite(NameLaws, VersionLaws, PointerLaws, AuditLaws, TransactionLaws, SearchLaws):
+class CatalogSuite(NameLaws, VersionLaws, PointerLaws, AuditLaws, TransactionLaws, LoadLaws, SearchLaws):
     """What every catalog promises (`chopmark.abc.catalog`)."""
 
 

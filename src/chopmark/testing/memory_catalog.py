@@ -7,9 +7,9 @@ writing block works on a copy of the state, which takes the place of the old one
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from chopmark.domain.manifest import Manifest
 from chopmark.domain.positions import check_position, position_of
 from chopmark.domain.query import Order, Query, fold, matches
 from chopmark.domain.semver import SemVer
+from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import Alias, AliasMove, Evaluation, Model, Project, TrustDecision, Version
 from chopmark.errors import Conflict, InvalidRequest, NotFound, TimedOut
 
@@ -54,9 +55,11 @@ class State:
         self.evaluations: Rows = []
         self.edges: dict[tuple[str, str, str], bytes] = {}
         self.decisions: Rows = []
+        self.loads: dict[tuple[UUID, date], int] = {}
         self.audit: list[bytes] = []
         self.outbox: dict[int, bytes] = {}
         self.outbox_seq = 0
+        self.recorded_seq = 0
         self.answers: dict[tuple[str, str], StoredAnswer] = {}
 
     def copy(self) -> State:
@@ -319,6 +322,7 @@ class MemoryVersions(Surface):
                 del state.aliases[key]
         state.stage_moves = [row for row in state.stage_moves if row[0] != version_id]
         state.evaluations = [row for row in state.evaluations if row[0] != version_id]
+        state.loads = {k: n for k, n in state.loads.items() if k[0] != version_id}
         state.edges = {k: e for k, e in state.edges.items() if node not in (k[0], k[2])}
 
     def blob_users(self, digest: str, *, limit: int = 100) -> list[Version]:
@@ -398,9 +402,10 @@ class MemoryAliases(Surface):
         self._scope.model(model_id)
         self._scope.write.alias_moves.append(((model_id, move.name), encode(move)))
 
-    def history(self, model_id: UUID, name: str, *, until: datetime | None = None, limit: int) -> Moves:
+    def history(self, model_id: UUID, name: str = "", *, until: datetime | None = None, limit: int) -> Moves:
         """See the interface."""
-        moves = _of_key(self._scope.read.alias_moves, (model_id, name), AliasMove)
+        rows = [(of_model, body) for (of_model, of_name), body in self._scope.read.alias_moves if name in ("", of_name)]
+        moves = _of_key(rows, model_id, AliasMove)
         return _newest(moves, lambda m: m.at, until)[:limit]
 
 
@@ -478,6 +483,52 @@ class MemoryTrust(Surface):
         return removed
 
 
+class MemoryLoads(Surface):
+    """`chopmark.abc.catalog.Loads`."""
+
+    def add(self, counts: Mapping[tuple[UUID, date], int]) -> None:
+        """See the interface."""
+        state = self._scope.write
+        for key, count in counts.items():
+            if key[0] in state.versions:
+                state.loads[key] = state.loads.get(key, 0) + count
+
+    def list(
+        self,
+        model_id: UUID,
+        *,
+        number: int | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        after: tuple[date, int] | None = None,
+        limit: int,
+    ) -> list[LoadCount]:
+        """See the interface."""
+        found = [
+            LoadCount(project=v.project, model=v.model, number=v.number, day=day, count=count)
+            for v, day, count in self._of(model_id)
+            if number in (None, v.number)
+            and (since is None or since <= day)
+            and (until is None or day <= until)
+            and (after is None or (day, v.number) < after)
+        ]
+        return sorted(found, key=lambda c: (c.day, c.number), reverse=True)[:limit]
+
+    def last_days(self, model_id: UUID) -> dict[UUID, date]:
+        """See the interface."""
+        found: dict[UUID, date] = {}
+        for version, day, _ in self._of(model_id):
+            found[version.id] = max(day, found.get(version.id, day))
+        return found
+
+    def _of(self, model_id: UUID) -> Iterator[tuple[Version, date, int]]:
+        state = self._scope.read
+        for (version_id, day), count in state.loads.items():
+            version = decode(state.versions[version_id], Version)
+            if version.model_id == model_id:
+                yield version, day, count
+
+
 class MemoryAudit(Surface):
     """`chopmark.abc.catalog.Audit`."""
 
@@ -517,6 +568,26 @@ class MemoryAudit(Surface):
         """See the interface."""
         chain = self._scope.read.audit
         return len(chain), decode(chain[-1], AuditEvent).hash if chain else GENESIS
+
+
+class MemoryRecorded(Surface):
+    """`chopmark.abc.catalog.Recorded`."""
+
+    def position(self) -> int:
+        """See the interface."""
+        return self._scope.read.recorded_seq
+
+    def move(self, seq: int) -> None:
+        """See the interface."""
+        self._scope.write.recorded_seq = max(seq, self._scope.write.recorded_seq)
+
+    def put_back(self, events: Iterable[AuditEvent]) -> None:
+        """See the interface."""
+        chain = self._scope.write.audit
+        if chain:
+            raise Conflict("This catalog has events of its own already.")
+        chain += map(encode, events)
+        self._scope.write.recorded_seq = len(chain)
 
 
 class MemoryOutbox(Surface):
@@ -567,8 +638,10 @@ class MemoryTransaction:
         self.evaluations: abc.Evaluations = MemoryEvaluations(scope)
         self.lineage: abc.Lineage = MemoryLineage(scope)
         self.trust: abc.Trust = MemoryTrust(scope)
+        self.loads: abc.Loads = MemoryLoads(scope)
         self.audit: abc.Audit = MemoryAudit(scope)
         self.outbox: abc.Outbox = MemoryOutbox(scope)
+        self.recorded: abc.Recorded = MemoryRecorded(scope)
         self.idempotency: abc.IdempotencyKeys = MemoryIdempotencyKeys(scope)
 
 
