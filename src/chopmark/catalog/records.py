@@ -332,6 +332,6 @@ def kind_of(value: Any) -> int:
 
 
 def file_rows(manifest: Manifest, version_key: int) -> list[Values]:
-    """Rows that say which bytes a version needs, each digest once."""
-    digests = sorted({f.digest for f in manifest.files})
-    return [{"digest": d, "version_key": version_key} for d in digests]
+    """Rows that say which bytes a version needs and how many they are, each digest once."""
+    sizes = {f.digest: f.size_bytes for f in manifest.files}
+    return [{"digest": d, "version_key": version_key, "size_bytes": sizes[d]} for d in sorted(sizes)]

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -215,6 +216,8 @@ class Tables:
             "version_files",
             _column("digest"),
             Column("version_key", KEY, self._to(self.versions), nullable=False),
+            # A default, so that a release that does not know the column still registers.
+            Column("size_bytes", BigInteger(), server_default=text("0"), nullable=False),
             PrimaryKeyConstraint("digest", "version_key"),
             clustered=True,
         )

@@ -1,4 +1,4 @@
-"""Words for full-text search, data sets by name, loads by day, what a model keeps, and two counters."""
+"""Words for full-text search, data sets by name, loads by day, sizes of files, what a model keeps, and two counters."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def upgrade() -> None:
     p, schema = tables.prefix, tables.schema or None
     at = f"{schema}.{p}" if schema else p
     op.add_column(p + "models", sa.Column("retention", sa.Text(), nullable=True), schema=schema)
+    size = sa.Column("size_bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False)
+    op.add_column(p + "version_files", size, schema=schema)
     op.create_table(
         p + "version_words",
         sa.Column("word", WORD, nullable=False),
@@ -61,6 +63,7 @@ def upgrade() -> None:
         op.execute(f"INSERT INTO {at}schema_facts (name, value) VALUES ('{fact}', '0')")  # noqa: S608
     _fill_words(at)
     _fill_datasets(at)
+    _fill_sizes(at)
 
 
 def _fill_words(at: str) -> None:
@@ -81,6 +84,17 @@ def _fill_datasets(at: str) -> None:
     for key, made, body in _rows(f"SELECT e.key, e.at_us, e.body FROM {at}evaluations e", "e.key"):  # noqa: B007, S608
         dataset = msgspec.json.decode(body, type=dict[str, Any])["dataset"]
         _insert(insert, [_dataset(msgspec.convert(dataset, DatasetRef), made)])
+
+
+def _fill_sizes(at: str) -> None:
+    """Sizes of files, which so far only manifests knew."""
+    update = sa.text(
+        f"UPDATE {at}version_files SET size_bytes = :size WHERE digest = :digest AND version_key = :version"  # noqa: S608
+    )
+    versions = f"SELECT v.key, m.body FROM {at}versions v JOIN {at}manifests m ON m.digest = v.digest"  # noqa: S608
+    for key, body in _rows(versions, "v.key"):
+        files = msgspec.json.decode(body, type=dict[str, Any]).get("files", [])
+        _insert(update, [{"size": f["size_bytes"], "digest": f["digest"], "version": key} for f in files])
 
 
 def _dataset(dataset: DatasetRef, made_us: int) -> dict[str, Any]:
