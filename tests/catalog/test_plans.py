@@ -66,6 +66,10 @@ def walks(plan: list[str], index: str) -> bool:
         ("", {"deleted": True}, "versions_deleted"),
         ('tags.team = "risk"', {}, "PRIMARY KEY (key=? AND head=?"),
         ('tags.team = "risk" and stage = "production"', {}, "PRIMARY KEY (key=? AND head=?"),
+        ('text ~ "forest"', {}, "version_words USING PRIMARY KEY (word=?"),
+        ('text ~ "forest fraud"', {}, "version_words USING PRIMARY KEY (word=?"),
+        ('text ~ "forest fr*" and stage = "production"', {}, "version_words USING PRIMARY KEY (word=?"),
+        ('text ~ "fr*"', {}, "versions_by_time"),
         ('tags.team = "risk" and metrics.auc > 0.5 order by created_at desc', {}, "PRIMARY KEY (key=? AND head=?"),
     ],
 )
@@ -91,6 +95,25 @@ def test_few_rows_lead(catalog: SqliteCatalog) -> None:
         assert "USING PRIMARY KEY (key=?" in plan[0], plan
 
 
+def test_few_words_lead(catalog: SqliteCatalog) -> None:
+    for text in ('text ~ "forest"', 'text ~ "forest fraud" order by metrics.auc', 'text ~ "forest" order by number'):
+        (plan,) = steps(catalog, text, led=True)
+        assert "version_words USING PRIMARY KEY (word=?" in plan[0], plan
+        assert not [step for step in plan if step.startswith("SCAN")], plan
+
+
+def test_few_words_that_begin_alike_lead(catalog: SqliteCatalog) -> None:
+    (plan,) = steps(catalog, 'text ~ "fore*" and stage = "production" order by metrics.auc', led=True)
+    assert any("version_words USING PRIMARY KEY (word>? AND word<?)" in step for step in plan), plan
+    assert [step for step in plan if step.startswith("SCAN")] == ["SCAN led"], plan
+
+
+def test_a_word_of_a_version_is_looked_up(catalog: SqliteCatalog) -> None:
+    for text in ('text ~ "forest" or stage = "staging"', 'not text ~ "forest"', 'text ~ "fo*" order by metrics.auc'):
+        plan = steps(catalog, text)[0]
+        assert any("version_words_version (version_key=? AND word" in step for step in plan), plan
+
+
 def test_a_name_leads(catalog: SqliteCatalog) -> None:
     (plan,) = steps(catalog, 'name = "fraud"')
     assert "models_by_name" in plan[0], plan
@@ -105,6 +128,9 @@ def test_what_may_lead() -> None:
     assert leaders("metrics.a > 1 and metrics.b < 2 and metrics.a <= 3 and params.x = 1") == [2, 1, 1]
     assert leaders("metrics.a > 1 or metrics.b < 2") == leaders("not metrics.a > 1") == []
     assert leaders("metrics.a != 1 and params.x > 1 and metrics.a") == []
+    assert leaders('text ~ "a bb* c" and metrics.a > 1') == [1, 1, 1, 1]
+    assert leaders('text ~ "a b c d e f g h i j k l"') == [1] * 8
+    assert leaders('not text ~ "a" and (text ~ "b" or stage = "staging")') == []
     assert leaders("metrics.a > 1", in_model=True) == leaders("metrics.a > 1", deleted=True) == []
 
 
@@ -117,13 +143,26 @@ def test_the_answer_does_not_depend_on_who_leads(
     with catalog.writing() as tx:
         model = records.add_model(tx)
         for n in range(1, 10):
-            records.add_version(tx, model, n, metrics={"auc": n / 10}, params={"even": n % 2 == 0})
+            words = "common " + ("rare rarity" if n in (3, 7) else "usual") + (" early" if n < 8 else " late")
+            facts = {"metrics": {"auc": n / 10}, "params": {"even": n % 2 == 0}, "description": words}
+            records.add_version(tx, model, n, **facts)
         found = {
             text: [v.number for v in tx.versions.search(parse_query(text), limit=5).versions]
             for text in (
                 "metrics.auc > 0.3 and metrics.auc <= 0.6 and params.even = true",
                 "metrics.auc > 0.75 order by metrics.auc",
                 "metrics.auc > 0.1 and params.even = false order by number",
+                'text ~ "rar*"',
+                'text ~ "rare common"',
+                'text ~ "common early" order by metrics.auc desc',
+                'text ~ "usual late" and metrics.auc > 0.8',
             )
         }
-    assert list(found.values()) == [[6, 4], [8, 9], [3, 5, 7, 9]]
+    in_project = numbers_in_project(catalog, 'text ~ "common late"')
+    assert list(found.values()) == [[6, 4], [8, 9], [3, 5, 7, 9], [7, 3], [7, 3], [7, 6, 5, 4, 3], [9]]
+    assert in_project == [9, 8]
+
+
+def numbers_in_project(catalog: SqliteCatalog, text: str) -> list[int]:
+    with catalog.reading() as tx:
+        return [v.number for v in tx.versions.search(parse_query(text), project="default", limit=5).versions]

@@ -44,6 +44,7 @@ from chopmark.domain.query import (
     Value,
     fold,
 )
+from chopmark.domain.words import Wanted, wanted_words
 
 __all__ = [
     "Shape",
@@ -59,6 +60,7 @@ __all__ = [
     "place",
     "shape_of",
     "test",
+    "word_here",
 ]
 
 
@@ -93,7 +95,10 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 class Test(msgspec.Struct, frozen=True):
-    """One condition on one field; ``key`` names the parameter of a keyed field's key."""
+    """One condition on one field; ``key`` names the parameter of a keyed field's key.
+
+    Full text is one test per word: ``is_word``, or ``has_prefix`` from its first value to below the second.
+    """
 
     field: str
     key: str
@@ -149,6 +154,9 @@ class Slots:
 def shape_of(expr: Expr, slots: Slots) -> Shape:
     """Shape of a condition; its values go into ``slots``."""
     match expr:
+        case Compare(FieldName("text"), _, value):
+            tests = tuple(_word_test(each, slots) for each in wanted_words(str(value)))
+            return tests[0] if len(tests) == 1 else Every(tests)
         case Compare(field, op, value):
             return _test(field, op, (value,), slots)
         case In(field, values):
@@ -166,6 +174,13 @@ def shape_of(expr: Expr, slots: Slots) -> Shape:
 def _test(field: FieldName, op: str, values: Sequence[Value], slots: Slots) -> Test:
     key = slots.add(field.key) if field.key else ""
     return Test(field.name, key, op, tuple(slots.slot(v, op) for v in values))
+
+
+def _word_test(wanted: Wanted, slots: Slots) -> Test:
+    if not wanted.is_prefix:
+        return Test("text", "", "is_word", (slots.slot(wanted.word),))
+    # no word holds this character, and every character of a word is before it
+    return Test("text", "", "has_prefix", (slots.slot(wanted.word), slots.slot(wanted.word + "\U0010ffff")))
 
 
 def clause(shape: Shape, tables: Tables) -> ColumnElement[bool]:
@@ -213,6 +228,9 @@ def test(shape: Test, tables: Tables) -> ColumnElement[bool]:
             return _tag(shape, tables)
         case "params":
             return _param(shape, tables)
+        case "text":
+            c = tables.words.c
+            return _exists(tables.words, c.version_key == tables.versions.c.key, word_here(shape, tables))
         case "alias":
             a = tables.aliases.c
             return _exists(
@@ -223,6 +241,13 @@ def test(shape: Test, tables: Tables) -> ColumnElement[bool]:
         case field:
             column = column_of(field, tables)
             return and_(is_there(field, column), compared(shape, column, kind_of_field(field)))
+
+
+def word_here(shape: Test, tables: Tables) -> ColumnElement[bool]:
+    """That a row of `version_words` has the word, or one that begins so."""
+    word = tables.words.c.word
+    low, *high = (bindparam(slot.name, type_=WORD) for slot in shape.values)
+    return and_(word >= low, word < high[0]) if high else word == low
 
 
 def is_always_there(field: str) -> bool:

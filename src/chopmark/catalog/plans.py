@@ -1,9 +1,9 @@
 """Plans of searches: which table leads, in which order, in how many parts. No SQL is made here.
 
-A filter under ``and`` that few versions can meet (a range of a metric, a value of a parameter)
-leads the search: its rows are found by an index, and sorted. Whether they are few is counted, up
-to a limit, because no statistics know. Otherwise one value of a tag leads, whose index is in the
-order of time; otherwise the versions themselves.
+A filter under ``and`` that few versions can meet (a range of a metric, a value of a parameter, a
+word, the beginning of one) leads the search: its rows are found by an index, and sorted. Whether
+they are few is counted, up to a limit, because no statistics know. Otherwise one value of a tag or
+one word leads, whose index is in the order of time; otherwise the versions themselves.
 """
 
 from __future__ import annotations
@@ -18,11 +18,27 @@ from chopmark.catalog.orders import Kinds, Term, place_of, terms_of
 from chopmark.catalog.records import NUMBER, TEXT
 from chopmark.domain.query import Query
 
-__all__ = ["FEW", "Part", "Plan", "fields_of", "is_stage", "leaders_of", "led_by", "parts_of", "plan_of", "required"]
+__all__ = [
+    "FEW",
+    "Part",
+    "Plan",
+    "fields_of",
+    "is_prefix",
+    "is_stage",
+    "leaders_of",
+    "led_by",
+    "parts_of",
+    "plan_of",
+    "required",
+    "unled",
+]
 
 FEW = 5_000
 """Rows up to which a condition leads: sorting these costs what walking past 1,000,000 / 5,000
 times a page of others does."""
+
+PROBED_MAX = 8
+"""Conditions of which it is counted whether they can lead."""
 
 Part = Literal["all", "present", "missing"]
 
@@ -86,11 +102,12 @@ def plan_of(
     by_time = all(t.field == "created_at" and t.descending for t in terms)
     if not by_time or not _may_be_led(plan):
         return plan
-    return msgspec.structs.replace(plan, leader=tuple(filter(_is_tag, required(where)))[:1])
+    wanted = required(where)
+    return msgspec.structs.replace(plan, leader=(*filter(_is_tag, wanted), *filter(_is_word, wanted))[:1])
 
 
 def leaders_of(plan: Plan, slots: Slots) -> list[tuple[Test, ...]]:
-    """Tests that could lead if few rows meet them: those of one key together."""
+    """Tests that could lead if few rows meet them: those of one key together; of words the longest."""
     if not _may_be_led(plan):
         return []
     groups: dict[tuple[str, str], list[Test]] = {}
@@ -99,12 +116,20 @@ def leaders_of(plan: Plan, slots: Slots) -> list[tuple[Test, ...]]:
             groups.setdefault(("metrics", slots.values[test.key]), []).append(test)
         elif isinstance(test, Test) and test.field == "params" and test.op == "=":
             groups.setdefault(("params", test.key), []).append(test)
-    return [tuple(tests) for tests in groups.values()]
+    words = [test for test in required(plan.where) if _is_word(test) or is_prefix(test)]
+    words.sort(key=lambda test: len(slots.values[test.values[0].name]), reverse=True)
+    leaders = [*(tuple(tests) for tests in groups.values()), *((word,) for word in words)]
+    return leaders[:PROBED_MAX]
 
 
 def led_by(plan: Plan, leader: tuple[Test, ...]) -> Plan:
     """The plan, led by tests that few rows meet: all of them are sorted at once."""
     return msgspec.structs.replace(plan, leader=leader, part="all")
+
+
+def unled(plan: Plan) -> Plan:
+    """The plan, led by the versions."""
+    return msgspec.structs.replace(plan, leader=())
 
 
 def parts_of(plan: Plan) -> Iterator[Plan]:
@@ -124,7 +149,7 @@ def required(where: Shape | None) -> list[Shape]:
     """The conditions that every answer must meet."""
     if where is None:
         return []
-    return list(where.terms) if isinstance(where, Every) else [where]
+    return [each for term in where.terms for each in required(term)] if isinstance(where, Every) else [where]
 
 
 def is_stage(shape: Shape) -> bool:
@@ -144,6 +169,15 @@ def fields_of(shape: Shape | None) -> Iterator[str]:
             yield from fields_of(term)
         case None:
             return
+
+
+def is_prefix(shape: Shape) -> TypeGuard[Test]:
+    """Whether it asks for the beginning of a word, which one version can have several times."""
+    return isinstance(shape, Test) and shape.op == "has_prefix"
+
+
+def _is_word(shape: Shape) -> TypeGuard[Test]:
+    return isinstance(shape, Test) and shape.op == "is_word"
 
 
 def _may_be_led(plan: Plan) -> bool:

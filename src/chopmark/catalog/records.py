@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 from uuid import UUID
 
@@ -39,6 +39,7 @@ __all__ = [
     "tag_rows",
     "version_from_row",
     "version_row",
+    "word_rows",
 ]
 
 Values = dict[str, Any]
@@ -303,6 +304,12 @@ def tag_rows(tags: Mapping[str, str], version_key: int, created_us: int, stage: 
                 "stage": stage,
                 "value": value,
             }
+
+
+def word_rows(words: Iterable[str], version_key: int, created_us: int) -> Iterator[Values]:
+    """Rows of words by which a version is found."""
+    for word in words:
+        yield {"word": word, "created_us": created_us, "version_key": version_key}
 
 
 def param_rows(version: Version, version_key: int) -> Iterator[Values]:

@@ -4,6 +4,8 @@ Which index serves which search (`plans` says when):
 
 - a range of a metric or a value of a parameter that few versions have: ``version_metrics`` (key,
   value), ``version_params`` (key, kind, number, head); their rows are sorted;
+- a word, or the beginning of one: ``version_words`` (word, time); few rows are sorted, and many of
+  one word are read backwards;
 - one value of a tag, with or without a stage: ``version_tags`` (key, head, time), which has the
   stage beside it, read backwards;
 - ``order by metrics.x``: the versions that have the metric in the order of ``version_metrics``,
@@ -27,10 +29,21 @@ from sqlalchemy.sql.schema import Table
 
 from chopmark.abc.catalog import Found
 from chopmark.catalog import plans
-from chopmark.catalog.execution import Compiler, Executor, Prepared
-from chopmark.catalog.filters import Slots, Test, clause, compared, param_here
+from chopmark.catalog.execution import Compiler, Executor, Prepared, Row
+from chopmark.catalog.filters import Slots, Test, clause, compared, param_here, word_here
 from chopmark.catalog.orders import ZERO_DOUBLE, Sorted, SortKey, after, joined, order_by, sort_keys, timed
-from chopmark.catalog.plans import Plan, fields_of, is_stage, leaders_of, led_by, parts_of, plan_of, required
+from chopmark.catalog.plans import (
+    Plan,
+    fields_of,
+    is_prefix,
+    is_stage,
+    leaders_of,
+    led_by,
+    parts_of,
+    plan_of,
+    required,
+    unled,
+)
 from chopmark.catalog.records import NUMBER, TEXT, version_from_row
 from chopmark.catalog.schema import HEAD_LENGTH, WORD, Tables
 from chopmark.domain.positions import position_of
@@ -135,24 +148,42 @@ class Search:
         return order, chosen
 
     def _led(self, run: Executor, plan: Plan, slots: Slots) -> Plan:
-        """The plan, led by the first tests that turn out to be met by few rows."""
+        """The plan, led by those tests that turn out to be met by the fewest rows, if they are few."""
+        fewest, best = plans.FEW + 1, None
         for leader in leaders_of(plan, slots):
             probe = self.compiler.shaped(("probe", leader), partial(self._probe, leader))
-            if run.one(probe, {**slots.values, "few": plans.FEW}) is None:
-                return led_by(plan, leader)
+            count = _count(run.one(probe, {**slots.values, "most": fewest}))
+            if count < fewest:
+                fewest, best = count, leader
+        if best is not None:
+            return led_by(plan, best)
+        if plan.leader and plan.in_project:
+            probe = self.compiler.shaped("probe_project", self._probe_project)
+            if _count(run.one(probe, {**slots.values, "most": plans.FEW + 1})) <= plans.FEW:
+                return unled(plan)
         return plan
 
     def _probe(self, leader: tuple[Test, ...]) -> Select[Any]:
-        """A row when more than ``few`` rows meet the tests."""
-        where = _here(leader, self.tables)
-        found: Select[Any] = select(literal_column("1")).select_from(_table_of(leader, self.tables))
-        return found.where(where).limit(1).offset(bindparam("few"))
+        """How many rows meet the tests; none above ``most`` is counted."""
+        return _counted(_table_of(leader, self.tables), _here(leader, self.tables))
+
+    def _probe_project(self) -> Select[Any]:
+        """How many versions the project has, up to ``most``."""
+        v = self.tables.versions
+        return _counted(v, v.c.project_key == self._project_key())
+
+    def _project_key(self) -> Any:
+        p = self.tables.projects.alias("in_project")
+        return select(p.c.key).where(p.c.name == bindparam("project", type_=WORD)).scalar_subquery()
 
     def _source(self, plan: Plan, keys: list[SortKey]) -> tuple[FromClause, ColumnElement[Any]]:
         """The table that leads, with the versions, and its column of the time of making."""
         v = self.tables.versions
         if plan.leader:
-            table = _table_of(plan.leader, self.tables)
+            table: Any = _table_of(plan.leader, self.tables)
+            if is_prefix(plan.leader[0]):
+                rows = select(table.c.version_key, table.c.created_us).where(_here(plan.leader, self.tables))
+                table = rows.distinct().subquery("led")
             return table.join(v, table.c.version_key == v.c.key), table.c.created_us
         if plan.part == "present":
             return v, keys[0].source.c.created_us
@@ -172,14 +203,12 @@ class Search:
         gone = v.deleted_us.is_not(None)
         where: list[ColumnElement[bool]] = [gone if plan.deleted else ~gone]
         if plan.in_project:
-            p = t.projects.alias("in_project")
-            of_project = p.c.name == bindparam("project", type_=WORD)
-            where.append(v.project_key == select(p.c.key).where(of_project).scalar_subquery())
+            where.append(v.project_key == self._project_key())
         if plan.in_model:
             m = t.models.alias("in_model")
             of_model = m.c.uid == bindparam("model", type_=m.c.uid.type)
             where.append(v.model_key == select(m.c.key).where(of_model).scalar_subquery())
-        if plan.leader:
+        if plan.leader and not is_prefix(plan.leader[0]):
             where.append(_here(plan.leader, t))
         has_stage = bool(plan.leader) and plan.leader[0].field == "tags"
         for term in required(plan.where):
@@ -191,13 +220,15 @@ class Search:
 
 
 def _table_of(leader: Sequence[Test], tables: Tables) -> Table:
-    by_field = {"metrics": tables.metrics, "params": tables.params, "tags": tables.tags}
+    by_field = {"metrics": tables.metrics, "params": tables.params, "tags": tables.tags, "text": tables.words}
     return by_field[leader[0].field]
 
 
 def _here(leader: Sequence[Test], tables: Tables) -> ColumnElement[bool]:
     """That a row of the leading table meets the tests on its key."""
     c, first = _table_of(leader, tables).c, leader[0]
+    if first.field == "text":
+        return word_here(first, tables)
     of_key = c.key == bindparam(first.key, type_=WORD)
     if first.field == "metrics":
         return and_(of_key, *(compared(test, c.value, NUMBER) for test in leader))
@@ -212,3 +243,12 @@ def _here(leader: Sequence[Test], tables: Tables) -> ColumnElement[bool]:
         return and_(of_key, c.head == value)
     head = func.substr(value, 1, literal_column(str(HEAD_LENGTH)), type_=WORD)
     return and_(of_key, c.head == head, whole)
+
+
+def _counted(table: Table, where: ColumnElement[bool]) -> Select[Any]:
+    rows = select(literal_column("1")).select_from(table).where(where).limit(bindparam("most")).subquery("rows")
+    return select(func.count()).select_from(rows)
+
+
+def _count(row: Row | None) -> int:
+    return 0 if row is None else int(row[0])

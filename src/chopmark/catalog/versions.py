@@ -26,11 +26,13 @@ from chopmark.catalog.records import (
     tag_rows,
     version_from_row,
     version_row,
+    word_rows,
 )
 from chopmark.catalog.search import Search
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.query import Query
 from chopmark.domain.versions import Version
+from chopmark.domain.words import words_of
 from chopmark.errors import NotFound
 
 __all__ = ["SqlManifests", "SqlVersions", "VersionStatements", "version_columns"]
@@ -170,6 +172,24 @@ class VersionStatements:
         return self.compiler(delete(t).where(t.c.version_key == bindparam("of_version")))
 
     @cached_property
+    def insert_words(self) -> Prepared:
+        """One row of `version_words`."""
+        return self.compiler(self.compiler.insert(self.tables.words))
+
+    @cached_property
+    def words(self) -> Prepared:
+        """Words of ``version_key``."""
+        c = self.tables.words.c
+        return self.compiler(select(c.word).where(c.version_key == bindparam("of_version")))
+
+    @cached_property
+    def delete_word(self) -> Prepared:
+        """One row of `version_words`."""
+        c = self.tables.words.c
+        same = (c.word == bindparam("word"), c.version_key == bindparam("version_key"))
+        return self.compiler(delete(self.tables.words).where(*same))
+
+    @cached_property
     def restage_tags(self) -> Prepared:
         """The stage beside the tags of ``version_key``."""
         t = self.tables.tags
@@ -269,6 +289,7 @@ class SqlVersions:
         self._run.change_each(self._sql.insert_metrics, metric_rows(version, key))
         self._run.change_each(self._sql.insert_params, param_rows(version, key))
         self._run.change_each(self._sql.insert_tags, tags)
+        self._run.change_each(self._sql.insert_words, word_rows(words_of(version), key, to_us(version.created_at)))
 
     def by_id(self, version_id: UUID) -> Version | None:
         """See the interface."""
@@ -350,6 +371,20 @@ class SqlVersions:
             self._run.change_each(self._sql.insert_tags, rows)
         elif change.stage is not msgspec.UNSET:
             self._run.change(self._sql.restage_tags, {"of_version": key, "stage": stage})
+        if any(getattr(change, name) is not msgspec.UNSET for name in _WITH_WORDS):
+            self._renew_words(version_id, key)
+
+    def _renew_words(self, version_id: UUID, key: int) -> None:
+        """Make the rows of words those of the version as it is now, touching only what differs."""
+        version = self._one(self._sql.by_id, {"id": version_id.bytes})
+        if version is None:
+            raise _no_version(version_id)
+        wanted = dict.fromkeys(words_of(version))
+        there = {_word(row) for row in self._run.all(self._sql.words, {"of_version": key})}
+        gone = [{"word": word, "version_key": key} for word in there if word not in wanted]
+        self._run.change_each(self._sql.delete_word, gone)
+        new = [word for word in wanted if word not in there]
+        self._run.change_each(self._sql.insert_words, word_rows(new, key, to_us(version.created_at)))
 
     def purge(self, version_id: UUID) -> None:
         """See the interface."""
@@ -415,6 +450,12 @@ def _digest(row: tuple[Any, ...]) -> str:
     return digest
 
 
+@row_of("a version's word", "s")
+def _word(row: tuple[Any, ...]) -> str:
+    word: str = row[0]
+    return word
+
+
 def _shown(version: Version | None, deleted: bool) -> Version | None:
     if version is not None and version.deleted_at is not None and not deleted:
         return None
@@ -424,6 +465,8 @@ def _shown(version: Version | None, deleted: bool) -> Version | None:
 def _no_version(version_id: UUID) -> NotFound:
     return NotFound(f"There is no version with the id {version_id}.")
 
+
+_WITH_WORDS = ("description", "card", "tags")
 
 _COLUMNS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "stage": ("stage", str),

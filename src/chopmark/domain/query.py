@@ -8,13 +8,16 @@ Grammar (words in any case)::
     or        = and {"or" and}
     and       = not {"and" not}
     not       = "not" not | "(" or ")" | condition
-    condition = field [operator value | ["not"] "in" "(" value {"," value} ")" | ["not"] "like" text]
+    condition = "text" "~" text
+              | field [operator value | ["not"] "in" "(" value {"," value} ")" | ["not"] "like" text]
     operator  = "=" | "!=" | "<" | "<=" | ">" | ">=" | "~"
     term      = field ["asc" | "desc"]
 
 A field alone asks whether it is there: ``tags.approved``. ``~`` is "contains"; in ``like``, ``%``
-stands for any text and ``_`` for one character; neither regards the case of ASCII letters. A comparison with something that a version does not have is false, and so is its ``!=``;
-``not`` turns either round. A key with odd characters is quoted: ``metrics."f1 (macro)"``.
+stands for any text and ``_`` for one character; neither regards the case of ASCII letters. A comparison
+with something that a version does not have is false, and so is its ``!=``;
+``not`` turns either round. ``text ~ "isolation forest"`` asks for words, in name, description, tags and card together
+(`chopmark.domain.words` says what a word is). A key with odd characters is quoted: ``metrics."f1 (macro)"``.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ from chopmark.domain.query_tree import (
 )
 from chopmark.domain.semver import SemVer
 from chopmark.domain.versions import Version
+from chopmark.domain.words import meet, wanted_words, words_of
 
 __all__ = [
     "FIELDS",
@@ -66,6 +70,7 @@ __all__ = [
     "matches",
     "order_values",
     "parse_query",
+    "text_condition",
 ]
 
 _FOLD = {c: c + 32 for c in range(ord("A"), ord("Z") + 1)}
@@ -144,6 +149,8 @@ def matches(expr: Expr | None, version: Version) -> bool:
     match expr:
         case None:
             return True
+        case Compare(FieldName("text"), _, want):
+            return meet(words_of(version), wanted_words(str(want)))
         case Compare(field, op, want):
             return _any(field_values(field, version), _OPERATORS[op], (want,))
         case In(field, values):
@@ -170,3 +177,15 @@ def _any(
 def order_values(order: Iterable[Order], version: Version) -> list[Value | None]:
     """Values to sort a version by, None where it has none."""
     return [next(iter(field_values(o.field, version)), None) for o in order]
+
+
+def text_condition(text: str) -> Expr:
+    """The condition that a version has every word of a text, as ``text ~ "…"`` says it.
+
+    Raises
+    ------
+    InvalidRequest
+        When the text has no word, or too many.
+    """
+    wanted_words(text)
+    return Compare(FieldName("text"), "~", text)

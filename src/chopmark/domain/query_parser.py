@@ -28,6 +28,7 @@ from chopmark.domain.query_tree import (
     Value,
 )
 from chopmark.domain.semver import SemVer
+from chopmark.domain.words import wanted_words
 from chopmark.errors import InvalidRequest
 
 __all__ = ["parse_query"]
@@ -45,7 +46,7 @@ _TOKEN = re.compile(
     |(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
     |(?P<operator><=|>=|!=|<>|==|=|<|>|~)
     |(?P<mark>[(),])
-    |(?P<word>[A-Za-z_][\w-]*(?:\.(?:[\w/@%+-]+|"[^"]*"))*)""",
+    |(?P<word>[A-Za-z_][\w-]*(?:\."[^"]*"|(?:\.[\w/@%+-]+)+)?)""",
     re.VERBOSE,
 )
 _ALIASES_OF_OPERATORS = {"<>": "!=", "==": "="}
@@ -143,6 +144,8 @@ class _Parser:
             raise self._fault(f"it has more than {TERMS_MAX} conditions.")
         field = self._field()
         token = self._token
+        if field.type == "words":
+            return self._words(field, token)
         if token.kind == "operator":
             self.position += 1
             op = _ALIASES_OF_OPERATORS.get(token.text, token.text)
@@ -170,6 +173,20 @@ class _Parser:
         if op in ("~", "like") and not isinstance(value, str):
             raise _error(self.text, at, f"{op!r} needs a text in quotation marks.")
         return Compare(field, op, value)  # type: ignore[arg-type]
+
+    def _words(self, field: FieldName, token: _Token) -> Compare:
+        if token.text != "~":
+            raise self._fault(f'search it with ~, for example {field} ~ "isolation forest".')
+        self.position += 1
+        at = self._token.at
+        value = str(self._value(field))
+        try:
+            self.terms += len(wanted_words(value)) - 1
+        except InvalidRequest as error:
+            raise _error(self.text, at, error.message) from error
+        if self.terms > TERMS_MAX:
+            raise _error(self.text, at, f"with these words it has more than {TERMS_MAX} conditions.")
+        return Compare(field, "~", value)
 
     def _values(self, field: FieldName) -> tuple[Value, ...]:
         self._expect_mark("(")
@@ -219,6 +236,8 @@ class _Parser:
         field = self._field()
         if field.name == "alias":
             raise _error(self.text, at, "a version can have many aliases; they give no order.")
+        if field.type == "words":
+            raise _error(self.text, at, "the words of a version give no order.")
         descending = self._take_word("desc")
         if not descending:
             self._take_word("asc")
@@ -275,7 +294,7 @@ def _convert(token: _Token, field: FieldName) -> Value:
             return _boolean(text, field)
         case "any":
             return _number(raw) if token.kind == "number" else _word_or_text(token, text)
-        case "text":
+        case "text" | "words":
             if token.kind != "text":
                 msg = f'put quotation marks round the text: "{raw}".'
                 raise InvalidRequest(msg)

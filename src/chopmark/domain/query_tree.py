@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "~", "like"]
-FieldType = Literal["text", "number", "time", "semver", "bool", "any"]
+FieldType = Literal["text", "number", "time", "semver", "bool", "any", "words"]
 
 FIELDS: dict[str, FieldType] = {
     "project": "text",
@@ -62,6 +62,7 @@ FIELDS: dict[str, FieldType] = {
     "size_bytes": "number",
     "cost_per_request": "number",
     "runs_code": "bool",
+    "text": "words",
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     "stage": STAGES,

@@ -8,19 +8,34 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from chopmark.domain.names import shown
 from chopmark.domain.versions import Version
+from chopmark.errors import InvalidRequest
 
-__all__ = ["WORDS_MAX", "WORD_LENGTH_MAX", "Wanted", "indexed_words", "split_words", "wanted_words", "words_of"]
+__all__ = [
+    "WANTED_MAX",
+    "WORDS_MAX",
+    "WORD_LENGTH_MAX",
+    "Wanted",
+    "indexed_words",
+    "meet",
+    "split_words",
+    "wanted_words",
+    "words_of",
+]
 
 WORD_LENGTH_MAX = 64
 """Characters of a word that count; what follows is not looked at."""
 
 WORDS_MAX = 2_000
 """Different words of one version that are kept; a long card is searched by its first ones."""
+
+WANTED_MAX = 50
+"""Different words that one search can ask for."""
 
 _WORD = re.compile(r"[^\W_]+")
 _WANTED = re.compile(r"([^\W_]+)(\*?)")
@@ -46,9 +61,28 @@ def _folded(text: str) -> str:
 
 
 def wanted_words(text: str) -> tuple[Wanted, ...]:
-    """Words that a search asks for, each once; ``frau*`` means every word that begins with it."""
+    """Words that a search asks for, each once; ``frau*`` means every word that begins with it.
+
+    Raises
+    ------
+    InvalidRequest
+        When the text has no word, or more than `WANTED_MAX`.
+    """
     found = (Wanted(word[:WORD_LENGTH_MAX], bool(star)) for word, star in _WANTED.findall(_folded(text)))
-    return tuple(dict.fromkeys(found))
+    wanted = tuple(dict.fromkeys(found))
+    if not wanted:
+        msg = f"{shown(text)} holds no word to look for."
+        raise InvalidRequest(msg, hint="A word is a run of letters and digits.")
+    if len(wanted) > WANTED_MAX:
+        msg = f"A search asks for at most {WANTED_MAX} words, not {len(wanted)}."
+        raise InvalidRequest(msg, hint="Ask for the rarest of them.")
+    return wanted
+
+
+def meet(words: Iterable[str], wanted: Iterable[Wanted]) -> bool:
+    """Whether every wanted word is among the words."""
+    there = set(words)
+    return all(any(w.startswith(each.word) for w in there) if each.is_prefix else each.word in there for each in wanted)
 
 
 def indexed_words(name: str, description: str, card: str, tags: Mapping[str, str]) -> list[str]:

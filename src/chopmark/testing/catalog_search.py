@@ -25,6 +25,7 @@ from chopmark.domain.query import (
     Query,
     matches,
     parse_query,
+    text_condition,
 )
 from chopmark.domain.semver import SemVer
 from chopmark.errors import InvalidRequest
@@ -41,6 +42,9 @@ PARAMS: tuple[Any, ...] = (True, False, 0, 1, 1.0, 2**53 + 1, 0.1, "", "a", "1",
 SEMVERS = ("1.0.0", "1.2.0", "1.10.0", "1.10.0-rc.1", "1.10.0-rc.10", "1.10.0-rc.2", "2.0.0-1", "2.0.0-a", "2.0.0+b")
 LONG = "x" * 200
 EXAMPLES = 60
+
+# Full text: words with odd cases and forms, prefixes, and one that is cut.
+PHRASES = ("fraud", "FRAUD*", "a", "ß", "É", "ab* 10", "x*", "x y", "ﬁ", "nothing", LONG, LONG + "b", "1*", "ab ab* a")
 
 texts = st.sampled_from(TEXTS)
 numbers = st.sampled_from(NUMBERS)
@@ -60,7 +64,8 @@ def version_facts(draw: st.DrawFn) -> dict[str, Any]:
         "format": draw(st.sampled_from(("", "skops", "onnx"))),
         "environment": Environment(framework=draw(st.sampled_from(("", "scikit-learn")))),
         "owner": draw(texts),
-        "description": draw(texts),
+        "description": draw(texts | st.sampled_from(("fi ss É ab", "a-b_10", LONG + "b"))),
+        "card": draw(texts | st.just("# Card\n\nabc 10 x y é")),
         "runs_code": draw(st.booleans()),
         "size_bytes": draw(st.sampled_from((0, 1, 3, 4, 2**40))),
         "cost_per_request": draw(st.none() | numbers),
@@ -71,7 +76,7 @@ def version_facts(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def _fields() -> st.SearchStrategy[FieldName]:
-    plain = st.sampled_from([FieldName(name) for name in FIELDS])
+    plain = st.sampled_from([FieldName(name) for name in FIELDS if name != "text"])
     keyed = st.builds(FieldName, st.sampled_from(list(KEYED)), st.sampled_from(KEYS))
     return plain | keyed
 
@@ -79,6 +84,8 @@ def _fields() -> st.SearchStrategy[FieldName]:
 @st.composite
 def conditions(draw: st.DrawFn) -> Expr:
     """A single condition, with values of the field's kind."""
+    if draw(st.integers(0, 5)) == 0:
+        return text_condition(draw(st.sampled_from(PHRASES)))
     field = draw(_fields())
     form = draw(st.sampled_from(("present", "in", "compare", "compare", "compare")))
     if form == "present":
@@ -105,7 +112,7 @@ def _values(field: FieldName) -> st.SearchStrategy[Any]:
             return st.sampled_from([SemVer.parse(s).sort_key for s in SEMVERS])
         case "any":
             return st.booleans() | numbers | texts | st.just(2.0**53)
-        case "text":
+        case "text" | "words":
             stages = ("production", "development", "ready", "artifact", "p0", "fraud", "champion")
             return texts | st.sampled_from((*stages, LONG, LONG + "b"))
 
@@ -186,6 +193,55 @@ class SearchLaws:
                 found = tx.versions.search(parse_query(query), limit=9)
                 assert [v.number for v in found.versions] == [1], query
             assert tx.versions.search(parse_query('tags."a\' OR 1=1 --"'), limit=9).versions == []
+
+    def test_words_of_all_texts_find_a_version(self, catalog: Catalog, records: Records) -> None:
+        """Of name, description, tags and card, without regard to case, form and order; every word must be there."""
+        with catalog.writing() as tx:
+            model = records.add_model(tx, "card-fraud")
+            texts = {"description": "An Isolation-Forest, ﬁne", "card": "# Überwachung\n\ntrees: 200"}
+            records.add_version(tx, model, 1, tags={"cost_centre": "R&D 42"}, **texts)
+            records.add_version(tx, model, 2, description="a forest of trees")
+        with catalog.reading() as tx:
+            for text, numbers in (
+                ("FRAUD", [2, 1]),
+                ("forest isolation", [1]),
+                ("fine überwachung", [1]),
+                ("centre 42 d", [1]),
+                ("fores*", [2, 1]),
+                ("fores", []),
+                ("fo* tre* 20*", [1]),
+                ("forest nothing", []),
+                ("x" * 100, []),
+            ):
+                found = tx.versions.search(parse_query(f'text ~ "{text}"'), limit=9)
+                assert [v.number for v in found.versions] == numbers, text
+
+    def test_words_follow_what_is_said_about_a_version(self, catalog: Catalog, records: Records) -> None:
+        """A change of description, card or tags renews them, another leaves them; a version's end removes them."""
+
+        def found(text: str) -> list[int]:
+            with catalog.reading() as tx:
+                page = tx.versions.search(parse_query(f'text ~ "{text}" order by number'), limit=9)
+            return [v.number for v in page.versions]
+
+        def change(**fields: Any) -> None:
+            with catalog.writing() as tx:
+                tx.versions.update(version.id, VersionChange(**fields), records.now())
+
+        with catalog.writing() as tx:
+            model = records.add_model(tx)
+            version = records.add_version(tx, model, 1, description="old words", tags={"team": "risk"}, card="old card")
+        change(description="new words")
+        assert (found("new"), found("old words"), found("fraud risk words card")) == ([1], [1], [1])
+        change(card="")
+        assert (found("old"), found("card"), found("new words team")) == ([], [], [1])
+        change(tags={"group": "blue"})
+        assert (found("team"), found("risk"), found("group blue new")) == ([], [], [1])
+        change(stage="staging", annotations={"a": "unseen"})
+        assert (found("unseen"), found("words")) == ([], [1])
+        with catalog.writing() as tx:
+            tx.versions.purge(version.id)
+            assert tx.versions.search(parse_query('text ~ "words"'), limit=9).versions == []
 
     def test_every_search_means_what_matches_means(self, catalog: Catalog, records: Records) -> None:
         """The same versions in the same order as the double, on every page."""
