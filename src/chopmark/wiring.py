@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Catalog
+from chopmark.abc.records import RecordStore
 from chopmark.app.dispatch import Dispatch
 from chopmark.app.handlers import HANDLERS
+from chopmark.app.recording import Recorder
 from chopmark.base.clock import Clock, system_clock
+from chopmark.base.deferred import Deferred
 from chopmark.base.ids import uuid7
 from chopmark.base.settings import Resolved, Settings
+from chopmark.base.tally import Tally
 from chopmark.blobs import open_store
+from chopmark.blobs.records import open_records
 from chopmark.catalog import open_catalog, schema_revision, upgrade_catalog
 from chopmark.catalog.checking import sqlite_faults
 from chopmark.catalog.migrations import HEAD
 from chopmark.domain.access import Actor
 from chopmark.domain.audit import AuditEvent
-from chopmark.errors import InvalidRequest, Unavailable, Unsupported
+from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, Unavailable, Unsupported
 from chopmark.ops.requests import Request
 from chopmark.ops.table import BY_REQUEST
+from chopmark.ops.usage import DailyLoads, RecordUsage
 
 __all__ = [
     "DATABASE_FILE",
@@ -33,11 +42,13 @@ __all__ = [
     "database_revision",
     "database_url",
     "open_blobs",
+    "open_record_store",
     "store_url",
     "upgrade_database",
 ]
 
 DATABASE_FILE = "chopmark.db"
+RECORDED_WITHIN_S = 0.5
 STORE_DIRECTORY = "blobs"
 
 
@@ -60,34 +71,75 @@ class LocalTransport:
         self._dispatch = dispatch
         self._actor = actor
         self.store: BlobStore = dispatch.store
+        self.records: RecordStore = dispatch.records
         self.location = location
         self.own = own
         self._closed = threading.Event()
+        self._recorder = Recorder(dispatch.catalog, dispatch.records)
+        self._recording = Deferred(self._record, RECORDED_WITHIN_S)
+        self._loads: Tally[tuple[UUID, date]] = Tally(self._record_loads, _tell_loads_wait)
 
     def call(self, request: Request, *, key: str = "", dry_run: bool = False) -> Any:
         """Do the op that this request belongs to."""
-        name = BY_REQUEST[type(request)].name
-        return self._dispatch(name, request, self._actor, key=key, dry_run=dry_run)
+        op = BY_REQUEST[type(request)]
+        answer = self._dispatch(op.name, request, self._actor, key=key, dry_run=dry_run)
+        if op.event is not None and not dry_run:
+            self._recording.ask()
+        return answer
+
+    def catch_up(self) -> int:
+        """Record now what is not recorded beside the blobs yet; how many events that were."""
+        return self._recorder.catch_up()
+
+    def _record(self) -> None:
+        """Record in the background: what fails here is done by the next turn, and `fsck` tells of it until then."""
+        with suppress(ChopmarkError):
+            self._recorder.catch_up()
 
     def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
         """Call a function after each event of that name."""
         return self._dispatch.on(event, listener)
 
+    def count_load(self, version_id: UUID) -> None:
+        """Count a load of a version, today; written down some seconds later, with others."""
+        self._loads.add((version_id, self._dispatch.clock().date()))
+
+    def flush(self) -> None:
+        """Write down the loads that were counted so far."""
+        self._loads.flush()
+
+    def _record_loads(self, counts: Mapping[tuple[UUID, date], int]) -> None:
+        loads = [DailyLoads(version=version, day=day, count=count) for (version, day), count in counts.items()]
+        self.call(RecordUsage(loads=tuple(loads)))
+
     def close(self) -> None:
         """Close catalog and store, once."""
         if not self._closed.is_set():
             self._closed.set()
+            self._loads.close()
+            self._recording.close()
             self._dispatch.catalog.close()
             self._dispatch.store.close()
 
 
-def connect(resolved: Resolved, *, clock: Clock = system_clock) -> LocalTransport:
+def connect(resolved: Resolved, *, clock: Clock = system_clock, rebuilding: bool = False) -> LocalTransport:
     """Open catalog and store of the settings and put the door before them.
+
+    Parameters
+    ----------
+    resolved
+        The settings.
+    clock
+        Where the time comes from.
+    rebuilding
+        Whether an empty catalog beside old records is what is expected.
 
     Raises
     ------
     Unavailable
         When the database or the store does not answer, or its schema is not current.
+    IntegrityFailure
+        When the catalog is empty and the records beside the blobs tell of another one: its database was lost.
     InvalidRequest, Unsupported
         When the settings do not name a registry that this release can open.
     """
@@ -100,9 +152,37 @@ def connect(resolved: Resolved, *, clock: Clock = system_clock) -> LocalTranspor
     except BaseException:
         catalog.close()
         raise
-    dispatch = Dispatch(catalog, store, HANDLERS, clock=clock, new_id=uuid7)
+    dispatch = Dispatch(catalog, store, open_record_store(settings), HANDLERS, clock=clock, new_id=uuid7)
+    try:
+        if not rebuilding:
+            _refuse_a_lost_catalog(dispatch, settings)
+    except BaseException:
+        catalog.close()
+        store.close()
+        raise
     own = not settings.database_url.startswith("postgresql")
     return LocalTransport(dispatch, Actor(settings.actor), _location(settings), own=own)
+
+
+def _tell_loads_wait(error: ChopmarkError) -> None:
+    import logging
+
+    logging.getLogger("chopmark").warning("Loads are counted in memory for now; they cannot be written down: %s", error)
+
+
+def _refuse_a_lost_catalog(dispatch: Dispatch, settings: Settings) -> None:
+    """A database that was lost must not be taken for a registry that begins."""
+    with dispatch.catalog.reading() as tx:
+        begun = tx.audit.head()[0] > 0
+    if not begun and next(dispatch.records.names(), None) is not None:
+        msg = (
+            f"The catalog of {_location(settings)} is empty, and the records beside its blobs tell of one that is not."
+        )
+        hint = (
+            "If its database was lost: chopmark rebuild. "
+            "If this is another registry: give it a store of its own, as two never share one."
+        )
+        raise IntegrityFailure(msg, hint=hint)
 
 
 def _make_directory(settings: Settings) -> None:
@@ -179,6 +259,19 @@ def open_blobs(settings: Settings) -> BlobStore:
     return _store(settings)
 
 
+def open_record_store(settings: Settings) -> RecordStore:
+    """The records beside the blobs of the settings."""
+    url = store_url(settings)
+    if "://" not in url:
+        return open_records(url)
+    return open_records(url, endpoint_url=settings.store_endpoint or None, options=_options(settings))
+
+
+def _options(settings: Settings) -> dict[str, str] | None:
+    is_s3 = store_url(settings).startswith("s3:")
+    return {"region": settings.store_region} if settings.store_region and is_s3 else None
+
+
 def _location(settings: Settings) -> str:
     if not settings.database_url and not settings.store_url:
         return str(Path(settings.url).resolve())
@@ -210,5 +303,5 @@ def _store(settings: Settings) -> BlobStore:
         cache_dir=Path(settings.cache_dir),
         cache_quota_bytes=settings.cache_quota_bytes,
         endpoint_url=settings.store_endpoint or None,
-        options={"region": settings.store_region} if settings.store_region and url.startswith("s3:") else None,
+        options=_options(settings),
     )

@@ -41,6 +41,8 @@ COMMAND_OF = {
     "trust.grant": "trust grant",
     "trust.revoke": "trust revoke",
     "trust.list": "trust list",
+    "usage.record": "usage",
+    "usage.list": "usage",
     "audit.list": "audit list",
     "audit.verify": "audit verify",
 }

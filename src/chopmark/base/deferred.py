@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -86,4 +87,7 @@ def _flush_at_exit(deferred: Deferred) -> None:
         atexit.unregister(flush)
 
     atexit.register(flush)
+    processes = sys.modules.get("multiprocessing.util")
+    if processes is not None:  # its children end without what is registered with atexit
+        processes.Finalize(deferred, flush, exitpriority=0)
     weakref.finalize(deferred, atexit.unregister, flush).atexit = False

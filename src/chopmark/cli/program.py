@@ -36,6 +36,7 @@ _SECTIONS = {
         "evaluations": Entry("chopmark.cli.evaluations", "evaluations", "List evaluations of a version."),
         "files": Entry("chopmark.cli.files", "files", "List the files of a version."),
         "uses": Entry("chopmark.cli.versions", "uses", "Say who uses a version."),
+        "usage": Entry("chopmark.cli.usage", "usage", "Show how often versions were loaded, day by day."),
         "history": Entry("chopmark.cli.stages", "history", "List the stage moves of a version."),
     },
     "Out of use": {

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from chopmark.domain.comparison import VersionComparison
 from chopmark.domain.manifest import Manifest
+from chopmark.domain.story import VersionStory
 from chopmark.domain.versions import (
     Alias,
     Evaluation,
@@ -19,8 +21,12 @@ from chopmark.domain.versions import (
     TrustDecision,
     Version,
 )
+from chopmark.ops import keeping as k
 from chopmark.ops import requests as q
 from chopmark.ops import results as r
+from chopmark.ops import usage as u
+from chopmark.ops.comparing import CompareVersions
+from chopmark.ops.story import TellStory
 
 __all__ = ["BY_REQUEST", "OPS", "Op"]
 
@@ -89,6 +95,8 @@ _ROWS = (
     Op("version.delete", q.DeleteVersion, Version, "delete", "DELETE", "/versions/{ref}", "version.deleted"),
     Op("version.restore", q.RestoreVersion, Version, "delete", "POST", "/versions/{ref}/restore", "version.restored"),
     Op("version.purge", q.PurgeVersion, r.Done, "purge", "POST", "/versions/{ref}/purge", "version.purged"),
+    _read("version.compare", CompareVersions, VersionComparison, "/compare"),
+    _read("version.story", TellStory, VersionStory, "/versions/{ref}/story"),
     _read("version.uses", q.ListUses, r.Uses, "/versions/{ref}/uses"),
     _read("version.stages", q.StageHistory, r.StageHistoryAnswer, "/versions/{ref}/stages"),
     _read("version.stage_at", q.StageAt, r.StageAnswer, "/versions/{ref}/stage-at"),
@@ -102,6 +110,9 @@ _ROWS = (
     Op("trust.grant", q.TrustVersion, TrustDecision, "trust", "POST", "/versions/{ref}/trust", "version.trusted"),
     Op("trust.revoke", q.RevokeTrust, r.Done, "trust", "DELETE", "/versions/{ref}/trust", "version.distrusted"),
     _read("trust.list", q.GetTrust, r.TrustList, "/versions/{ref}/trust"),
+    Op("usage.record", u.RecordUsage, u.Recorded, "read", "POST", "/usage", counts=True),
+    _read("usage.list", u.ListUsage, u.UsagePage, "/usage"),
+    Op("registry.rebuild", k.RebuildCatalog, k.Rebuilt, "configure", "POST", "/rebuild", "registry.rebuilt"),
     _read("audit.list", q.ListAudit, r.AuditPage, "/audit"),
     _read("audit.verify", q.VerifyAudit, r.AuditVerdict, "/audit/verify"),
 )  # fmt: skip

@@ -34,7 +34,7 @@ __all__ = ["load_artifact", "load_version"]
 
 
 def load_version(transport: Transport, settings: Settings, version: Version) -> Any:
-    """Build the model of a version.
+    """Build the model of a version, and count that it was loaded (of an ensemble, its members too).
 
     Returns
     -------
@@ -58,14 +58,16 @@ def load_version(transport: Transport, settings: Settings, version: Version) -> 
     _warn_when_deprecated(version)
     match version.kind:
         case "llm_config":
-            return parse_llm_config(version.config)
+            model: Any = parse_llm_config(version.config)
         case "external":
             msg = f"{version.ref} is external: its bytes are at {version.config.get('uri')}."
             raise Unsupported(msg, hint="Load it from there with its own library.")
         case "ensemble":
-            return _load_ensemble(transport, settings, version)
+            model = _load_ensemble(transport, settings, version)
         case "artifact":
-            return _load_files(transport, settings, version, MODEL_DIRECTORY, version.format)
+            model = _load_files(transport, settings, version, MODEL_DIRECTORY, version.format)
+    transport.count_load(version.id)
+    return model
 
 
 def load_artifact(transport: Transport, settings: Settings, version: Version, key: str) -> Any:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 
 from msgspec import UNSET
 
 from chopmark.domain.manifest import Kind
-from chopmark.domain.versions import Model
+from chopmark.domain.usage import LoadCount
+from chopmark.domain.versions import Model, Version
 from chopmark.ops import requests as q
 from chopmark.ops.results import Done, ModelPage
+from chopmark.ops.usage import ListUsage, UsagePage
 from chopmark.sdk.results import Page
 from chopmark.sdk.surface import ModelReference, Surface
 
@@ -115,3 +118,52 @@ class Models(Surface):
         request = q.PurgeModel(model=self._model(model), reason=reason, force=force)
         done: Done = self._call(request)
         return done
+
+    def usage(
+        self,
+        of: ModelReference | Version,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        limit: int = 50,
+        cursor: str = "",
+    ) -> Page[LoadCount]:
+        """How often the versions of a model (or one version) were loaded, by day, newest day first.
+
+        Every registry counts its loads in memory and writes them down some seconds later, many at
+        once, at the latest when it is closed; those of this one are written before it answers. A
+        load of an ensemble counts for its members too. A dry run counts nothing.
+
+        Parameters
+        ----------
+        of
+            A model, or a reference to one of its versions: ``fraud``, ``fraud:3``,
+            ``fraud@champion``.
+        since, until
+            First and last day (UTC), both included.
+        limit, cursor
+            Page.
+
+        Raises
+        ------
+        NotFound
+            When there is no such model or version.
+        """
+        self._transport.flush()
+        one_version = isinstance(of, Version) or (isinstance(of, str) and any(sign in of for sign in ":@#"))
+        request = ListUsage(
+            ref=self._ref(of) if one_version else self._model(of),  # type: ignore[arg-type]
+            since=_day(since),
+            until=_day(until),
+            limit=limit,
+            cursor=cursor,
+        )
+        page: UsagePage = self._call(request)
+        return Page(page.items, page.cursor)
+
+
+def _day(time: date | None) -> date | None:
+    """The day in UTC of a day or a time."""
+    if isinstance(time, datetime):
+        return (time if time.tzinfo is None else time.astimezone(UTC)).date()
+    return time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Protocol
+from uuid import UUID
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.domain.audit import AuditEvent
@@ -40,6 +41,14 @@ class Transport(Protocol):
         """Call a function after each event of that name; returns what ends it."""
         ...
 
+    def count_load(self, version_id: UUID) -> None:
+        """Count a load of a version; never raises, and writes some seconds later, many at once."""
+        ...
+
+    def flush(self) -> None:
+        """Hand over the loads that were counted so far."""
+        ...
+
     def close(self) -> None:
         """Give back connections."""
         ...
@@ -67,6 +76,12 @@ class DryRun:
     def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
         """Nothing happens here that a listener could hear; it is told of real changes."""
         return self._transport.on(event, listener)
+
+    def count_load(self, version_id: UUID) -> None:
+        """A rehearsal counts nothing."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
     def close(self) -> None:
         """Nothing of its own is open."""
