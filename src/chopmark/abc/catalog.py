@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import msgspec
 
+from chopmark.abc.collection import Collection
 from chopmark.domain.audit import AuditEvent
+from chopmark.domain.datasets import DatasetRecord
 from chopmark.domain.lifecycle import StageMove
 from chopmark.domain.lineage import Edge
 from chopmark.domain.manifest import Manifest
@@ -36,9 +38,12 @@ __all__ = [
     "Aliases",
     "Audit",
     "Catalog",
+    "Collection",
+    "Datasets",
     "Evaluations",
     "Found",
     "IdempotencyKeys",
+    "KeyedField",
     "Lineage",
     "Loads",
     "Manifests",
@@ -57,7 +62,12 @@ __all__ = [
 ]
 
 
-Moves = list[AliasMove]  # inside the class below, ``list`` is a method
+KeyedField = Literal["metrics", "params", "tags"]
+
+Moves = list[AliasMove]  # inside the classes below, ``list`` is a method
+Records = list[DatasetRecord]
+Events = list[AuditEvent]
+Texts = Sequence[str]
 
 
 class Taken(Conflict):
@@ -237,6 +247,14 @@ class Versions(Protocol):
         """
         ...
 
+    def has_key(self, field: KeyedField, key: str) -> bool:
+        """Whether any version, soft-deleted too, has a value that a search compares under this key."""
+        ...
+
+    def keys(self, field: KeyedField, *, limit: int) -> list[str]:
+        """Keys that versions have such values under, each once, in order: the first ``limit`` of them."""
+        ...
+
     def update(self, version_id: UUID, change: VersionChange, at: datetime) -> None:
         """Apply a change and set ``updated_at``."""
         ...
@@ -333,6 +351,55 @@ class Lineage(Protocol):
         """Edges to a node, oldest first, of these relations (all when none are given)."""
         ...
 
+    def remove(self, edge: Edge) -> bool:
+        """Remove the edge with these ends and this relation; whether it was there."""
+        ...
+
+    def reach(self, node: str, *, upstream: bool, depth_max: int | None = None, limit: int) -> list[Edge]:
+        """Edges met on the way from a node to all it comes from, or to all that comes from it.
+
+        Edges of the relations in `domain.lineage.FOLLOWED` are followed, at most ``depth_max``
+        steps; those in ``SHOWN`` are met and not followed. Each edge once. Those of nearer nodes
+        come first, so that a limit cuts off what is far.
+        """
+        ...
+
+    def reaches(self, node: str, goal: str) -> bool:
+        """Whether a node is or comes from another, over any number of steps."""
+        ...
+
+    def versions(self, nodes: Iterable[str]) -> list[Version]:
+        """The versions among these nodes, soft-deleted too, in no order; nodes that are none are passed over."""
+        ...
+
+    def lock(self) -> None:
+        """From now to the end of this transaction no other one gets this lock: ask, then link."""
+        ...
+
+
+class Datasets(Protocol):
+    """Data sets that versions were trained or evaluated on, by their node."""
+
+    def put(self, records: Iterable[DatasetRecord]) -> None:
+        """Add records; one whose node is there already stays as it is."""
+        ...
+
+    def get(self, nodes: Iterable[str]) -> Records:
+        """Those of these nodes, in no order; nodes that are none are passed over."""
+        ...
+
+    def named(self, name: str, *, limit: int) -> Records:
+        """Those of exactly this name, newest first."""
+        ...
+
+    def starting(self, prefix: str, *, limit: int) -> Records:
+        """Those whose node begins so, by node."""
+        ...
+
+    def list(self, *, contains: str = "", after: tuple[str, str] = ("", ""), limit: int) -> Records:
+        """By (name, node) from the first after ``after``; ``contains`` within the name, ASCII letters in any case."""
+        ...
+
 
 class Trust(Protocol):
     """Decisions to let code run, by manifest digest."""
@@ -399,6 +466,13 @@ class Audit(Protocol):
         limit: int,
     ) -> list[AuditEvent]:
         """Events with seq > after_seq (and < before_seq); ``target`` and ``event`` exact."""
+        ...
+
+    def about(self, targets: Texts, beginnings: Texts, *, after_seq: int = 0, limit: int) -> Events:
+        """Events whose target is one of ``targets`` or begins with one of ``beginnings``, oldest first.
+
+        None when both are empty. No beginning is empty.
+        """
         ...
 
     def head(self) -> tuple[int, str]:
@@ -472,12 +546,14 @@ class Transaction(Protocol):
     stages: Stages
     evaluations: Evaluations
     lineage: Lineage
+    datasets: Datasets
     trust: Trust
     loads: Loads
     audit: Audit
     recorded: Recorded
     outbox: Outbox
     idempotency: IdempotencyKeys
+    collection: Collection
 
 
 class Catalog(Protocol):

@@ -9,9 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, bindparam, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, update
 
-from chopmark.abc.catalog import OutboxRow, StoredAnswer, Taken
+from chopmark.abc.catalog import Events, OutboxRow, StoredAnswer, Taken, Texts
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decode, encode
 from chopmark.catalog.damage import row_of
@@ -30,6 +30,7 @@ __all__ = [
     "SqlOutbox",
     "SqlStages",
     "chained",
+    "event_row",
 ]
 
 LAST = 2**63 - 1
@@ -120,6 +121,10 @@ class HistoryStatements:
             lambda: self._events(target, event, newest_first),
         )
 
+    def audit_about(self, targets: int, beginnings: int) -> Prepared:
+        """After ``after``, of so many targets and beginnings (``target0``, ``from0``, ``below0`` …)."""
+        return self.compiler.shaped(("about", targets, beginnings), lambda: self._about(targets, beginnings))
+
     @cached_property
     def outbox_add(self) -> Prepared:
         """An event that waits."""
@@ -156,11 +161,20 @@ class HistoryStatements:
     def _version(self) -> ColumnElement[bool]:
         return self.tables.versions.c.uid == bindparam("version")
 
+    def _about(self, targets: int, beginnings: int) -> Select[Any]:
+        t = self.tables.audit.c.target
+        exact = [t == bindparam(f"target{n}") for n in range(targets)]
+        within = [and_(t >= bindparam(f"from{n}"), t < bindparam(f"below{n}")) for n in range(beginnings)]
+        found = self._all_events().where(self.tables.audit.c.seq > bindparam("after"), or_(*exact, *within))
+        return found.order_by(self.tables.audit.c.seq).limit(bindparam("limit"))
+
+    def _all_events(self) -> Select[Any]:
+        c = self.tables.audit.c
+        return select(c.seq, c.uid, c.at_us, c.actor, c.event, c.target, c.data, c.previous, c.hash)
+
     def _events(self, target: bool, event: bool, newest_first: bool) -> Select[Any]:
         c = self.tables.audit.c
-        found = select(
-            c.seq, c.uid, c.at_us, c.actor, c.event, c.target, c.data, c.previous, c.hash
-        ).where(c.seq > bindparam("after"), c.seq < bindparam("before"))  # fmt: skip
+        found = self._all_events().where(c.seq > bindparam("after"), c.seq < bindparam("before"))
         if target:
             found = found.where(c.target == bindparam("target"))
         if event:
@@ -244,18 +258,7 @@ class SqlAudit:
         """See the interface."""
         self._run.check_writing()
         event = chained(event, *self._head(self._sql.head))
-        values = {
-            "seq": event.seq,
-            "uid": event.id.bytes,
-            "at_us": to_us(event.at),
-            "actor": event.actor,
-            "event": event.event,
-            "target": event.target,
-            "data": json_text(event.data),
-            "previous": event.previous,
-            "hash": event.hash,
-        }
-        self._run.change(self._sql.audit_insert, values)
+        self._run.change(self._sql.audit_insert, event_row(event))
         self._run.change(self._sql.head_move, {"seq": event.seq, "hash": event.hash})
         return event
 
@@ -282,6 +285,17 @@ class SqlAudit:
             values["event"] = event
         return [_event(row) for row in self._run.all(prepared, values)]
 
+    def about(self, targets: Texts, beginnings: Texts, *, after_seq: int = 0, limit: int) -> Events:
+        """See the interface."""
+        if not targets and not beginnings:
+            return []
+        values: dict[str, Any] = {"after": after_seq, "limit": limit}
+        values |= {f"target{n}": target for n, target in enumerate(targets)}
+        values |= {f"from{n}": beginning for n, beginning in enumerate(beginnings)}
+        values |= {f"below{n}": _next_text(beginning) for n, beginning in enumerate(beginnings)}
+        prepared = self._sql.audit_about(len(targets), len(beginnings))
+        return [_event(row) for row in self._run.all(prepared, values)]
+
     def head(self) -> tuple[int, str]:
         """See the interface."""
         seq, last = self._head(self._sql.head_read)
@@ -293,6 +307,26 @@ class SqlAudit:
             msg = "The row that holds the end of the audit chain is gone."
             raise IntegrityFailure(msg, hint="Restore the catalog from a backup.")
         return _head(row)
+
+
+def event_row(event: AuditEvent) -> dict[str, Any]:
+    """Values of an event's columns."""
+    return {
+        "seq": event.seq,
+        "uid": event.id.bytes,
+        "at_us": to_us(event.at),
+        "actor": event.actor,
+        "event": event.event,
+        "target": event.target,
+        "data": json_text(event.data),
+        "previous": event.previous,
+        "hash": event.hash,
+    }
+
+
+def _next_text(beginning: str) -> str:
+    """The first text, by code point, that no longer begins so."""
+    return beginning[:-1] + chr(ord(beginning[-1]) + 1)
 
 
 def chained(event: AuditEvent, seq: int, previous: str) -> AuditEvent:

@@ -23,12 +23,14 @@ import pytest
 from chopmark.abc.catalog import Catalog, StoredAnswer, Transaction, VersionChange
 from chopmark.domain.audit import GENESIS, find_fault
 from chopmark.domain.datasets import DatasetRef
-from chopmark.domain.lineage import Edge
+from chopmark.domain.lineage import Edge, version_node
 from chopmark.domain.manifest import Environment, Member
 from chopmark.domain.query import parse_query
 from chopmark.domain.semver import Range
 from chopmark.domain.versions import Deprecation, Evaluation, Git, ProjectRules, TrustDecision, Version
 from chopmark.errors import Conflict, InvalidRequest, NotFound
+from chopmark.testing.catalog_audit import AboutLaws
+from chopmark.testing.catalog_lineage import LineageLaws
 from chopmark.testing.catalog_loads import LoadLaws
 from chopmark.testing.catalog_records import Records
 from chopmark.testing.catalog_search import SearchLaws
@@ -153,7 +155,7 @@ class NameLaws(CatalogFixtures):
             version = records.add_version(tx, model, 1)
             tx.aliases.put(model.id, records.alias(model, "champion", 1))
             tx.aliases.record(model.id, records.alias_move(model, "champion", 1, None))
-            tx.lineage.insert([_edge(records, f"version:{version.id}", "run:1")])
+            tx.lineage.insert([_edge(records, version_node(version.id), "run:1")])
             tx.audit.append(records.event())
         with catalog.writing() as tx:
             tx.models.purge(model.id)
@@ -314,7 +316,7 @@ class VersionLaws(CatalogFixtures):
             tx.stages.record(version.id, records.stage_move(version, "staging"))
             tx.evaluations.insert(version.id, _evaluation(records, version))
             tx.lineage.insert(
-                [_edge(records, f"version:{version.id}", "run:1"), _edge(records, "run:2", f"version:{version.id}")]
+                [_edge(records, version_node(version.id), "run:1"), _edge(records, "run:2", version_node(version.id))]
             )
             tx.versions.purge(version.id)
             with pytest.raises(NotFound):
@@ -693,7 +695,9 @@ class TransactionLaws(CatalogFixtures):
             pass
 
 
-class CatalogSuite(NameLaws, VersionLaws, PointerLaws, AuditLaws, TransactionLaws, LoadLaws, SearchLaws):
+class CatalogSuite(
+    NameLaws, VersionLaws, PointerLaws, AuditLaws, TransactionLaws, AboutLaws, LineageLaws, LoadLaws, SearchLaws
+):
     """What every catalog promises (`chopmark.abc.catalog`)."""
 
 

@@ -16,19 +16,21 @@ from uuid import UUID
 import msgspec
 
 from chopmark.abc import catalog as abc
-from chopmark.abc.catalog import Found, Moves, OutboxRow, StoredAnswer, Taken, VersionChange
+from chopmark.abc.catalog import Events, Found, Moves, OutboxRow, StoredAnswer, Taken, Texts, VersionChange
 from chopmark.base.clock import to_us
 from chopmark.base.jsons import decode, encode
 from chopmark.domain.audit import GENESIS, AuditEvent, event_hash
 from chopmark.domain.lifecycle import StageMove
-from chopmark.domain.lineage import Edge
+from chopmark.domain.lineage import version_node
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.positions import check_position, position_of
-from chopmark.domain.query import Order, Query, fold, matches
+from chopmark.domain.query import FieldName, Order, Query, field_values, fold, matches
 from chopmark.domain.semver import SemVer
 from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import Alias, AliasMove, Evaluation, Model, Project, TrustDecision, Version
 from chopmark.errors import Conflict, InvalidRequest, NotFound, TimedOut
+from chopmark.testing.memory_collection import MemoryCollection
+from chopmark.testing.memory_lineage import MemoryDatasets, MemoryLineage
 
 __all__ = ["MemoryCatalog"]
 
@@ -54,12 +56,15 @@ class State:
         self.stage_moves: Rows = []
         self.evaluations: Rows = []
         self.edges: dict[tuple[str, str, str], bytes] = {}
+        self.datasets: dict[str, bytes] = {}
         self.decisions: Rows = []
         self.loads: dict[tuple[UUID, date], int] = {}
         self.audit: list[bytes] = []
         self.outbox: dict[int, bytes] = {}
         self.outbox_seq = 0
         self.recorded_seq = 0
+        self.generation = 0
+        self.keys: dict[UUID, int] = {}
         self.answers: dict[tuple[str, str], StoredAnswer] = {}
 
     def copy(self) -> State:
@@ -136,6 +141,7 @@ class MemoryProjects(Surface):
         if project.name in self._scope.write.projects:
             raise Taken(f"There is a project {project.name} already.")
         self._scope.write.projects[project.name] = encode(project)
+        self._scope.write.keys.setdefault(project.id, len(self._scope.write.keys) + 1)
 
     def update(self, project: Project) -> None:
         """See the interface."""
@@ -186,6 +192,7 @@ class MemoryModels(Surface):
         if self.get(model.project, model.name, deleted=True) is not None:
             raise Taken(f"There is a model {model.ref} already.")
         self._scope.write.models[model.id] = encode(model)
+        self._scope.write.keys.setdefault(model.id, len(self._scope.write.keys) + 1)
 
     def update(self, model: Model) -> None:
         """See the interface."""
@@ -232,6 +239,7 @@ class MemoryVersions(Surface):
         if version.id in self._scope.write.versions:
             raise Taken(f"There is a version with the id {version.id} already.")
         state = self._scope.write
+        state.keys.setdefault(version.id, len(state.keys) + 1)
         state.versions[version.id] = encode(msgspec.structs.replace(version, aliases=()))
         state.manifests.setdefault(version.digest, encode(manifest))
         state.files[version.id] = frozenset(f.digest for f in manifest.files)
@@ -305,6 +313,15 @@ class MemoryVersions(Surface):
         versions = [by_id[p[-1]] for p in page]
         return Found(versions, page[-1] if len(positions) > limit else None)
 
+    def has_key(self, field: abc.KeyedField, key: str) -> bool:
+        """See the interface."""
+        return any(field_values(FieldName(field, key), v) for v in self._all())
+
+    def keys(self, field: abc.KeyedField, *, limit: int) -> list[str]:
+        """See the interface."""
+        keys = {k for v in self._all() for k in getattr(v, field) if field_values(FieldName(field, k), v)}
+        return sorted(keys)[:limit]
+
     def update(self, version_id: UUID, change: VersionChange, at: datetime) -> None:
         """See the interface."""
         stored = self._scope.version(version_id)
@@ -315,7 +332,7 @@ class MemoryVersions(Surface):
     def purge(self, version_id: UUID) -> None:
         """See the interface."""
         version = self._scope.version(version_id)
-        state, node = self._scope.write, f"version:{version_id}"
+        state, node = self._scope.write, version_node(version_id)
         del state.versions[version_id], state.files[version_id]
         for key, body in list(state.aliases.items()):
             if key[0] == version.model_id and decode(body, Alias).number == version.number:
@@ -440,28 +457,6 @@ class MemoryEvaluations(Surface):
         return _newest(rows, lambda e: e.at)[:limit]
 
 
-class MemoryLineage(Surface):
-    """`chopmark.abc.catalog.Lineage`."""
-
-    def insert(self, edges: Iterable[Edge]) -> None:
-        """See the interface."""
-        stored = self._scope.write.edges
-        for edge in edges:
-            stored.setdefault((edge.source, edge.relation, edge.target), encode(edge))
-
-    def outgoing(self, source: str) -> list[Edge]:
-        """See the interface."""
-        return self._where(lambda e: e.source == source)
-
-    def incoming(self, target: str, relations: Sequence[str] = ()) -> list[Edge]:
-        """See the interface."""
-        return self._where(lambda e: e.target == target and (not relations or e.relation in relations))
-
-    def _where(self, condition: Callable[[Edge], bool]) -> list[Edge]:
-        edges = (decode(body, Edge) for body in self._scope.read.edges.values())
-        return sorted(filter(condition, edges), key=lambda e: e.at)
-
-
 class MemoryTrust(Surface):
     """`chopmark.abc.catalog.Trust`."""
 
@@ -564,6 +559,12 @@ class MemoryAudit(Surface):
         ]
         return (found[::-1] if newest_first else found)[:limit]
 
+    def about(self, targets: Texts, beginnings: Texts, *, after_seq: int = 0, limit: int) -> Events:
+        """See the interface."""
+        events = self.list(after_seq=after_seq, limit=len(self._scope.read.audit))
+        begins = tuple(beginnings)
+        return [e for e in events if e.target in targets or e.target.startswith(begins)][:limit]
+
     def head(self) -> tuple[int, str]:
         """See the interface."""
         chain = self._scope.read.audit
@@ -636,13 +637,15 @@ class MemoryTransaction:
         self.aliases: abc.Aliases = MemoryAliases(scope)
         self.stages: abc.Stages = MemoryStages(scope)
         self.evaluations: abc.Evaluations = MemoryEvaluations(scope)
-        self.lineage: abc.Lineage = MemoryLineage(scope)
+        self.lineage: abc.Lineage = MemoryLineage(scope, self.versions.by_id)
+        self.datasets: abc.Datasets = MemoryDatasets(scope)
         self.trust: abc.Trust = MemoryTrust(scope)
         self.loads: abc.Loads = MemoryLoads(scope)
         self.audit: abc.Audit = MemoryAudit(scope)
         self.outbox: abc.Outbox = MemoryOutbox(scope)
         self.recorded: abc.Recorded = MemoryRecorded(scope)
         self.idempotency: abc.IdempotencyKeys = MemoryIdempotencyKeys(scope)
+        self.collection: abc.Collection = MemoryCollection(scope)
 
 
 class MemoryCatalog:
