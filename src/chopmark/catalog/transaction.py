@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from chopmark.abc import catalog as abc
+from chopmark.catalog.collection import CollectionStatements, SqlCollection
 from chopmark.catalog.execution import Compiler, Executor
 from chopmark.catalog.history import (
     HistoryStatements,
@@ -14,9 +15,10 @@ from chopmark.catalog.history import (
     SqlOutbox,
     SqlStages,
 )
+from chopmark.catalog.lineage import LineageStatements, SqlDatasets, SqlLineage
 from chopmark.catalog.loads import LoadStatements, SqlLoads
 from chopmark.catalog.names import NameStatements, SqlModels, SqlProjects
-from chopmark.catalog.pointers import PointerStatements, SqlAliases, SqlLineage, SqlTrust
+from chopmark.catalog.pointers import PointerStatements, SqlAliases, SqlTrust
 from chopmark.catalog.recorded import RecordedStatements, SqlRecorded
 from chopmark.catalog.versions import SqlManifests, SqlVersions, VersionStatements
 
@@ -41,8 +43,13 @@ class Statements:
 
     @cached_property
     def pointers(self) -> PointerStatements:
-        """On aliases, edges and trust decisions."""
+        """On aliases and trust decisions."""
         return PointerStatements(self.compiler)
+
+    @cached_property
+    def lineage(self) -> LineageStatements:
+        """On edges and data sets."""
+        return LineageStatements(self.compiler)
 
     @cached_property
     def history(self) -> HistoryStatements:
@@ -59,6 +66,11 @@ class Statements:
         """On how far the audit is recorded."""
         return RecordedStatements(self.compiler)
 
+    @cached_property
+    def collection(self) -> CollectionStatements:
+        """On what may go."""
+        return CollectionStatements(self.compiler)
+
 
 class SqlTransaction:
     """`chopmark.abc.catalog.Transaction` over one connection."""
@@ -67,7 +79,7 @@ class SqlTransaction:
         pointers = statements.pointers
         versions = statements.versions
         history = statements.history
-        lineage = SqlLineage(run, pointers)
+        lineage = SqlLineage(run, statements.lineage)
         self.projects: abc.Projects = SqlProjects(run, statements.names)
         self.models: abc.Models = SqlModels(run, statements.names, lineage.remove_versions)
         self.versions: abc.Versions = SqlVersions(run, versions, lineage.remove_versions)
@@ -76,9 +88,11 @@ class SqlTransaction:
         self.stages: abc.Stages = SqlStages(run, history)
         self.evaluations: abc.Evaluations = SqlEvaluations(run, history)
         self.lineage: abc.Lineage = lineage
+        self.datasets: abc.Datasets = SqlDatasets(run, statements.lineage)
         self.trust: abc.Trust = SqlTrust(run, pointers)
         self.loads: abc.Loads = SqlLoads(run, statements.loads)
         self.audit: abc.Audit = SqlAudit(run, history)
         self.recorded: abc.Recorded = SqlRecorded(run, statements.recorded)
         self.outbox: abc.Outbox = SqlOutbox(run, history)
         self.idempotency: abc.IdempotencyKeys = SqlIdempotencyKeys(run, history)
+        self.collection: abc.Collection = SqlCollection(run, statements.collection)

@@ -30,6 +30,7 @@ from chopmark.domain.semver import Range
 from chopmark.domain.versions import Deprecation, Evaluation, Git, ProjectRules, TrustDecision, Version
 from chopmark.errors import Conflict, InvalidRequest, NotFound
 from chopmark.testing.catalog_audit import AboutLaws
+from chopmark.testing.catalog_collection import CollectionLaws
 from chopmark.testing.catalog_lineage import LineageLaws
 from chopmark.testing.catalog_loads import LoadLaws
 from chopmark.testing.catalog_records import Records
@@ -696,7 +697,16 @@ class TransactionLaws(CatalogFixtures):
 
 
 class CatalogSuite(
-    NameLaws, VersionLaws, PointerLaws, AuditLaws, TransactionLaws, AboutLaws, LineageLaws, LoadLaws, SearchLaws
+    NameLaws,
+    VersionLaws,
+    PointerLaws,
+    AuditLaws,
+    TransactionLaws,
+    AboutLaws,
+    LineageLaws,
+    LoadLaws,
+    CollectionLaws,
+    SearchLaws,
 ):
     """What every catalog promises (`chopmark.abc.catalog`)."""
 
