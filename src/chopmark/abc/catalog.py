@@ -475,6 +475,10 @@ class Audit(Protocol):
         """
         ...
 
+    def first_after(self, time: datetime) -> int | None:
+        """``seq`` of the first event whose time is later; None when there is none."""
+        ...
+
     def head(self) -> tuple[int, str]:
         """``seq`` and ``hash`` of the last event appended, kept beside the events.
 

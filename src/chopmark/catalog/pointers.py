@@ -1,15 +1,14 @@
-"""Aliases, lineage and trust in SQL."""
+"""Aliases and trust in SQL."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Select, bindparam, delete, or_, select
+from sqlalchemy import Select, bindparam, delete, select
 
 from chopmark.abc.catalog import Moves
 from chopmark.base.clock import from_us, to_us
@@ -17,11 +16,10 @@ from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import json_text, version_from_row
 from chopmark.catalog.versions import version_columns
-from chopmark.domain.lineage import Edge
 from chopmark.domain.versions import Alias, AliasMove, TrustDecision, Version
 from chopmark.errors import NotFound
 
-__all__ = ["PointerStatements", "SqlAliases", "SqlLineage", "SqlTrust"]
+__all__ = ["PointerStatements", "SqlAliases", "SqlTrust"]
 
 LAST_US = 2**63 - 1
 
@@ -29,7 +27,7 @@ _decode_decision = msgspec.json.Decoder(TrustDecision).decode
 
 
 class PointerStatements:
-    """Statements on aliases, edges and trust decisions, compiled when first used."""
+    """Statements on aliases and trust decisions, compiled when first used."""
 
     def __init__(self, compiler: Compiler) -> None:
         self.compiler = compiler
@@ -88,41 +86,19 @@ class PointerStatements:
         of_model = m.uid == bindparam("model")
         return self.compiler(self.compiler.insert_for(self.tables.alias_moves, of_model, model_key=m.key))
 
-    @cached_property
-    def moves(self) -> Prepared:
-        """History of ``name`` of ``model`` up to ``until``, newest first."""
+    def moves(self, *, of_name: bool) -> Prepared:
+        """History of ``name`` (or of all names) of ``model`` up to ``until``, newest first."""
+        return self.compiler.shaped(("alias moves", of_name), lambda: self._moves(of_name))
+
+    def _moves(self, of_name: bool) -> Select[Any]:
         p, m, h = self.tables.projects, self.tables.models, self.tables.alias_moves
         c = h.c
         joined = h.join(m, m.c.key == c.model_key).join(p, p.c.key == m.c.project_key)
         found = select(p.c.name, m.c.name, c.name, c.number, c.previous, c.actor, c.at_us, c.reason).select_from(joined)
-        found = found.where(
-            m.c.uid == bindparam("model"),
-            c.name == bindparam("name"),
-            c.at_us <= bindparam("until"),
-        )
-        page = found.order_by(c.at_us.desc(), c.key.desc())
-        return self.compiler(page.limit(bindparam("limit")))
-
-    @cached_property
-    def edge_insert(self) -> Prepared:
-        """Adds nothing when the edge is there."""
-        return self.compiler(self.compiler.insert_once(self.tables.edges))
-
-    @cached_property
-    def edges_out(self) -> Prepared:
-        """From ``node``."""
-        return self.compiler(self._edges().where(self.tables.edges.c.source == bindparam("node")))
-
-    def edges_in(self, count: int) -> Prepared:
-        """To ``node``, of ``count`` relations ``r0`` … (0: of all)."""
-        return self.compiler.shaped(("edges_in", count), lambda: self._incoming(count))
-
-    @cached_property
-    def edges_remove(self) -> Prepared:
-        """Those that begin or end at ``node``."""
-        e = self.tables.edges
-        node = bindparam("node", type_=e.c.source.type)
-        return self.compiler(delete(e).where(or_(e.c.source == node, e.c.target == node)))
+        found = found.where(m.c.uid == bindparam("model"), c.at_us <= bindparam("until"))
+        if of_name:
+            found = found.where(c.name == bindparam("name"))
+        return found.order_by(c.at_us.desc(), c.key.desc()).limit(bindparam("limit"))
 
     @cached_property
     def trust_get(self) -> Prepared:
@@ -152,18 +128,6 @@ class PointerStatements:
             p.c.name, m.c.name, a.c.name, v.c.number, a.c.protected, a.c.updated_us, a.c.updated_by
         ).select_from(joined)  # fmt: skip
         return found.where(m.c.uid == bindparam("model"))
-
-    def _edges(self) -> Select[Any]:
-        c = self.tables.edges.c
-        return select(c.source, c.relation, c.target, c.at_us).order_by(c.at_us, c.key)
-
-    def _incoming(self, count: int) -> Select[Any]:
-        c = self.tables.edges.c
-        found = self._edges().where(c.target == bindparam("node"))
-        if count:
-            wanted = [bindparam(f"r{i}", type_=c.relation.type) for i in range(count)]
-            found = found.where(c.relation.in_(wanted))
-        return found
 
 
 class SqlAliases:
@@ -231,55 +195,16 @@ class SqlAliases:
         if not self._run.change(self._sql.move_insert, values):
             raise NotFound(f"There is no model with the id {model_id}.")
 
-    def history(self, model_id: UUID, name: str, *, until: datetime | None = None, limit: int) -> Moves:
+    def history(self, model_id: UUID, name: str = "", *, until: datetime | None = None, limit: int) -> Moves:
         """See the interface."""
-        values = {
+        values: dict[str, Any] = {
             "model": model_id.bytes,
-            "name": name,
             "until": LAST_US if until is None else to_us(until),
             "limit": limit,
         }
-        return [_move(row) for row in self._run.all(self._sql.moves, values)]
-
-
-class SqlLineage:
-    """`chopmark.abc.catalog.Lineage`."""
-
-    __slots__ = ("_run", "_sql")
-
-    def __init__(self, run: Executor, statements: PointerStatements) -> None:
-        self._run = run
-        self._sql = statements
-
-    def insert(self, edges: Iterable[Edge]) -> None:
-        """See the interface."""
-        rows = (
-            {
-                "source": e.source,
-                "relation": e.relation,
-                "target": e.target,
-                "at_us": to_us(e.at),
-            }
-            for e in edges
-        )
-        self._run.change_each(self._sql.edge_insert, rows)
-
-    def outgoing(self, source: str) -> list[Edge]:
-        """See the interface."""
-        rows = self._run.all(self._sql.edges_out, {"node": source})
-        return [_edge(row) for row in rows]
-
-    def incoming(self, target: str, relations: Sequence[str] = ()) -> list[Edge]:
-        """See the interface."""
-        values = {f"r{i}": relation for i, relation in enumerate(relations)}
-        prepared = self._sql.edges_in(len(values))
-        rows = self._run.all(prepared, {"node": target, **values})
-        return [_edge(row) for row in rows]
-
-    def remove_versions(self, version_ids: list[UUID]) -> None:
-        """Remove the edges of versions that go."""
-        nodes = [{"node": f"version:{each}"} for each in version_ids]
-        self._run.change_each(self._sql.edges_remove, nodes)
+        if name:
+            values["name"] = name
+        return [_move(row) for row in self._run.all(self._sql.moves(of_name=bool(name)), values)]
 
 
 class SqlTrust:
@@ -337,12 +262,6 @@ def _move(row: tuple[Any, ...]) -> AliasMove:
         at=from_us(at_us),
         reason=reason,
     )
-
-
-@row_of("an edge", "sssi")
-def _edge(row: tuple[Any, ...]) -> Edge:
-    source, relation, target, at_us = row
-    return Edge(source=source, relation=relation, target=target, at=from_us(at_us))
 
 
 @row_of("a trust decision", "s")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
-__all__ = ["ColumnProfile", "DatasetRef"]
+__all__ = ["ColumnProfile", "DatasetRecord", "DatasetRef"]
 
 
 class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,3 +68,31 @@ class DatasetRef(msgspec.Struct, frozen=True, omit_defaults=True):
     relation: str = "trained_on"
     row_count: int | None = None
     columns: tuple[ColumnProfile, ...] = ()
+
+
+class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A data set that the registry knows, because a version was trained or evaluated on it.
+
+    Attributes
+    ----------
+    node
+        What it is in the lineage: ``dataset:<digest, or address or name and version>``.
+    dataset
+        As it was described when it was first named.
+    at
+        When that was.
+    """
+
+    node: str
+    dataset: DatasetRef
+    at: datetime
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.dataset.name
+
+    def __repr__(self) -> str:
+        which = self.dataset.digest[:19] or self.dataset.version or self.dataset.uri
+        rows = "" if self.dataset.row_count is None else f" · {self.dataset.row_count:,} rows"
+        return f"<data set {self.name} · {which}{rows} · known since {self.at:%Y-%m-%d %H:%M} UTC>"

@@ -565,6 +565,12 @@ class MemoryAudit(Surface):
         begins = tuple(beginnings)
         return [e for e in events if e.target in targets or e.target.startswith(begins)][:limit]
 
+    def first_after(self, time: datetime) -> int | None:
+        """See the interface."""
+        to_us(time)
+        events = self.list(limit=len(self._scope.read.audit))
+        return _first(e.seq for e in events if e.at > time)
+
     def head(self) -> tuple[int, str]:
         """See the interface."""
         chain = self._scope.read.audit
