@@ -144,7 +144,7 @@ def test_the_answer_does_not_depend_on_who_leads(
         model = records.add_model(tx)
         for n in range(1, 10):
             words = "common " + ("rare rarity" if n in (3, 7) else "usual") + (" early" if n < 8 else " late")
-            facts = {"metrics": {"auc": n / 10}, "params": {"even": n % 2 == 0}, "description": words}
+            facts: dict[str, Any] = {"metrics": {"auc": n / 10}, "params": {"even": n % 2 == 0}, "description": words}
             records.add_version(tx, model, n, **facts)
         found = {
             text: [v.number for v in tx.versions.search(parse_query(text), limit=5).versions]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from msgspec import UNSET, structs
@@ -9,11 +11,12 @@ from msgspec import UNSET, structs
 from chopmark.app.context import Context, the_model, the_project
 from chopmark.app.uses import IN_USE_HINT, uses_of
 from chopmark.base.jsons import canonical
-from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
+from chopmark.base.paging import PAGE_SIZE_MAX, check_limit, decode_cursor, encode_cursor
 from chopmark.domain.manifest import Kind
 from chopmark.domain.names import check_key, check_name, check_tags, check_text, counted
 from chopmark.domain.refs import ModelRef, parse_model
 from chopmark.domain.versions import Model, Version
+from chopmark.domain.words import Wanted, meet, model_words, wanted_words
 from chopmark.errors import Conflict, InvalidRequest
 from chopmark.ops import requests as q
 from chopmark.ops.results import Done, ModelPage
@@ -31,6 +34,7 @@ __all__ = [
     "update",
 ]
 
+MODELS_READ_MAX = 5 * PAGE_SIZE_MAX
 MODELS_PURGED_MAX = 100_000
 _TEXTS = ("task", "owner", "team", "description", "card")
 
@@ -75,18 +79,41 @@ def list_page(ctx: Context, request: q.ListModels) -> ModelPage:
     limit = check_limit(request.limit)
     if request.project is not None:
         check_name(request.project, "project")
-    query = canonical(["models", request.project, request.contains, request.deleted])
+    query = canonical(["models", request.project, request.contains, request.text, request.deleted])
     after = decode_cursor(request.cursor, query) if request.cursor else ["", ""]
-    items = ctx.tx.models.list(
-        project=request.project,
-        contains=check_text(request.contains, "text to look for", 500),
-        after=(after[0], after[1]),
-        limit=limit + 1,
-        deleted=request.deleted,
-    )
-    more, items = len(items) > limit, items[:limit]
-    cursor = encode_cursor([items[-1].project, items[-1].name], query) if more else ""
-    return ModelPage(items=items, cursor=cursor)
+    contains = check_text(request.contains, "text to look for", 500)
+    look = partial(ctx.tx.models.list, project=request.project, contains=contains, deleted=request.deleted)
+    if request.text:
+        wanted = wanted_words(check_text(request.text, "text to look for", 10_000))
+        items, last = _with_words(look, wanted, (after[0], after[1]), limit)
+    else:
+        items = look(after=(after[0], after[1]), limit=limit + 1)
+        last = items[limit - 1] if len(items) > limit else None
+    cursor = encode_cursor([last.project, last.name], query) if last else ""
+    return ModelPage(items=items[:limit], cursor=cursor)
+
+
+def _with_words(
+    look: Callable[..., list[Model]], wanted: tuple[Wanted, ...], after: tuple[str, str], limit: int
+) -> tuple[list[Model], Model | None]:
+    """Models that have the words, and the last one read when there may be more.
+
+    Models are few, and read one after the other: at most `MODELS_READ_MAX` for one page, which may
+    then be shorter than asked for and still have a next one.
+    """
+    found: list[Model] = []
+    last: Model | None = None
+    for _ in range(MODELS_READ_MAX // PAGE_SIZE_MAX):
+        page = look(after=after, limit=PAGE_SIZE_MAX)
+        for last in page:
+            if meet(model_words(last), wanted):
+                if len(found) == limit:
+                    return found, found[-1]
+                found.append(last)
+        if last is None or len(page) < PAGE_SIZE_MAX:
+            return found, None
+        after = (last.project, last.name)
+    return found, last
 
 
 def update(ctx: Context, request: q.UpdateModel) -> Model:

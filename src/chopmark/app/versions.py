@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from chopmark.abc.catalog import VersionChange
 from chopmark.app.context import Context, resolve, the_model
 from chopmark.app.models import check_reason, locked
+from chopmark.app.unknown_keys import did_you_mean, unknown_keys
 from chopmark.app.uses import IN_USE_HINT, uses_of
 from chopmark.base.jsons import canonical, plain_values
 from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
 from chopmark.domain.manifest import Manifest, manifest_digest
+from chopmark.domain.metrics import direction_of
 from chopmark.domain.names import check_key, check_name, check_tags, check_text
-from chopmark.domain.query import FieldName, Order, Present, Query, both, parse_query
+from chopmark.domain.query import FieldName, Order, Present, Query, both, keys_in, parse_query, text_condition
 from chopmark.domain.refs import parse_model, parse_ref
 from chopmark.domain.versions import AliasMove, Version
 from chopmark.errors import Conflict, IntegrityFailure, NotFound
@@ -31,6 +33,7 @@ __all__ = [
     "restore",
     "search",
     "update",
+    "whole_manifest",
 ]
 
 _RESTORE = "Restore the catalog from a backup."
@@ -43,7 +46,17 @@ def get(ctx: Context, request: q.GetVersion) -> Version:
 
 def manifest(ctx: Context, request: q.GetManifest) -> Manifest:
     """The manifest of a version."""
-    version = resolve(ctx, request.ref, deleted=True)
+    return whole_manifest(ctx, resolve(ctx, request.ref, deleted=True))
+
+
+def whole_manifest(ctx: Context, version: Version) -> Manifest:
+    """The manifest of a version, which is the one it was registered with.
+
+    Raises
+    ------
+    IntegrityFailure
+        When it is missing from the catalog or was changed there.
+    """
     found = ctx.tx.manifests.get(version.digest)
     if found is None:
         msg = f"The manifest of {version.ref} is missing from the catalog."
@@ -66,11 +79,11 @@ def _check_whole(version: Version, found: Manifest) -> None:
 def search(ctx: Context, request: q.SearchVersions) -> VersionPage:
     """A page of the versions that meet a filter."""
     limit = check_limit(request.limit)
-    query = parse_query(request.where)
+    query = _query(request.where, request.text)
     if request.project is not None:
         check_name(request.project, "project")
     model = the_model(ctx, parse_model(request.model)) if request.model else None
-    fingerprint = canonical([request.where, request.project, request.model, request.deleted])
+    fingerprint = canonical([request.where, request.text, request.project, request.model, request.deleted])
     found = ctx.tx.versions.search(
         query,
         project=request.project,
@@ -80,21 +93,35 @@ def search(ctx: Context, request: q.SearchVersions) -> VersionPage:
         deleted=request.deleted,
     )
     cursor = encode_cursor(found.position, fingerprint) if found.position is not None else ""
-    return VersionPage(items=found.versions, cursor=cursor)
+    unknown = {} if request.cursor else unknown_keys(ctx, _doubtful(query, found.versions))
+    return VersionPage(items=found.versions, cursor=cursor, unknown=unknown)
+
+
+def _query(where: str, text: str) -> Query:
+    query = parse_query(where)
+    return query if not text else structs.replace(query, where=both(query.where, text_condition(text)))
+
+
+def _doubtful(query: Query, found: list[Version]) -> list[FieldName]:
+    """Fields by key that may be mistyped: an order shows nothing of it, a condition finds nothing."""
+    ordered = [term.field for term in query.order if term.field.key]
+    return list(dict.fromkeys([*ordered, *([] if found else keys_in(query.where))]))
 
 
 def best(ctx: Context, request: q.BestVersion) -> Version:
-    """The version of a model with the best value of a metric."""
+    """The version of a model with the best value of a metric; of an unknown one the highest."""
     model = the_model(ctx, parse_model(request.model))
     key = check_key(request.by.removeprefix("metrics."), "metric")
     field = FieldName("metrics", key)
     where = both(parse_query(request.where).where, Present(field))
-    order = (Order(field, request.direction == "maximize"),)
+    direction = request.direction or direction_of(key) or "maximize"
+    order = (Order(field, direction == "maximize"),)
     found = ctx.tx.versions.search(Query(where, order), model_id=model.id, limit=1)
     if not found.versions:
         meeting = f" that meets {request.where!r}" if request.where else ""
         msg = f"{model.ref} has no version with the metric {key!r}{meeting}."
-        raise NotFound(msg, hint=f"See them with: chopmark search --model {model.ref}")
+        near = did_you_mean(unknown_keys(ctx, [field]))
+        raise NotFound(msg, hint=near or f"See them with: chopmark search --model {model.ref}")
     return found.versions[0]
 
 
@@ -139,7 +166,13 @@ def delete(ctx: Context, request: q.DeleteVersion) -> Version:
     for name in version.aliases:
         _remove_alias(ctx, version, name, request.reason)
     ctx.tx.versions.update(version.id, VersionChange(deleted_at=ctx.now), ctx.now)
-    ctx.emit(version.ref, reason=request.reason, digest=version.digest, forced=request.force or None)
+    ctx.emit(
+        version.ref,
+        reason=request.reason,
+        digest=version.digest,
+        forced=request.force or None,
+        aliases=list(version.aliases) or None,
+    )
     return resolve(ctx, version.ref, deleted=True)
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, literal_column, select, update
 
-from chopmark.abc.catalog import Found, Taken, VersionChange
+from chopmark.abc.catalog import Found, KeyedField, Taken, VersionChange
 from chopmark.base.clock import to_us
 from chopmark.base.jsons import encode
 from chopmark.catalog.damage import row_of
@@ -28,6 +28,7 @@ from chopmark.catalog.records import (
     version_row,
     word_rows,
 )
+from chopmark.catalog.schema import WORD
 from chopmark.catalog.search import Search
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.query import Query
@@ -197,6 +198,25 @@ class VersionStatements:
             update(t).where(t.c.version_key == bindparam("of_version")).values(stage=bindparam("stage"))
         )
 
+    def has_key(self, field: KeyedField) -> Prepared:
+        """A row when ``key`` is there."""
+        c = self._keyed(field)
+        row: Select[Any] = select(literal_column("1")).where(c.key == bindparam("key", type_=WORD)).limit(1)
+        return self.compiler.shaped(("has_key", field), lambda: row)
+
+    def keys(self, field: KeyedField) -> Prepared:
+        """Distinct keys: each step looks up the one after the last, and reads no row between."""
+        c = self._keyed(field)
+        first = select(func.min(c.key, type_=WORD).label("key")).cte("found", recursive=True)
+        following = select(func.min(c.key, type_=WORD)).where(c.key > first.c.key).scalar_subquery()
+        found = first.union_all(select(following).where(first.c.key.is_not(None)))
+        listed = select(found.c.key).where(found.c.key.is_not(None)).limit(bindparam("limit"))
+        return self.compiler.shaped(("keys", field), lambda: listed)
+
+    def _keyed(self, field: KeyedField) -> Any:
+        t = self.tables
+        return {"metrics": t.metrics, "params": t.params, "tags": t.tags}[field].c
+
     def update(self, columns: Sequence[str]) -> Prepared:
         """Set these columns of ``id``; returns key, creation time and stage."""
         v = self.tables.versions
@@ -357,6 +377,14 @@ class SqlVersions:
             deleted=deleted,
         )
 
+    def has_key(self, field: KeyedField, key: str) -> bool:
+        """See the interface."""
+        return self._run.one(self._sql.has_key(field), {"key": key}) is not None
+
+    def keys(self, field: KeyedField, *, limit: int) -> list[str]:
+        """See the interface."""
+        return [_key(row) for row in self._run.all(self._sql.keys(field), {"limit": limit})]
+
     def update(self, version_id: UUID, change: VersionChange, at: datetime) -> None:
         """See the interface."""
         columns = {"updated_us": to_us(at), **_changed_columns(change)}
@@ -448,6 +476,12 @@ def _manifest(row: tuple[Any, ...]) -> Manifest:
 def _digest(row: tuple[Any, ...]) -> str:
     digest: str = row[0]
     return digest
+
+
+@row_of("a key", "s")
+def _key(row: tuple[Any, ...]) -> str:
+    key: str = row[0]
+    return key
 
 
 @row_of("a version's word", "s")

@@ -137,17 +137,21 @@ def get(session: Session, model: str, deleted: bool) -> None:
     examples="""
     chopmark model list
     chopmark model list --contains fraud -q
+    chopmark model list --text 'card risk*'
     """,
 )
 @option("--contains", default="", metavar="TEXT", help="Only names with this in them.")
+@option(
+    "--text", default="", metavar="WORDS", help="Only with these words in name, description, tags, owner, team, card."
+)
 @deleted_option("List the soft-deleted ones too.")
 @limit_option()
 @cursor_option()
 @pass_session
-def list_models(session: Session, contains: str, deleted: bool, limit: int, cursor: str) -> None:
+def list_models(session: Session, contains: str, text: str, deleted: bool, limit: int, cursor: str) -> None:
     """List models by project and name (of the project, when one was chosen)."""
     page = session.registry().models.list(
-        project=session.chosen_project(), contains=contains, deleted=deleted, limit=limit, cursor=cursor
+        project=session.chosen_project(), contains=contains, text=text, deleted=deleted, limit=limit, cursor=cursor
     )
     session.output.page(page, _COLUMNS, name=lambda m: m.ref, cursor=page.cursor, empty="No models found.")
 

@@ -22,7 +22,7 @@ from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.version_view import VERSION_COLUMNS, version_facts, version_line
 from chopmark.domain.versions import Version
-from chopmark.sdk.results import Page
+from chopmark.sdk.results import Page, words_about_unknown
 
 __all__ = ["best", "get", "list_versions", "search", "uses"]
 
@@ -65,7 +65,7 @@ def list_versions(session: Session, model: str | None, deleted: bool, limit: int
 
     Without a model, those of all models (of the project, when one was chosen).
     """
-    _print_page(session, _search(session, "", model, deleted, limit, cursor))
+    _print_page(session, _search(session, "", "", model, deleted, limit, cursor))
 
 
 @command(
@@ -74,50 +74,63 @@ def list_versions(session: Session, model: str | None, deleted: bool, limit: int
     chopmark search 'metrics.roc_auc >= 0.9 and tags.team = "risk"'
     chopmark search 'stage = "production" order by metrics.f1 desc' --model fraud
     chopmark search 'name ~ "fraud" and not tags.approved' -q
+    chopmark search --text 'isolation forest'
     """,
 )
 @click.argument("where", metavar="FILTER", default="", help="Conditions on fields, and an order.")
+@option("--text", default="", metavar="WORDS", help="Only with these words in name, description, tags, card.")
 @option("--model", metavar="MODEL", shell_complete=complete_model, help="Only versions of this model.")
 @deleted_option("Search the soft-deleted ones instead.")
 @limit_option()
 @cursor_option()
 @pass_session
-def search(session: Session, where: str, model: str | None, deleted: bool, limit: int, cursor: str) -> None:
+def search(session: Session, where: str, text: str, model: str | None, deleted: bool, limit: int, cursor: str) -> None:
     """Find versions that meet a filter.
 
     Fields: name, project, number, semver, stage, alias, format, framework, kind, task, owner,
     team, created_at, …, and metrics.KEY, params.KEY, tags.KEY. Operators: = != < <= > >= ~
-    (contains), in (…), like, and, or, not. A field alone asks whether it is there.
+    (contains), in (…), like, and, or, not. A field alone asks whether it is there. Words:
+    text ~ "isolation fore*", or --text.
     """
-    _print_page(session, _search(session, where, model, deleted, limit, cursor))
+    _print_page(session, _search(session, where, text, model, deleted, limit, cursor))
 
 
-def _search(session: Session, where: str, model: str | None, deleted: bool, limit: int, cursor: str) -> Page[Version]:
+def _search(
+    session: Session, where: str, text: str, model: str | None, deleted: bool, limit: int, cursor: str
+) -> Page[Version]:
     project = session.chosen_project() if model is None else None
     return session.registry().versions.search(
-        where, model=model, project=project, deleted=deleted, limit=limit, cursor=cursor
+        where, text=text, model=model, project=project, deleted=deleted, limit=limit, cursor=cursor
     )
 
 
 def _print_page(session: Session, page: Page[Version]) -> None:
     session.output.page(page, VERSION_COLUMNS, name=lambda v: v.ref, cursor=page.cursor, empty="No versions found.")
+    for key, near in page.unknown.items():
+        note(words_about_unknown(key, near))
 
 
 @command(
     "best",
     examples="""
     chopmark best fraud roc_auc
-    chopmark best fraud latency_ms --minimize --where 'metrics.recall >= 0.8'
+    chopmark best fraud latency_ms --where 'metrics.recall >= 0.8'
     """,
 )
 @model_argument()
 @click.argument("metric", help="Name of a metric.")
 @option("--where", default="", metavar="FILTER", help="What the version must meet as well.")
-@option("--minimize", is_flag=True, help="Low values are good; high ones otherwise.")
+@option("--minimize", "direction", flag_value="minimize", default=None, help="Low values are good.")
+@option("--maximize", "direction", flag_value="maximize", help="High values are good.")
 @pass_session
-def best(session: Session, model: str, metric: str, where: str, minimize: bool) -> None:
-    """Show the version of a model with the best value of a metric."""
-    direction: Literal["minimize", "maximize"] = "minimize" if minimize else "maximize"
+def best(
+    session: Session, model: str, metric: str, where: str, direction: Literal["minimize", "maximize"] | None
+) -> None:
+    """Show the version of a model with the best value of a metric.
+
+    By default the name of the metric tells which way is better: low for losses, errors, latencies and costs,
+    high for all others.
+    """
     _show(session, session.registry().versions.best(model, metric, where=where, direction=direction))
 
 

@@ -66,6 +66,7 @@ __all__ = [
     "both",
     "field_values",
     "fold",
+    "keys_in",
     "like_pattern",
     "matches",
     "order_values",
@@ -177,6 +178,19 @@ def _any(
 def order_values(order: Iterable[Order], version: Version) -> list[Value | None]:
     """Values to sort a version by, None where it has none."""
     return [next(iter(field_values(o.field, version)), None) for o in order]
+
+
+def keys_in(expr: Expr | None) -> list[FieldName]:
+    """Fields by key in a condition, each once, in order."""
+    match expr:
+        case Compare(field) | In(field) | Present(field):
+            return [field] if field.key else []
+        case Not(term):
+            return keys_in(term)
+        case And(terms) | Or(terms):
+            return list(dict.fromkeys(field for term in terms for field in keys_in(term)))
+        case None:
+            return []
 
 
 def text_condition(text: str) -> Expr:

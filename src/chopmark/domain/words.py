@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from chopmark.domain.names import shown
-from chopmark.domain.versions import Version
+from chopmark.domain.versions import Model, Version
 from chopmark.errors import InvalidRequest
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Wanted",
     "indexed_words",
     "meet",
+    "model_words",
     "split_words",
     "wanted_words",
     "words_of",
@@ -87,9 +88,18 @@ def meet(words: Iterable[str], wanted: Iterable[Wanted]) -> bool:
 
 def indexed_words(name: str, description: str, card: str, tags: Mapping[str, str]) -> list[str]:
     """Words by which a version is found, each once: of its name, description, tags and card, in this order."""
-    parts = (name, description, *(part for pair in tags.items() for part in pair), card)
+    return _words_in((name, description, *(part for pair in tags.items() for part in pair), card))
+
+
+def _words_in(parts: Iterable[str]) -> list[str]:
     words = dict.fromkeys(word for part in parts for word in split_words(part))
     return list(words)[:WORDS_MAX]
+
+
+def model_words(model: Model) -> list[str]:
+    """Words by which a model is found, each once: of its name, description, tags, owner, team and card."""
+    tags = (part for pair in model.tags.items() for part in pair)
+    return _words_in((model.name, model.description, *tags, model.owner, model.team, model.card))
 
 
 def words_of(version: Version) -> list[str]:

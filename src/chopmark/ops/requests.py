@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from chopmark.base.paging import PAGE_SIZE
+from chopmark.domain.audit import GENESIS
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import Kind, Manifest
 from chopmark.domain.semver import Bump
@@ -113,10 +114,11 @@ class GetModel(Request, frozen=True, kw_only=True):
 
 
 class ListModels(Request, frozen=True, kw_only=True):
-    """A page of models by project and name."""
+    """A page of models by project and name: ``contains`` in the name, ``text`` as words anywhere."""
 
     project: str | None = None
     contains: str = ""
+    text: str = ""
     deleted: bool = False
     limit: int = PAGE_SIZE
     cursor: str = ""
@@ -216,9 +218,10 @@ class GetManifest(Request, frozen=True, kw_only=True):
 
 
 class SearchVersions(Request, frozen=True, kw_only=True):
-    """A page of versions that meet a filter (see `chopmark.domain.query`)."""
+    """A page of versions that meet a filter (see `chopmark.domain.query`), and have all words of a text."""
 
     where: str = ""
+    text: str = ""
     project: str | None = None
     model: str | None = None
     deleted: bool = False
@@ -227,12 +230,12 @@ class SearchVersions(Request, frozen=True, kw_only=True):
 
 
 class BestVersion(Request, frozen=True, kw_only=True):
-    """The version of a model with the best value of a metric."""
+    """The version of a model with the best value of a metric; without a direction its name tells."""
 
     model: str
     by: str
     where: str = ""
-    direction: Literal["maximize", "minimize"] = "maximize"
+    direction: Literal["maximize", "minimize"] | None = None
 
 
 class UpdateVersion(Request, frozen=True, kw_only=True):
@@ -411,4 +414,7 @@ class ListAudit(Request, frozen=True, kw_only=True):
 
 
 class VerifyAudit(Request, frozen=True, kw_only=True):
-    """Walk the whole chain."""
+    """Walk the whole chain; with ``size`` and ``head``, event ``size`` must have that hash."""
+
+    size: int = 0
+    head: str = GENESIS

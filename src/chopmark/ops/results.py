@@ -70,10 +70,21 @@ class RegistrationPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Versions, and the cursor of the next page (empty on the last)."""
+    """Versions, and the cursor of the next page (empty on the last).
+
+    Attributes
+    ----------
+    items, cursor
+        The page.
+    unknown
+        Keys such as ``metrics.roc_acu`` that the search names and no version of the registry has, each
+        with those written alike. Looked for on a first page only: keys of its order always, keys of its
+        conditions when the page is empty.
+    """
 
     items: list[Version]
     cursor: str = ""
+    unknown: dict[str, tuple[str, ...]] = {}
 
 
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,11 +162,14 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
     fault
         What is wrong, empty when nothing is; ``fault_seq`` says where.
     head
-        Hash of the last event: keep it elsewhere to notice a shortened chain.
+        Hash of the last event.
+    first
+        Hash of event 1: which chain it is.
     """
 
     events: int
     head: str
+    first: str = ""
     fault: str = ""
     fault_seq: int = 0
 

@@ -64,12 +64,31 @@ class Models(Surface):
         *,
         project: str | None = None,
         contains: str = "",
+        text: str = "",
         deleted: bool = False,
         limit: int = 50,
         cursor: str = "",
     ) -> Page[Model]:
-        """Models by project and name, a page at a time."""
-        request = q.ListModels(project=project, contains=contains, deleted=deleted, limit=limit, cursor=cursor)
+        """Models by project and name, a page at a time.
+
+        Parameters
+        ----------
+        project
+            Only there.
+        contains
+            A part of the name.
+        text
+            Words, each of which must be in the name, description, tags, owner, team or card; ``frau*`` is every
+            word that begins so. Such a page can be shorter than ``limit`` before the last one: go on while
+            there is a cursor.
+        deleted
+            The soft-deleted ones too.
+        limit, cursor
+            Entries of a page, and the cursor of the page before.
+        """
+        request = q.ListModels(
+            project=project, contains=contains, text=text, deleted=deleted, limit=limit, cursor=cursor
+        )
         page: ModelPage = self._call(request)
         return Page(page.items, page.cursor)
 

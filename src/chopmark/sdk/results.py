@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["Page", "records", "row_of"]
+__all__ = ["Page", "records", "row_of", "words_about_unknown"]
 
 T = TypeVar("T")
 
@@ -36,11 +36,16 @@ class Page(Sequence[T], Generic[T]):
         The results.
     cursor
         Pass it to the same call for the next page; empty on the last.
+    unknown
+        Keys such as ``metrics.roc_acu`` that a search names and no version has, each with those written alike.
     """
 
-    def __init__(self, items: Sequence[T], cursor: str = "") -> None:
+    def __init__(
+        self, items: Sequence[T], cursor: str = "", unknown: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
         self._items = tuple(items)
         self.cursor = cursor
+        self.unknown = dict(unknown or {})
 
     def __len__(self) -> int:
         return len(self._items)
@@ -69,6 +74,7 @@ class Page(Sequence[T], Generic[T]):
         hidden = len(self) - len(lines)
         if hidden > 0:
             lines.append(f"… {hidden} more")
+        lines += [words_about_unknown(key, near) for key, near in self.unknown.items()]
         return "\n".join([f"<{counted(len(self), 'result')}{more}>", *(f"  {line}" for line in lines)])
 
     def records(self) -> list[dict[str, Any]]:
@@ -127,6 +133,12 @@ class Page(Sequence[T], Generic[T]):
 
 
 _COLUMNS_SHOWN = 14
+
+
+def words_about_unknown(key: str, near: Sequence[str]) -> str:
+    """That no version has a key, and what may have been meant."""
+    question = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"No version has {key}.{question}"
 
 
 def records(items: Sequence[Any]) -> list[dict[str, Any]]:

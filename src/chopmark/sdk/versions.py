@@ -59,6 +59,7 @@ class Versions(Surface):
         self,
         where: str = "",
         *,
+        text: str = "",
         model: ModelReference | None = None,
         project: str | None = None,
         deleted: bool = False,
@@ -72,6 +73,9 @@ class Versions(Surface):
         where
             For example ``'metrics.roc_auc >= 0.9 and tags.team = "risk" order by created_at
             desc'``; the language is described in `chopmark.domain.query`.
+        text
+            Words, each of which must be in the version's name, description, tags or card, in any case
+            and order; ``frau*`` is every word that begins so.
         model, project
             Only there.
         deleted
@@ -85,9 +89,15 @@ class Versions(Surface):
         ------
         InvalidRequest
             When the filter or cursor is not valid; the error points at the character.
+
+        Notes
+        -----
+        ``.unknown`` of the page names keys of metrics, params and tags that no version has: those of
+        the order, and of an empty answer all.
         """
         request = q.SearchVersions(
             where=where,
+            text=text,
             model=self._model(model) if model is not None else None,
             project=project,
             deleted=deleted,
@@ -95,15 +105,20 @@ class Versions(Surface):
             cursor=cursor,
         )
         page: VersionPage = self._call(request)
-        return Page(page.items, page.cursor)
+        return Page(page.items, page.cursor, page.unknown)
 
     def each(
-        self, where: str = "", *, model: ModelReference | None = None, project: str | None = None
+        self,
+        where: str = "",
+        *,
+        text: str = "",
+        model: ModelReference | None = None,
+        project: str | None = None,
     ) -> Iterator[Version]:
-        """All versions that meet a filter, fetched page by page."""
+        """All versions that meet a filter and have the words of ``text``, fetched page by page."""
         cursor = ""
         while True:
-            page = self.search(where, model=model, project=project, limit=500, cursor=cursor)
+            page = self.search(where, text=text, model=model, project=project, limit=500, cursor=cursor)
             yield from page
             cursor = page.cursor
             if not cursor:
@@ -115,7 +130,7 @@ class Versions(Surface):
         by: str,
         *,
         where: str = "",
-        direction: Literal["maximize", "minimize"] = "maximize",
+        direction: Literal["maximize", "minimize"] | None = None,
     ) -> Version:
         """The version of a model with the best value of a metric.
 
@@ -128,7 +143,8 @@ class Versions(Surface):
         where
             What it must meet as well: ``'metrics.recall >= 0.8 and tags.feature_set = "v2"'``.
         direction
-            Whether high or low is good.
+            Whether high or low is good. By default the metric's name tells: losses, errors, latencies, costs are
+            good when low. What no name tells is maximized.
 
         Raises
         ------

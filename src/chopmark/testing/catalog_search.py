@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chopmark.abc.catalog import Catalog, VersionChange
+from chopmark.abc.catalog import Catalog, KeyedField, VersionChange
 from chopmark.domain.manifest import Environment
 from chopmark.domain.query import (
     FIELDS,
@@ -198,7 +198,7 @@ class SearchLaws:
         """Of name, description, tags and card, without regard to case, form and order; every word must be there."""
         with catalog.writing() as tx:
             model = records.add_model(tx, "card-fraud")
-            texts = {"description": "An Isolation-Forest, ﬁne", "card": "# Überwachung\n\ntrees: 200"}
+            texts: dict[str, Any] = {"description": "An Isolation-Forest, ﬁne", "card": "# Überwachung\n\ntrees: 200"}
             records.add_version(tx, model, 1, tags={"cost_centre": "R&D 42"}, **texts)
             records.add_version(tx, model, 2, description="a forest of trees")
         with catalog.reading() as tx:
@@ -242,6 +242,24 @@ class SearchLaws:
         with catalog.writing() as tx:
             tx.versions.purge(version.id)
             assert tx.versions.search(parse_query('text ~ "words"'), limit=9).versions == []
+
+    def test_keys_are_listed_once_in_order(self, catalog: Catalog, records: Records) -> None:
+        """Of what a search compares: an empty tag and a parameter that is a list are none."""
+        with catalog.writing() as tx:
+            model = records.add_model(tx)
+            assert tx.versions.keys("metrics", limit=9) == []
+            for n in (1, 2, 3):
+                facts: dict[str, Any] = {"metrics": {"f1 (macro)": 0.1, "auc": n}, "tags": {"Z": "x", "empty": ""}}
+                records.add_version(tx, model, n, params={"depth": n, "layers": [n], f"p{n}": True}, **facts)
+        with catalog.reading() as tx:
+            versions = tx.versions
+            assert versions.keys("metrics", limit=9) == ["auc", "f1 (macro)"]
+            assert versions.keys("params", limit=3) == ["depth", "p1", "p2"]
+            assert versions.keys("tags", limit=9) == ["Z"]
+            asked: tuple[tuple[KeyedField, str], ...] = (
+                ("metrics", "auc"), ("metrics", "AUC"), ("params", "layers"), ("params", "p3"), ("tags", "empty"),
+            )  # fmt: skip
+            assert [versions.has_key(field, key) for field, key in asked] == [True, False, False, True, False]
 
     def test_every_search_means_what_matches_means(self, catalog: Catalog, records: Records) -> None:
         """The same versions in the same order as the double, on every page."""
