@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
+
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Catalog
 from chopmark.abc.records import RecordStore
@@ -42,6 +44,7 @@ __all__ = [
     "database_revision",
     "database_url",
     "open_blobs",
+    "open_place",
     "open_record_store",
     "store_url",
     "upgrade_database",
@@ -257,6 +260,13 @@ def database_faults(settings: Settings) -> list[str]:
 def open_blobs(settings: Settings) -> BlobStore:
     """The blob store of the settings; the caller closes it."""
     return _store(settings)
+
+
+def open_place(place: str, settings: Settings) -> tuple[BlobStore, RecordStore]:
+    """Blobs and records of a place beside the registry's own, for a backup; a directory is laid out as a registry's."""
+    url = place if "://" in place else str(Path(place) / STORE_DIRECTORY)
+    elsewhere = structs.replace(settings, store_url=url, cache_quota_bytes=0)
+    return _store(elsewhere), open_record_store(elsewhere)
 
 
 def open_record_store(settings: Settings) -> RecordStore:

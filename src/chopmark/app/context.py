@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from chopmark.abc.blobs import BlobStore
-from chopmark.abc.catalog import Transaction
+from chopmark.abc.catalog import Catalog, Transaction
+from chopmark.abc.records import RecordStore
 from chopmark.domain.access import Actor
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_alias
@@ -19,6 +20,7 @@ from chopmark.errors import InvalidRequest, NotFound
 
 __all__ = [
     "Context",
+    "Outside",
     "find_model",
     "find_version",
     "parse_alias",
@@ -26,6 +28,15 @@ __all__ = [
     "the_model",
     "the_project",
 ]
+
+
+class Outside(NamedTuple):
+    """What an op that writes may ask before its transaction."""
+
+    catalog: Catalog
+    store: BlobStore
+    now: datetime
+    is_rehearsal: bool
 
 
 class Context:
@@ -38,18 +49,28 @@ class Context:
     store
         Bytes. An op that writes asks it before its transaction (`Handler.before`), so that no lock is
         held while a distant store answers; only the collection of garbage must hold the lock.
+    records
+        What is kept beside the blobs.
     actor, now
         Who asks, and the time of the call.
     new_id
         Makes an id of a time.
     event
         Name of the op's audit event.
+
+    Attributes
+    ----------
+    prepared
+        What `Handler.before` returned.
+    is_rehearsal
+        Whether the transaction is undone: what cannot be undone must not be done.
     """
 
     def __init__(
         self,
         tx: Transaction,
         store: BlobStore,
+        records: RecordStore,
         actor: Actor,
         now: datetime,
         new_id: Callable[[datetime], UUID],
@@ -57,11 +78,14 @@ class Context:
     ) -> None:
         self.tx = tx
         self.store = store
+        self.records = records
         self.actor = actor
         self.now = now
         self._new_id = new_id
         self._event = event
         self.events: list[AuditEvent] = []
+        self.prepared: Any = None
+        self.is_rehearsal = False
 
     def new_id(self) -> UUID:
         """A new id."""

@@ -15,7 +15,8 @@ import msgspec
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Catalog, StoredAnswer, Taken, Transaction
-from chopmark.app.context import Context
+from chopmark.abc.records import RecordStore
+from chopmark.app.context import Context, Outside
 from chopmark.base.clock import Clock
 from chopmark.base.digest import digest_of
 from chopmark.base.jsons import canonical, decode, encode, explained, unwrapped
@@ -39,10 +40,13 @@ RACES_MAX = 10
 
 
 class Handler(NamedTuple):
-    """What an op does: ``before`` asks the store, outside the transaction; ``run`` does the rest."""
+    """What an op does: ``before`` asks the store, outside the transaction; ``run`` does the rest.
+
+    What ``before`` returns, ``run`` finds as ``Context.prepared``. When somebody was quicker, both are called again.
+    """
 
     run: Callable[[Context, Any], Any]
-    before: Callable[[BlobStore, Any], None] | None = None
+    before: Callable[[Outside, Any], Any] | None = None
 
 
 class Dispatch:
@@ -50,8 +54,8 @@ class Dispatch:
 
     Parameters
     ----------
-    catalog, store
-        Rows and bytes.
+    catalog, store, records
+        Rows, bytes, and what is kept beside the bytes to make the rows again.
     handlers
         Op name → handler.
     clock, new_id
@@ -62,6 +66,7 @@ class Dispatch:
         self,
         catalog: Catalog,
         store: BlobStore,
+        records: RecordStore,
         handlers: Mapping[str, Handler],
         *,
         clock: Clock,
@@ -69,6 +74,7 @@ class Dispatch:
     ) -> None:
         self.catalog = catalog
         self.store = store
+        self.records = records
         self.handlers = handlers
         self.clock = clock
         self.new_id = new_id
@@ -100,8 +106,6 @@ class Dispatch:
         request = _validated(op, request)
         check_permission(actor, op.permission, op.name)
         handler = self.handlers[name]
-        if handler.before is not None:
-            handler.before(self.store, request)
         if not op.writes:
             with self.catalog.reading() as tx:
                 return handler.run(self._context(tx, op, actor), request)
@@ -113,6 +117,11 @@ class Dispatch:
             except Taken:
                 continue  # somebody was quicker: begin anew and see what they wrote
         return self._written(op, handler, request, actor, key)
+
+    def _prepared(self, handler: Handler, request: Request, *, is_rehearsal: bool = False) -> Any:
+        if handler.before is None:
+            return None
+        return handler.before(Outside(self.catalog, self.store, self.clock(), is_rehearsal), request)
 
     def on(self, event: str, listener: Listener) -> Callable[[], None]:
         """Call a function after each event of that name (``*`` for all), in the same process.
@@ -126,23 +135,27 @@ class Dispatch:
         return lambda: self._listeners[event].remove(listener)
 
     def _context(self, tx: Transaction, op: Op, actor: Actor) -> Context:
-        return Context(tx, self.store, actor, self.clock(), self.new_id, op.event or "")
+        return Context(tx, self.store, self.records, actor, self.clock(), self.new_id, op.event or "")
 
     def _rehearsed(self, op: Op, handler: Handler, request: Request, actor: Actor) -> Any:
         answers: list[Any] = []
+        prepared = self._prepared(handler, request, is_rehearsal=True)
         with suppress(_Undo), self.catalog.writing() as tx:
-            answers.append(handler.run(self._context(tx, op, actor), request))
+            ctx = self._context(tx, op, actor)
+            ctx.prepared, ctx.is_rehearsal = prepared, True
+            answers.append(handler.run(ctx, request))
             raise _Undo
         return answers[0]
 
     def _written(self, op: Op, handler: Handler, request: Request, actor: Actor, key: str) -> Any:
+        prepared = self._prepared(handler, request)
         with self.catalog.writing() as tx:
-            answer, events = self._write(tx, op, handler, request, actor, key)
+            answer, events = self._write(tx, op, handler, request, actor, key, prepared)
         self._tell(events)
         return answer
 
     def _write(
-        self, tx: Transaction, op: Op, handler: Handler, request: Request, actor: Actor, key: str
+        self, tx: Transaction, op: Op, handler: Handler, request: Request, actor: Actor, key: str, prepared: Any
     ) -> tuple[Any, list[AuditEvent]]:
         digest = ""
         if key:
@@ -152,6 +165,7 @@ class Dispatch:
             if stored is not None:
                 return _first_answer(op, stored, digest, key), []
         ctx = self._context(tx, op, actor)
+        ctx.prepared = prepared
         answer = handler.run(ctx, request)
         if key:
             tx.idempotency.put(actor.name, key, op.name, StoredAnswer(digest, msgspec.json.encode(answer), ctx.now))

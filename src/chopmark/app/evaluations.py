@@ -7,12 +7,12 @@ from chopmark.app.registration import check_dataset
 from chopmark.base.paging import check_limit
 from chopmark.domain.lineage import Edge, dataset_node, version_node
 from chopmark.domain.names import check_metrics, check_text
-from chopmark.domain.versions import Evaluation
+from chopmark.domain.versions import Evaluation, Version
 from chopmark.errors import InvalidRequest
 from chopmark.ops import requests as q
 from chopmark.ops.results import EvaluationList
 
-__all__ = ["evaluate", "list_all"]
+__all__ = ["evaluate", "keep_evaluation", "list_all"]
 
 
 def evaluate(ctx: Context, request: q.EvaluateVersion) -> Evaluation:
@@ -35,14 +35,7 @@ def evaluate(ctx: Context, request: q.EvaluateVersion) -> Evaluation:
         at=ctx.now,
         comment=request.comment,
     )
-    ctx.tx.evaluations.insert(version.id, evaluation)
-    edge = Edge(
-        source=version_node(version.id),
-        relation="evaluated_on",
-        target=dataset_node(request.dataset),
-        at=ctx.now,
-    )
-    ctx.tx.lineage.insert([edge])
+    keep_evaluation(ctx, version, evaluation)
     ctx.emit(
         version.ref,
         dataset=request.dataset.name,
@@ -52,6 +45,18 @@ def evaluate(ctx: Context, request: q.EvaluateVersion) -> Evaluation:
         comment=request.comment,
     )
     return evaluation
+
+
+def keep_evaluation(ctx: Context, version: Version, evaluation: Evaluation) -> None:
+    """Write an evaluation and the edge to its data set."""
+    ctx.tx.evaluations.insert(version.id, evaluation)
+    edge = Edge(
+        source=version_node(version.id),
+        relation="evaluated_on",
+        target=dataset_node(evaluation.dataset),
+        at=ctx.now,
+    )
+    ctx.tx.lineage.insert([edge])
 
 
 def list_all(ctx: Context, request: q.ListEvaluations) -> EvaluationList:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import structs
 
 from chopmark.abc.blobs import BlobStore
-from chopmark.app.context import Context, resolve, the_project
+from chopmark.app.context import Context, Outside, resolve, the_project
 from chopmark.app.models import new_model
 from chopmark.base.digest import is_digest
 from chopmark.domain.bump import Proposal, check_breaking, propose_bump
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.lineage import Edge, check_parent_relation, dataset_node, run_node, version_node
 from chopmark.domain.llm import parse_llm_config
-from chopmark.domain.manifest import FileEntry, Manifest, check_manifest, manifest_digest
+from chopmark.domain.manifest import FileEntry, Manifest, Member, check_manifest, manifest_digest
 from chopmark.domain.names import check_metrics, check_tags, check_text, shown
 from chopmark.domain.policy import missing_metadata
 from chopmark.domain.refs import DEFAULT_PROJECT, ModelRef, parse_model
 from chopmark.domain.semver import FIRST, SemVer
-from chopmark.domain.versions import Model, ProjectRules, Version
-from chopmark.errors import Conflict, GateRefused, IntegrityFailure, InvalidRequest
+from chopmark.domain.versions import Model, Origin, ProjectRules, Version
+from chopmark.errors import Conflict, GateRefused, IntegrityFailure, InvalidRequest, NotFound
 from chopmark.ops.requests import PlanVersion, RegisterVersion
 from chopmark.ops.results import Registered, RegistrationPlan
 
 COMPLIANCE_MAX = 100
 
-__all__ = ["check_bytes", "check_dataset", "plan", "register"]
+__all__ = ["add_version", "check_bytes", "check_dataset", "plan", "register"]
 
 _TEXTS = (
     "description",
@@ -41,8 +42,8 @@ _TEXTS = (
 )
 
 
-def check_bytes(store: BlobStore, request: RegisterVersion) -> None:
-    """Refuse a manifest whose bytes are not all in the store.
+def check_bytes(outside: Outside, request: RegisterVersion) -> int:
+    """Refuse a manifest whose bytes are not all in the store; the generation of the collection before they were asked.
 
     The store hashed them when they were put; here their presence and size are asked, before the
     transaction, so that no lock is held while a distant store answers.
@@ -55,16 +56,31 @@ def check_bytes(store: BlobStore, request: RegisterVersion) -> None:
         When a blob is missing or of another size.
     """
     check_manifest(request.manifest)
-    for file in request.manifest.files:
-        _check_blob(store, file)
+    with outside.catalog.reading() as tx:
+        generation = tx.collection.generation()
+    _check_blobs(outside.store, request.manifest.files)
+    return generation
 
 
-def _check_blob(store: BlobStore, file: FileEntry) -> None:
-    stat = store.stat(file.digest)
-    if stat is None or stat.size_bytes != file.size_bytes:
-        found = "is missing" if stat is None else f"has {stat.size_bytes:,} bytes"
-        msg = f"The blob of {file.path!r} {found}; the manifest says {file.size_bytes:,} bytes."
-        raise IntegrityFailure(msg, hint="Upload the file again, then register.")
+def _check_blobs(store: BlobStore, files: Iterable[FileEntry]) -> None:
+    for file in files:
+        stat = store.stat(file.digest)
+        if stat is None or stat.size_bytes != file.size_bytes:
+            found = "is missing" if stat is None else f"has {stat.size_bytes:,} bytes"
+            msg = f"The blob of {file.path!r} {found}; the manifest says {file.size_bytes:,} bytes."
+            hint = "Upload the file again, then register."
+            raise IntegrityFailure(msg, hint=hint, missing=file.digest if stat is None else "")
+
+
+def _hold_bytes(ctx: Context, files: Sequence[FileEntry]) -> None:
+    """See to it that no bytes are collected before their version is stored.
+
+    Collections wait until this transaction has ended. One that began since the bytes were asked for, or
+    that was cut off, may have deleted some: only then the store is asked again, under the lock.
+    """
+    generation = ctx.tx.collection.hold()
+    if generation % 2 or generation != ctx.prepared:
+        _check_blobs(ctx.store, files)
 
 
 def plan(ctx: Context, request: PlanVersion) -> RegistrationPlan:
@@ -74,7 +90,7 @@ def plan(ctx: Context, request: PlanVersion) -> RegistrationPlan:
     """
     ref = parse_model(request.model)
     checked = _checked(request)
-    _check_parents(ctx, checked.manifest)
+    _parents(ctx, checked.manifest)
     rules = _rules(ctx, ref.project)
     known = ctx.tx.models.get(ref.project, ref.name, deleted=True)
     model = known or _model_of(ctx, ref, checked)
@@ -97,20 +113,26 @@ def _rules(ctx: Context, project: str) -> ProjectRules:
 
 def register(ctx: Context, request: RegisterVersion) -> Registered:
     """Add a version, or give back the one with the same manifest."""
+    return add_version(ctx, request)
+
+
+def add_version(ctx: Context, request: RegisterVersion, *, origin: Origin | None = None) -> Registered:
+    """Add a version, or give back the one with the same manifest; one that comes from elsewhere may lack its parents."""
+    _hold_bytes(ctx, request.manifest.files)
     ref = parse_model(request.model)
     request = _checked(request)
-    _check_parents(ctx, request.manifest)
+    parents = _parents(ctx, request.manifest, may_lack=origin is not None)
     project = the_project(ctx, ref.project)
     model = _model_for(ctx, ref, request)
     digest = manifest_digest(request.manifest)
     twins = ctx.tx.versions.by_digest(model.id, digest, limit=1)
     if twins and not request.allow_twin:
         return Registered(version=twins[0], created=False)
-    version = _record(ctx, model, request, digest)
+    version = structs.replace(_record(ctx, model, request, digest), origin=origin)
     _require_metadata(project.rules, version)
     ctx.tx.models.update(structs.replace(model, last_number=version.number, updated_at=ctx.now))
     ctx.tx.versions.insert(version, request.manifest)
-    ctx.tx.lineage.insert(_edges(ctx, version))
+    ctx.tx.lineage.insert(_edges(ctx, version, parents))
     ctx.emit(
         version.ref,
         digest=digest,
@@ -118,6 +140,7 @@ def register(ctx: Context, request: RegisterVersion) -> Registered:
         kind=version.kind,
         format=version.format,
         runs_code=version.runs_code or None,
+        origin=structs.asdict(origin) if origin else None,
     )
     return Registered(version=version, created=True)
 
@@ -168,13 +191,25 @@ def _check_external(manifest: Manifest) -> None:
         raise InvalidRequest(msg, hint="Pass 'sha256:' and 64 hexadecimal digits, or leave it out.")
 
 
-def _check_parents(ctx: Context, manifest: Manifest) -> None:
+def _parents(ctx: Context, manifest: Manifest, *, may_lack: bool = False) -> dict[str, Version]:
+    """The versions that a manifest refers to, by their references; those that are here, when it may lack some."""
+    found: dict[str, Version] = {}
     for parent in manifest.parents:
         check_parent_relation(parent.relation)
-        found = resolve(ctx, parent.ref)
-        if found.digest != parent.digest or found.ref != parent.ref:
-            msg = f"The parent {parent.ref} is not the version with digest {parent.digest[:19]}."
-            raise Conflict(msg, hint="Resolve the parents again, then register.")
+        try:
+            found[parent.ref] = _parent(ctx, parent)
+        except (NotFound, Conflict):
+            if not may_lack:
+                raise
+    return found
+
+
+def _parent(ctx: Context, parent: Member) -> Version:
+    found = resolve(ctx, parent.ref)
+    if found.digest != parent.digest or found.ref != parent.ref:
+        msg = f"The parent {parent.ref} is not the version with digest {parent.digest[:19]}."
+        raise Conflict(msg, hint="Resolve the parents again, then register.")
+    return found
 
 
 def _model_for(ctx: Context, ref: ModelRef, request: RegisterVersion) -> Model:
@@ -298,13 +333,15 @@ def _require_metadata(rules: ProjectRules, version: Version) -> None:
         raise GateRefused(msg + ".", hint="Nothing was registered.", findings=missing)
 
 
-def _edges(ctx: Context, version: Version) -> list[Edge]:
+def _edges(ctx: Context, version: Version, parents: Mapping[str, Version]) -> list[Edge]:
     node = version_node(version.id)
     edges = [Edge(source=node, relation=d.relation, target=dataset_node(d), at=ctx.now) for d in version.datasets]
     if version.run_id:
         edges.append(Edge(source=node, relation="produced_by", target=run_node(version.run_id), at=ctx.now))
     for parent in version.parents:
-        other = version_node(resolve(ctx, parent.ref).id)
+        if parent.ref not in parents:
+            continue  # imported without it
+        other = version_node(parents[parent.ref].id)
         source, target = (other, node) if parent.relation == "ensemble_member_of" else (node, other)
         edges.append(Edge(source=source, relation=parent.relation, target=target, at=ctx.now))
     return edges

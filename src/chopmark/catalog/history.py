@@ -126,6 +126,12 @@ class HistoryStatements:
         return self.compiler.shaped(("about", targets, beginnings), lambda: self._about(targets, beginnings))
 
     @cached_property
+    def audit_first_after(self) -> Prepared:
+        """The first after ``at_us``: found by a walk from the start, as times need not be in order."""
+        c = self.tables.audit.c
+        return self.compiler(select(c.seq).where(c.at_us > bindparam("at_us")).order_by(c.seq).limit(1))
+
+    @cached_property
     def outbox_add(self) -> Prepared:
         """An event that waits."""
         return self.compiler(self.compiler.insert(self.tables.outbox))
@@ -296,6 +302,11 @@ class SqlAudit:
         prepared = self._sql.audit_about(len(targets), len(beginnings))
         return [_event(row) for row in self._run.all(prepared, values)]
 
+    def first_after(self, time: datetime) -> int | None:
+        """See the interface."""
+        row = self._run.one(self._sql.audit_first_after, {"at_us": to_us(time)})
+        return None if row is None else _seq(row)
+
     def head(self) -> tuple[int, str]:
         """See the interface."""
         seq, last = self._head(self._sql.head_read)
@@ -414,6 +425,12 @@ def _stage_move(row: tuple[Any, ...]) -> StageMove:
         at=from_us(at_us),
         reason=reason,
     )
+
+
+@row_of("an audit event", "i")
+def _seq(row: tuple[Any, ...]) -> int:
+    seq: int = row[0]
+    return seq
 
 
 @row_of("the end of the audit chain", "is")

@@ -42,7 +42,7 @@ def judge_trust(mode: TrustMode, version: Version, decisions: Sequence[TrustDeci
     ----------
     mode
         ``own_registry`` trusts what this registry's own actors registered and records that it
-        did; ``marked_only`` asks for a person's decision on these bytes; ``never`` refuses.
+        did, but not what was imported; ``marked_only`` asks for a person's decision on these bytes; ``never`` refuses.
     version
         What is to be loaded.
     decisions
@@ -55,6 +55,8 @@ def judge_trust(mode: TrustMode, version: Version, decisions: Sequence[TrustDeci
     what = _what(version)
     if mode == "never":
         return TrustVerdict("refuse", reason=f"{what}, and the trust setting is 'never'")
+    if mode == "own_registry" and version.origin is not None:
+        mode = "marked_only"  # its bytes were made elsewhere, whatever registry they lie in now
     standing = list(takewhile(lambda d: d.basis != "revoked", decisions))
     is_revoked = len(standing) < len(decisions)
     counted = [d for d in standing if d.basis == "person" or (mode == "own_registry" and not is_revoked)]

@@ -118,7 +118,7 @@ def _trusted_names(transport: Transport, settings: Settings, version: Version) -
     if verdict.action == "refuse":
         hint = (
             f"Look at where it comes from, then: chopmark trust grant {version.ref} --reason '…'"
-            if mode == "marked_only"
+            if mode != "never"
             else "Register it again in a format that brings no code, such as skops or onnx."
         )
         raise Denied(verdict.reason + ".", hint=hint, names=list(version.untrusted))

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from chopmark.base.clock import Clock, system_clock
-from chopmark.base.settings import load_settings
+from chopmark.base.settings import Resolved, load_settings
+from chopmark.ops.keeping import RebuildCatalog, Rebuilt
 from chopmark.sdk.registry import Registry
 from chopmark.wiring import connect
 
-__all__ = ["open_registry"]
+__all__ = ["open_registry", "rebuild_registry"]
 
 
 def open_registry(url: str | Path | None = None, *, clock: Clock = system_clock, **settings: Any) -> Registry:
@@ -32,9 +33,54 @@ def open_registry(url: str | Path | None = None, *, clock: Clock = system_clock,
     ------
     Unavailable
         When the database or the store does not answer, or the schema is not current.
+    IntegrityFailure
+        When the database is empty and the records beside the blobs tell of one that was lost.
     InvalidRequest
         When a setting is not valid.
     """
-    arguments = {"url": str(url) if url is not None else None, **settings}
-    resolved = load_settings(arguments)
+    resolved = _resolved(url, settings)
     return Registry(connect(resolved, clock=clock), resolved.settings)
+
+
+def _resolved(url: str | Path | None, settings: dict[str, Any]) -> Resolved:
+    return load_settings({"url": str(url) if url is not None else None, **settings})
+
+
+def rebuild_registry(
+    url: str | Path | None = None,
+    *,
+    registry: str = "",
+    partial: bool = False,
+    clock: Clock = system_clock,
+    **settings: Any,
+) -> Rebuilt:
+    """Make the lost database of a registry again, from the records beside its blobs.
+
+    Versions, models, aliases, histories, evaluations, lineage, trust and the audit come back as they were; the audit's
+    last hash is the same, and one event tells of the rebuild. Counts of loads and keys of repeated calls do not.
+
+    Parameters
+    ----------
+    url, clock, settings
+        As for `open_registry`.
+    registry
+        Which one, when the store holds records of several.
+    partial
+        Whether to go on when records are missing or damaged, with what is left.
+
+    Raises
+    ------
+    Conflict
+        When the database is not empty, or it is not said which registry.
+    IntegrityFailure
+        When records are missing or damaged; nothing was put back then.
+    NotFound
+        When there are no records.
+    """
+    resolved = _resolved(url, settings)
+    transport = connect(resolved, clock=clock, rebuilding=True)
+    try:
+        answer: Rebuilt = transport.call(RebuildCatalog(registry=registry, partial=partial))
+    finally:
+        transport.close()
+    return answer

@@ -13,6 +13,7 @@ from chopmark.domain.access import Actor, Role
 from chopmark.sdk.registry import Registry
 from chopmark.testing.memory_blobs import MemoryStore
 from chopmark.testing.memory_catalog import MemoryCatalog
+from chopmark.testing.memory_records import MemoryRecords
 from chopmark.wiring import LocalTransport
 
 __all__ = ["memory_registry"]
@@ -35,6 +36,6 @@ def memory_registry(*, clock: Clock = system_clock, role: Role = "admin", **sett
     1
     """
     resolved = load_settings({"actor": "tester", **settings}, environ={})
-    dispatch = Dispatch(MemoryCatalog(), MemoryStore(), HANDLERS, clock=clock, new_id=uuid7)
+    dispatch = Dispatch(MemoryCatalog(), MemoryStore(), MemoryRecords(), HANDLERS, clock=clock, new_id=uuid7)
     actor = Actor(resolved.settings.actor, role)
     return Registry(LocalTransport(dispatch, actor, "memory", own=True), resolved.settings)

@@ -1,0 +1,157 @@
+"""Making a lost catalog again, from the records beside the blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from chopmark.abc.records import RecordStore
+from chopmark.app.context import Context
+from chopmark.app.recording import manifest_name, read_segments, registry_ids, within
+from chopmark.base.jsons import decode
+from chopmark.domain.lineage import Edge
+from chopmark.domain.manifest import Manifest, manifest_digest
+from chopmark.domain.records import ModelState, VersionState, Whole, put_together
+from chopmark.errors import ChopmarkError, Conflict, IntegrityFailure, NotFound
+from chopmark.ops.keeping import RebuildCatalog, Rebuilt
+
+__all__ = ["chosen_registry", "rebuild", "whole_of"]
+
+_SHOWN = 5
+
+
+def rebuild(ctx: Context, request: RebuildCatalog) -> Rebuilt:
+    """Fill an empty catalog with all that the records beside the blobs tell."""
+    if ctx.tx.audit.head()[0] or ctx.tx.projects.list(limit=1):
+        msg = "This registry has a catalog with entries; a rebuild makes one where none is left."
+        raise Conflict(msg, hint="Move its database away first, or restore into another place.")
+    chosen = chosen_registry(ctx.records, request.registry)
+    records = within(ctx.records, chosen)
+    whole, faults = whole_of(records)
+    if faults and not request.partial:
+        msg = "The records are not whole: " + "; ".join(faults[:_SHOWN]) + "."
+        hint = "Bring the files back from a backup of the store, or rebuild what is left: chopmark rebuild --partial"
+        raise IntegrityFailure(msg, hint=hint, faults=faults)
+    _put_back_names(ctx, whole)
+    left = _put_back_versions(ctx, whole, records, faults)
+    if left and not request.partial:
+        msg = "Manifests are missing or damaged: " + "; ".join(faults[:_SHOWN]) + "."
+        hint = "Bring the files back from a backup of the store, or rebuild what is left: chopmark rebuild --partial"
+        raise IntegrityFailure(msg, hint=hint, faults=faults)
+    _put_back_aliases(ctx, whole.models)
+    ctx.tx.recorded.put_back(whole.events)
+    ctx.emit(
+        "registry",
+        events=len(whole.events),
+        models=len(whole.models),
+        versions=len(whole.versions) - len(left),
+        faults=faults[:100] or None,
+    )
+    return Rebuilt(
+        registry=chosen,
+        events=len(whole.events),
+        head=whole.head,
+        projects=len(whole.projects),
+        models=len(whole.models),
+        versions=len(whole.versions) - len(left),
+        faults=tuple(faults),
+    )
+
+
+def chosen_registry(records: RecordStore, wanted: str) -> str:
+    """The registry whose records are meant.
+
+    Raises
+    ------
+    NotFound
+        When there are none.
+    Conflict
+        When there are several and it is not said which, or none of that identifier.
+    """
+    there = registry_ids(records)
+    if not there:
+        msg = "There are no records beside the blobs from which a catalog could be made again."
+        raise NotFound(msg, hint="Restore the database from a backup.")
+    if wanted in there:
+        return wanted
+    if wanted or len(there) > 1:
+        msg = (
+            f"There are records of other registries than {wanted!r}: {', '.join(there)}."
+            if wanted
+            else (f"There are records of {len(there)} registries: {', '.join(there)}.")
+        )
+        raise Conflict(msg, hint="Say which: chopmark rebuild --registry ID")
+    return there[0]
+
+
+def whole_of(records: RecordStore) -> tuple[Whole, list[str]]:
+    """All that the records of one registry tell, and what is wrong with them."""
+    segments, faults = read_segments(records)
+    whole = put_together(segments)
+    if whole.fault is not None:
+        faults.append(f"at event {whole.fault.seq}: {whole.fault.reason}")
+    faults += [f"{name} tells of another course of events" for name in whole.left_out]
+    return whole, faults
+
+
+def _put_back_names(ctx: Context, whole: Whole) -> None:
+    for project in whole.projects:
+        ctx.tx.projects.insert(project.project)
+    for model in whole.models:
+        ctx.tx.models.insert(model.model)
+
+
+def _put_back_versions(ctx: Context, whole: Whole, records: RecordStore, faults: list[str]) -> set[UUID]:
+    """Put back every version whose manifest is there; returns those that could not be."""
+    left: set[UUID] = set()
+    edges: dict[tuple[str, str, str], Edge] = {}
+    for state in whole.versions:
+        try:
+            manifest = _manifest(records, state)
+        except ChopmarkError as error:
+            faults.append(error.message)
+            left.add(state.version.id)
+            continue
+        ctx.tx.versions.insert(state.version, manifest)
+        for move in state.stage_moves:
+            ctx.tx.stages.record(state.version.id, move)
+        for evaluation in state.evaluations:
+            ctx.tx.evaluations.insert(state.version.id, evaluation)
+        edges |= {(e.source, e.relation, e.target): e for e in state.edges}
+    ctx.tx.lineage.insert(sorted(edges.values(), key=lambda e: (e.at, e.source, e.target)))
+    _put_back_trust(ctx, whole.versions)
+    return left
+
+
+def _manifest(records: RecordStore, state: VersionState) -> Manifest:
+    ref, digest = state.version.ref, state.version.digest
+    try:
+        found = decode(records.get(manifest_name(digest)), Manifest)
+    except NotFound:
+        raise IntegrityFailure(f"the manifest of {ref} is missing from the records") from None
+    except ChopmarkError:
+        raise IntegrityFailure(f"the manifest of {ref} is damaged") from None
+    if manifest_digest(found) != digest:
+        raise IntegrityFailure(f"the manifest of {ref} is not the one with the digest {digest[:19]}")
+    return found
+
+
+def _put_back_trust(ctx: Context, versions: Iterable[VersionState]) -> None:
+    """Decisions are about bytes: of twins the state that was recorded last knows them all."""
+    latest: dict[str, VersionState] = {}
+    for state in versions:
+        known = latest.get(state.version.digest)
+        if known is None or known.seq <= state.seq:
+            latest[state.version.digest] = state
+    for state in latest.values():
+        for decision in state.trust:
+            ctx.tx.trust.insert(decision)
+
+
+def _put_back_aliases(ctx: Context, models: Iterable[ModelState]) -> None:
+    for state in models:
+        for alias in state.aliases:
+            if ctx.tx.versions.by_number(state.model.id, alias.number, deleted=True) is not None:
+                ctx.tx.aliases.put(state.model.id, alias)
+        for move in state.alias_moves:
+            ctx.tx.aliases.record(state.model.id, move)

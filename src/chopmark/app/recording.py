@@ -1,0 +1,239 @@
+"""Recording: what the audit tells, written beside the blobs with the states it left, soon after each change.
+
+The catalog remembers up to which event that was done, so that whoever is killed, the next one goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chopmark.abc.catalog import Catalog, Transaction
+from chopmark.abc.records import RecordStore
+from chopmark.base.digest import PREFIX
+from chopmark.base.jsons import canonical
+from chopmark.domain.audit import AuditEvent, find_fault
+from chopmark.domain.lineage import version_node
+from chopmark.domain.records import (
+    Gone,
+    ModelState,
+    ProjectState,
+    Segment,
+    Span,
+    State,
+    Subject,
+    VersionState,
+    decode_segment,
+    encode_segment,
+    merge_segments,
+    span_of,
+    subjects_of,
+)
+from chopmark.domain.refs import parse_model, parse_ref
+from chopmark.domain.versions import Version
+from chopmark.errors import ChopmarkError, NotFound
+
+__all__ = [
+    "Recorder",
+    "manifest_name",
+    "read_segments",
+    "registry_id",
+    "registry_ids",
+    "spans_of",
+    "state_of_version",
+    "within",
+]
+
+EVENTS_A_SEGMENT = 500
+EVENTS_MERGED = 32
+HISTORY_MAX = 10_000
+"""Entries of one history that a state holds; what is older is in the audit."""
+
+
+def manifest_name(digest: str) -> str:
+    """Name of the file that holds the manifest of this digest."""
+    return f"manifests/{digest.removeprefix(PREFIX)}.json"
+
+
+def registry_id(first: AuditEvent) -> str:
+    """Identifier of a registry: how the hash of its first event begins, which no other registry has."""
+    return first.hash.removeprefix(PREFIX)[:16]
+
+
+def registry_ids(records: RecordStore) -> list[str]:
+    """Identifiers of the registries that have records here."""
+    return sorted({name.partition("/")[0] for name in records.names()})
+
+
+class within:  # noqa: N801 - it reads as the word it is
+    """The records of one registry: those under its identifier."""
+
+    def __init__(self, records: RecordStore, registry: str) -> None:
+        self._records = records
+        self._folder = registry + "/"
+
+    def put(self, name: str, data: bytes) -> None:
+        """See `chopmark.abc.records.RecordStore`."""
+        self._records.put(self._folder + name, data)
+
+    def get(self, name: str) -> bytes:
+        """See `chopmark.abc.records.RecordStore`."""
+        return self._records.get(self._folder + name)
+
+    def names(self, prefix: str = "") -> Iterator[str]:
+        """See `chopmark.abc.records.RecordStore`."""
+        return (name.removeprefix(self._folder) for name in self._records.names(self._folder + prefix))
+
+    def delete(self, name: str) -> bool:
+        """See `chopmark.abc.records.RecordStore`."""
+        return self._records.delete(self._folder + name)
+
+
+class Recorder:
+    """Keeps the records of a catalog.
+
+    Parameters
+    ----------
+    catalog
+        What is recorded.
+    records
+        Where to.
+    """
+
+    def __init__(self, catalog: Catalog, records: RecordStore) -> None:
+        self._catalog = catalog
+        self._records = records
+
+    def catch_up(self) -> int:
+        """Write what is not recorded yet.
+
+        Returns
+        -------
+        int
+            Events that were recorded. Two that record at once write the same twice, which does no harm.
+
+        Raises
+        ------
+        Unavailable, TimedOut
+            When the store or the catalog does not answer; what was written stays good.
+        """
+        done = 0
+        while (written := self._next_segment()) is not None:
+            done += written.last - written.first + 1
+        return done
+
+    def _next_segment(self) -> Span | None:
+        with self._catalog.reading() as tx:
+            events = tx.audit.list(after_seq=tx.recorded.position(), limit=EVENTS_A_SEGMENT)
+            if not events:
+                return None
+            seq = tx.audit.head()[0]
+            states = _states(tx, events, seq)
+            digests = {s.version.digest for s in states if isinstance(s, VersionState) and _is_new(s, events)}
+            manifests = {digest: tx.manifests.get(digest) for digest in sorted(digests)}
+            first = tx.audit.list(limit=1)[0]
+        segment, records = Segment(events, states), within(self._records, registry_id(first))
+        for digest, manifest in manifests.items():
+            if manifest is not None:
+                records.put(manifest_name(digest), canonical(manifest))
+        records.put(segment.span.name, encode_segment(segment))
+        with self._catalog.writing() as writing:
+            writing.recorded.move(segment.span.last)
+        _merge(records, segment.span)
+        return segment.span
+
+
+def _merge(records: RecordStore, written: Span) -> None:
+    """Put small files together whenever their number comes round, so that they never are many.
+
+    The files of 32 events become one, 32 of those become one, and so on: each state is copied a few times in all.
+    """
+    size = EVENTS_MERGED
+    while written.last // size > (written.first - 1) // size:
+        end = written.last // size * size
+        inside = [s for s in spans_of(records) if end - size < s.first and s.last <= end]
+        if len(inside) > 1:
+            _merge_files(records, inside)
+        size *= EVENTS_MERGED
+
+
+def _merge_files(records: RecordStore, spans: list[Span]) -> None:
+    try:
+        segments = [decode_segment(records.get(s.name), s.name) for s in spans]
+    except ChopmarkError:
+        return  # merged by somebody else meanwhile, or damaged: left as it is for `fsck` to tell
+    merged = merge_segments(segments)
+    if find_fault(merged.events, merged.events[0].previous, merged.span.first) is not None:
+        return  # one between them is missing, or tells of another course of events
+    records.put(merged.span.name, encode_segment(merged))
+    for span in spans:
+        if span != merged.span:
+            records.delete(span.name)
+
+
+def spans_of(records: RecordStore) -> list[Span]:
+    """Spans of the segments of one registry, in order."""
+    return sorted(span for span in map(span_of, records.names("events/")) if span is not None)
+
+
+def read_segments(records: RecordStore) -> tuple[list[Segment], list[str]]:
+    """All segments that can be read, and what is wrong with the others."""
+    segments: list[Segment] = []
+    faults: list[str] = []
+    for span in spans_of(records):
+        try:
+            segments.append(decode_segment(records.get(span.name), span.name))
+        except NotFound:
+            continue  # merged meanwhile; the merged one is listed too, or will be at the next look
+        except ChopmarkError as error:
+            faults.append(error.message)
+    return segments, faults
+
+
+def _is_new(state: VersionState, events: list[AuditEvent]) -> bool:
+    added = ("version.registered", "version.imported")
+    return any(e.event in added and e.target == state.version.ref for e in events)
+
+
+def _states(tx: Transaction, events: list[AuditEvent], seq: int) -> list[State]:
+    subjects = sorted({subject for event in events for subject in subjects_of(event)})
+    projects = {Subject("project", parse_model(s.ref).project) for s in subjects if s.kind == "model"}
+    return [_state(tx, subject, seq) for subject in sorted({*subjects, *projects})]
+
+
+def _state(tx: Transaction, subject: Subject, seq: int) -> State:
+    match subject.kind:
+        case "project":
+            project = tx.projects.get(subject.ref)
+            found: State | None = None if project is None else ProjectState(seq=seq, project=project)
+        case "model":
+            found = _state_of_model(tx, subject.ref, seq)
+        case "version":
+            ref = parse_ref(subject.ref)
+            model = tx.models.get(ref.model.project, ref.model.name, deleted=True)
+            version = tx.versions.by_number(model.id, int(ref.value), deleted=True) if model else None
+            found = None if version is None else state_of_version(tx, version, seq)
+    return found or Gone(seq=seq, kind=subject.kind, ref=subject.ref)
+
+
+def _state_of_model(tx: Transaction, text: str, seq: int) -> ModelState | None:
+    ref = parse_model(text)
+    model = tx.models.get(ref.project, ref.name, deleted=True)
+    if model is None:
+        return None
+    aliases = tx.aliases.list(model.id)
+    moves = tx.aliases.history(model.id, limit=HISTORY_MAX)
+    return ModelState(seq=seq, model=model, aliases=aliases, alias_moves=moves[::-1])
+
+
+def state_of_version(tx: Transaction, version: Version, seq: int) -> VersionState:
+    """A version with all that hangs on it, as the transaction sees it."""
+    node = version_node(version.id)
+    edges = [*tx.lineage.outgoing(node), *tx.lineage.incoming(node)]
+    return VersionState(
+        seq=seq,
+        version=version,
+        stage_moves=tx.stages.history(version.id, limit=HISTORY_MAX)[::-1],
+        evaluations=tx.evaluations.list(version.id, limit=HISTORY_MAX)[::-1],
+        edges=edges,
+        trust=tx.trust.get(version.digest)[::-1],
+    )

@@ -1,0 +1,263 @@
+"""Backups: everything a registry is, copied to another place, and back.
+
+A backup is the layout of a registry's directory without its database: blobs by their hash, and records from which the
+catalog is made again. It is as old as its last event, whole at every moment, and made again only where it differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from chopmark.abc.blobs import BlobStore
+from chopmark.abc.records import RecordStore
+from chopmark.app.rebuild import chosen_registry, whole_of
+from chopmark.app.recording import manifest_name, spans_of, within
+from chopmark.base.clock import Clock, system_clock
+from chopmark.base.jsons import canonical, decode
+from chopmark.base.settings import Settings, load_settings
+from chopmark.domain.manifest import FileEntry, Manifest, manifest_digest
+from chopmark.domain.names import counted
+from chopmark.domain.records import Segment, Whole, encode_segment
+from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound
+from chopmark.ops.keeping import RebuildCatalog, Rebuilt
+from chopmark.ops.requests import ListAudit
+from chopmark.ops.results import AuditPage
+from chopmark.sdk.progress import progress_bar
+from chopmark.wiring import connect, open_place
+
+__all__ = ["Backup", "back_up", "restore_registry"]
+
+_ROUNDS = 3
+_SHOWN = 5
+
+
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup holds now, and what this one had to copy.
+
+    Attributes
+    ----------
+    place, registry
+        Where it is, and the identifier of the registry.
+    events, head
+        Length of the audit in it, and the hash of its last event: it is as old as that.
+    versions, blobs, size_bytes
+        What it holds; blobs and bytes as they are before compression.
+    copied_blobs, copied_bytes
+        What was not there before.
+    """
+
+    place: str
+    registry: str
+    events: int
+    head: str
+    versions: int
+    blobs: int
+    size_bytes: int
+    copied_blobs: int
+    copied_bytes: int
+
+    def __repr__(self) -> str:
+        copied = f"{counted(self.copied_blobs, 'blob')} ({counted(self.copied_bytes, 'byte')}) copied"
+        held = f"{counted(self.versions, 'version')} up to event {self.events}"
+        return f"<backup in {self.place} · {held} · {copied}>"
+
+
+class _Source(Protocol):
+    """What is copied from: a registry's transport."""
+
+    store: BlobStore
+    records: RecordStore
+
+    def catch_up(self) -> int: ...
+
+
+class _Collected(Exception):
+    """Bytes were freed while they were copied: what they belonged to was purged meanwhile."""
+
+
+def back_up(source: _Source, place: str | Path, settings: Settings) -> Backup:
+    """Copy everything to a directory or an object store, or bring the backup that is there up to date.
+
+    Raises
+    ------
+    Conflict
+        When the backup that is there tells of another course of events.
+    IntegrityFailure
+        When bytes or records of the registry are missing or damaged; the backup stays as it was.
+    """
+    if not str(place).strip():
+        raise InvalidRequest("The place of the backup is empty.", hint="Pass a directory, or s3://bucket/prefix.")
+    store, records = open_place(str(place), settings)
+    try:
+        for _ in range(_ROUNDS):
+            source.catch_up()
+            try:
+                return _copy_all(source, store, records, str(place), settings)
+            except _Collected:
+                continue
+        msg = "Bytes that versions need are missing from the store."
+        raise IntegrityFailure(msg, hint="See which: chopmark fsck --fast")
+    finally:
+        store.close()
+
+
+def _copy_all(source: _Source, store: BlobStore, records: RecordStore, place: str, settings: Settings) -> Backup:
+    registry = _only(source.records)
+    origin, target = within(source.records, registry), within(records, registry)
+    whole = _whole(origin)
+    _check_same_course(target, whole, place)
+    manifests = _manifests(origin, whole)
+    files = {f.digest: f for m in manifests.values() for f in m.files}
+    copied = _copy_blobs(source.store, store, files.values(), f"Backing up to {place}", settings)
+    _write_records(target, whole, manifests)
+    return Backup(
+        place=place,
+        registry=registry,
+        events=len(whole.events),
+        head=whole.head,
+        versions=len(whole.versions),
+        blobs=len(files),
+        size_bytes=sum(f.size_bytes for f in files.values()),
+        copied_blobs=len(copied),
+        copied_bytes=sum(f.size_bytes for f in copied),
+    )
+
+
+def _only(records: RecordStore) -> str:
+    try:
+        return chosen_registry(records, "")
+    except NotFound as error:
+        raise NotFound(
+            "The registry is empty; there is nothing to back up.", hint="Register a version first."
+        ) from error
+
+
+def _whole(records: RecordStore) -> Whole:
+    whole, faults = whole_of(records)
+    if faults:
+        msg = "The records are not whole: " + "; ".join(faults[:_SHOWN]) + "."
+        raise IntegrityFailure(msg, hint="See what is wrong: chopmark fsck", faults=faults)
+    return whole
+
+
+def _check_same_course(target: RecordStore, whole: Whole, place: str) -> None:
+    hashes = {event.hash.removeprefix("sha256:")[:12] for event in whole.events}
+    strangers = [span for span in spans_of(target) if span.head not in hashes]
+    if strangers:
+        msg = f"The backup in {place} tells of another course of events, up to event {strangers[-1].last}."
+        raise Conflict(msg, hint="Choose another place: what is there may be all that is left of it.")
+
+
+def _manifests(records: RecordStore, whole: Whole) -> dict[str, Manifest]:
+    found: dict[str, Manifest] = {}
+    for state in whole.versions:
+        digest = state.version.digest
+        if digest in found:
+            continue
+        manifest = decode(records.get(manifest_name(digest)), Manifest)
+        if manifest_digest(manifest) != digest:
+            msg = f"The recorded manifest of {state.version.ref} was changed."
+            raise IntegrityFailure(msg, hint="See what is wrong: chopmark fsck")
+        found[digest] = manifest
+    return found
+
+
+def _copy_blobs(
+    source: BlobStore, target: BlobStore, files: Iterable[FileEntry], title: str, settings: Settings
+) -> list[FileEntry]:
+    """Copy what the target has not, verified on both sides."""
+    wanted = [f for f in files if target.stat(f.digest) is None]
+    with progress_bar(title, sum(f.size_bytes for f in wanted), settings.progress) as told:
+        for file in wanted:
+            try:
+                reader = source.open(file.digest)
+            except NotFound as error:
+                raise _Collected from error
+            with reader:
+                target.put(reader, expected=file.digest, progress=told)
+    return wanted
+
+
+def _write_records(target: RecordStore, whole: Whole, manifests: dict[str, Manifest]) -> None:
+    """One file that tells all, then away with those it makes needless: at every moment one can be restored from."""
+    there = set(target.names("manifests/"))
+    for digest, manifest in manifests.items():
+        if manifest_name(digest) not in there:
+            target.put(manifest_name(digest), canonical(manifest))
+    segment = Segment(whole.events, [*whole.projects, *whole.models, *whole.versions])
+    before = spans_of(target)
+    target.put(segment.span.name, encode_segment(segment))
+    for span in before:
+        if span != segment.span:
+            target.delete(span.name)
+
+
+def restore_registry(
+    backup: str | Path,
+    url: str | Path | None = None,
+    *,
+    registry: str = "",
+    clock: Clock = system_clock,
+    **settings: Any,
+) -> Rebuilt:
+    """Make a registry again from a backup, in an empty place.
+
+    Parameters
+    ----------
+    backup
+        Where the backup is: a directory, ``s3://bucket/prefix``, ….
+    url, clock, settings
+        The new place, as for `chopmark.open`.
+    registry
+        Which one, when the backup holds several.
+
+    Raises
+    ------
+    Conflict
+        When the place holds a registry already.
+    NotFound
+        When there is no backup.
+    IntegrityFailure
+        When the backup is missing something or was changed. Repeat it once that is mended: what was copied stays.
+    """
+    resolved = load_settings({"url": str(url) if url is not None else None, **settings})
+    if isinstance(backup, Path) or "://" not in backup:
+        _check_directory(Path(backup))
+    store, records = open_place(str(backup), resolved.settings)
+    transport = None
+    try:
+        chosen = chosen_registry(records, registry)
+        transport = connect(resolved, clock=clock, rebuilding=True)
+        _refuse_what_is_used(transport.call(ListAudit(limit=1)), transport.location)
+        origin, target = within(records, chosen), within(transport.records, chosen)
+        whole = _whole(origin)
+        manifests = _manifests(origin, whole)
+        files = {f.digest: f for m in manifests.values() for f in m.files}
+        try:
+            _copy_blobs(store, transport.store, files.values(), f"Restoring {backup}", resolved.settings)
+        except _Collected as error:
+            msg = f"The backup in {backup} lacks bytes that its versions need."
+            raise IntegrityFailure(msg, hint="Take an older or another backup.") from error
+        _write_records(target, whole, manifests)
+        answer: Rebuilt = transport.call(RebuildCatalog(registry=chosen))
+    finally:
+        store.close()
+        if transport is not None:
+            transport.close()
+    return answer
+
+
+def _check_directory(backup: Path) -> None:
+    if not backup.is_dir():
+        msg = f"There is no backup in {backup}."
+        raise NotFound(msg, hint="Pass the directory that chopmark backup wrote.")
+
+
+def _refuse_what_is_used(page: AuditPage, location: str) -> None:
+    if page.items:
+        msg = f"{location} holds a registry already."
+        raise Conflict(msg, hint="Restore into an empty place: chopmark --at DIRECTORY restore --from BACKUP")
