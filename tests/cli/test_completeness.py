@@ -43,7 +43,12 @@ COMMAND_OF = {
     "trust.list": "trust list",
     "usage.record": "usage",
     "usage.list": "usage",
+    "version.export": "export",
+    "version.import": "import",
+    "registry.rebuild": "rebuild",
     "audit.list": "audit list",
+    "audit.trail": "audit trail",
+    "audit.at": "audit at",
     "audit.verify": "audit verify",
 }
 

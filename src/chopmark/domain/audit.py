@@ -12,7 +12,7 @@ import msgspec
 from chopmark.base.digest import digest_of
 from chopmark.base.jsons import canonical
 
-__all__ = ["GENESIS", "AuditEvent", "ChainFault", "event_hash", "find_fault"]
+__all__ = ["GENESIS", "AuditEvent", "ChainEnd", "ChainFault", "ChainMark", "event_hash", "find_fault", "walk"]
 
 GENESIS = "sha256:" + "0" * 64
 
@@ -75,12 +75,85 @@ def find_fault(events: Iterable[AuditEvent], previous: str = GENESIS, first_seq:
     """
     seq = first_seq
     for event in events:
-        if event.seq != seq:
-            return ChainFault(seq, f"event {seq} is missing (found {event.seq})")
-        if event.previous != previous:
-            return ChainFault(seq, "the event does not carry the hash of the one before")
-        if event_hash(event) != event.hash:
-            return ChainFault(seq, "the event was changed after it was written")
+        fault = _fault_of(event, seq, previous)
+        if fault is not None:
+            return fault
         previous = event.hash
         seq += 1
     return None
+
+
+def _fault_of(event: AuditEvent, seq: int, previous: str) -> ChainFault | None:
+    if event.seq != seq:
+        return ChainFault(seq, f"event {seq} is missing (found {event.seq})")
+    if event.previous != previous:
+        return ChainFault(seq, "the event does not carry the hash of the one before")
+    if event_hash(event) != event.hash:
+        return ChainFault(seq, "the event was changed after it was written")
+    return None
+
+
+class ChainMark(msgspec.Struct, frozen=True):
+    """A place that a chain is known to have had: the hash of the event with this number.
+
+    0 and `GENESIS` is the beginning, which every chain has.
+    """
+
+    size: int
+    head: str
+
+
+class ChainEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a walk over a chain ended.
+
+    Attributes
+    ----------
+    events
+        How many were found in order.
+    head
+        Hash of the last of them; `GENESIS` when there is none.
+    first
+        Hash of event 1, which no other chain has; empty when there is none.
+    fault
+        Why the walk ended there; None at the end of the chain.
+    """
+
+    events: int
+    head: str
+    first: str = ""
+    fault: ChainFault | None = None
+
+
+def walk(events: Iterable[AuditEvent], mark: ChainMark | None = None) -> ChainEnd:
+    """Walk a whole chain, and compare it with a place that it had before.
+
+    A chain that was written anew with all its hashes, and one that was cut off at its end, are
+    whole in themselves; only a mark that was kept elsewhere shows either.
+
+    Parameters
+    ----------
+    events
+        All of them in order of ``seq``; taken one at a time.
+    mark
+        What was kept, if anything was.
+    """
+    seq, head, first = 0, GENESIS, ""
+
+    def ended(fault: ChainFault | None) -> ChainEnd:
+        return ChainEnd(events=seq, head=head, first=first, fault=fault)
+
+    for event in events:
+        fault = _fault_of(event, seq + 1, head)
+        if fault is not None:
+            return ended(fault)
+        if mark is not None and mark.size == event.seq and mark.head != event.hash:
+            return ended(ChainFault(event.seq, "the chain was written anew: the checkpoint has another hash here"))
+        seq, head, first = event.seq, event.hash, first or event.hash
+    if mark is not None and mark.size > seq:
+        reason = (
+            f"the chain ends at event {seq}, and the checkpoint was made after event {mark.size}: events were removed"
+        )
+        return ended(ChainFault(seq + 1, reason))
+    if mark is not None and mark.size == 0 and mark.head != GENESIS:
+        return ended(ChainFault(1, "the checkpoint of an empty chain has the hash of an event"))
+    return ended(None)

@@ -11,7 +11,10 @@ from typing import Any, Literal
 import msgspec
 
 from chopmark.domain.comparison import VersionComparison
+from chopmark.domain.datasets import DatasetRecord
+from chopmark.domain.lineage_graph import Impact, LineageGraph
 from chopmark.domain.manifest import Manifest
+from chopmark.domain.replay import RegistryThen
 from chopmark.domain.story import VersionStory
 from chopmark.domain.versions import (
     Alias,
@@ -21,7 +24,9 @@ from chopmark.domain.versions import (
     TrustDecision,
     Version,
 )
+from chopmark.ops import auditing as a
 from chopmark.ops import keeping as k
+from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
 from chopmark.ops import results as r
 from chopmark.ops import usage as u
@@ -97,6 +102,12 @@ _ROWS = (
     Op("version.purge", q.PurgeVersion, r.Done, "purge", "POST", "/versions/{ref}/purge", "version.purged"),
     _read("version.compare", CompareVersions, VersionComparison, "/compare"),
     _read("version.story", TellStory, VersionStory, "/versions/{ref}/story"),
+    _read("lineage.graph", n.GetLineage, LineageGraph, "/lineage"),
+    _read("lineage.impact", n.GetImpact, Impact, "/lineage/impact"),
+    Op("lineage.link", n.LinkLineage, n.LineageLink, "annotate", "POST", "/lineage/links", "lineage.linked"),
+    Op("lineage.unlink", n.UnlinkLineage, r.Done, "annotate", "DELETE", "/lineage/links", "lineage.unlinked"),
+    _read("dataset.list", n.ListDatasets, n.DatasetPage, "/datasets"),
+    _read("dataset.get", n.GetDataset, DatasetRecord, "/datasets/{dataset}"),
     _read("version.uses", q.ListUses, r.Uses, "/versions/{ref}/uses"),
     _read("version.stages", q.StageHistory, r.StageHistoryAnswer, "/versions/{ref}/stages"),
     _read("version.stage_at", q.StageAt, r.StageAnswer, "/versions/{ref}/stage-at"),
@@ -112,8 +123,12 @@ _ROWS = (
     _read("trust.list", q.GetTrust, r.TrustList, "/versions/{ref}/trust"),
     Op("usage.record", u.RecordUsage, u.Recorded, "read", "POST", "/usage", counts=True),
     _read("usage.list", u.ListUsage, u.UsagePage, "/usage"),
+    _read("version.export", k.ExportVersion, k.PortableVersion, "/versions/{ref}/export"),
+    Op("version.import", k.ImportVersion, r.Registered, "register", "POST", "/versions/import", "version.imported"),
     Op("registry.rebuild", k.RebuildCatalog, k.Rebuilt, "configure", "POST", "/rebuild", "registry.rebuilt"),
     _read("audit.list", q.ListAudit, r.AuditPage, "/audit"),
+    _read("audit.trail", a.ReadTrail, r.AuditPage, "/versions/{ref}/trail"),
+    _read("audit.at", a.AuditAt, RegistryThen, "/audit/at"),
     _read("audit.verify", q.VerifyAudit, r.AuditVerdict, "/audit/verify"),
 )  # fmt: skip
 

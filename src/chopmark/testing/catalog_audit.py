@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from chopmark.abc.catalog import Catalog
+from chopmark.errors import InvalidRequest
 from chopmark.testing.catalog_records import Records
 
 __all__ = ["AboutLaws"]
@@ -55,3 +58,19 @@ class AboutLaws:
                 paged += [e.seq for e in page]
             assert paged == [e.seq for e in tx.audit.about(["fraud"], ["fraud:"], limit=99)]
             assert len(paged) == 5
+
+    def test_the_first_event_after_a_time(self, catalog: Catalog, records: Records) -> None:
+        """By its number, also where the clock stepped back."""
+        with catalog.writing() as tx:
+            first = tx.audit.append(records.event())
+            records.clock.advance(timedelta(hours=1))
+            ahead = tx.audit.append(records.event())
+            records.clock.advance(timedelta(hours=-1))
+            behind = tx.audit.append(records.event())
+        with catalog.reading() as tx:
+            assert tx.audit.first_after(first.at - timedelta(seconds=1)) == 1
+            assert tx.audit.first_after(first.at) == 2
+            assert tx.audit.first_after(behind.at) == 2
+            assert tx.audit.first_after(ahead.at) is None
+        with pytest.raises(InvalidRequest, match="no time zone"), catalog.reading() as tx:
+            tx.audit.first_after(first.at.replace(tzinfo=None))

@@ -1,0 +1,165 @@
+"""The trail of a version: which events concern it, and each of them told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from chopmark.domain.audit import AuditEvent
+
+__all__ = ["LINEAGE_EVENTS", "concerning", "told"]
+
+LINEAGE_EVENTS = ("lineage.linked", "lineage.unlinked")
+"""Events whose facts name versions other than their target."""
+
+
+def concerning(events: Iterable[AuditEvent], model: str, number: int) -> Iterator[AuditEvent]:
+    """Those of some events that concern one version, in their order.
+
+    What happened to the version itself; moves of an alias to it or away from it; edges of the
+    lineage that name it; and what happened to its model while it was there: that the model was
+    made (the last time before the version), deleted, restored and purged.
+
+    Parameters
+    ----------
+    events
+        In order of ``seq``; at least all those whose target is the model, the version or an alias
+        of the model.
+    model
+        ``[project/]name``.
+    number
+        Of the version.
+    """
+    ref = f"{model}:{number}"
+    made: AuditEvent | None = None
+    is_there = False
+    for event in events:
+        if event.target == model and event.event.startswith("model."):
+            if event.event == "model.created" and not is_there:
+                made = event
+            elif is_there and event.event != "model.updated":
+                yield event
+                is_there = event.event != "model.purged"
+        elif _names(event, ref, model, number):
+            if event.event == "version.registered":
+                is_there = True
+                if made is not None:
+                    yield made
+            yield event
+            is_there = is_there and event.event != "version.purged"
+
+
+def _names(event: AuditEvent, ref: str, model: str, number: int) -> bool:
+    if event.target == ref:
+        return True
+    if event.target.startswith(model + "@"):
+        return number in (event.data.get("number"), event.data.get("previous"))
+    return event.event in LINEAGE_EVENTS and ref in event.data.values()
+
+
+def told(event: AuditEvent, number: int | None = None) -> str:
+    """What happened, in words, without the reason.
+
+    Parameters
+    ----------
+    event
+        The event; of a kind that is not known here its name and its facts are told.
+    number
+        Of the version whose trail it stands in: an alias then comes to it or leaves it.
+
+    >>> from chopmark.base.clock import FakeClock
+    >>> from uuid import UUID
+    >>> facts = {"from_stage": "development", "to_stage": "staging"}
+    >>> event = AuditEvent(
+    ...     seq=1, id=UUID(int=1), at=FakeClock()(), actor="ada", event="version.promoted", target="fraud:1", data=facts
+    ... )
+    >>> told(event)
+    'moved fraud:1 from development to staging'
+    """
+    if event.event.startswith("alias."):
+        return _alias(event, number)
+    words = _WORDS.get(event.event)
+    if words is None:
+        facts = ", ".join(f"{k} {v}" for k, v in event.data.items() if k != "reason")
+        return f"{event.event} {event.target}" + (f" ({facts})" if facts else "")
+    return words(event.target, event.data)
+
+
+def _alias(event: AuditEvent, number: int | None) -> str:
+    model, _, name = event.target.partition("@")
+    to, before = event.data.get("number"), event.data.get("previous")
+    if to is None:
+        return f"removed @{name}, which pointed to {model}:{before}"
+    if to == before:
+        return f"{'protected' if event.data.get('protected') else 'lifted the protection of'} @{name} on {model}:{to}"
+    if before is None:
+        return f"pointed @{name} to {model}:{to}"
+    if number == before:
+        return f"moved @{name} away from {model}:{before}, to {model}:{to}"
+    return f"moved @{name} from {model}:{before} to {model}:{to}"
+
+
+def _moved(target: str, data: Mapping[str, Any]) -> str:
+    return f"moved {target} from {data.get('from_stage', '?')} to {data.get('to_stage', '?')}"
+
+
+def _registered(target: str, data: Mapping[str, Any]) -> str:
+    what = " ".join(str(data[k]) for k in ("semver", "format") if data.get(k))
+    code = ", runs code on load" if data.get("runs_code") else ""
+    return f"registered {target} ({what}{code}, {str(data.get('digest', ''))[:19]})"
+
+
+def _deprecated(target: str, data: Mapping[str, Any]) -> str:
+    successor = f"; its successor is {data['successor']}" if data.get("successor") else ""
+    if data.get("to_stage"):
+        return _moved(target, data) + successor
+    return f"announced that {target} is deprecated from {str(data.get('effective_at', ''))[:10]} on{successor}"
+
+
+def _deleted(target: str, data: Mapping[str, Any]) -> str:
+    forced = " although it was used" if data.get("forced") else ""
+    aliases = ", ".join(f"@{name}" for name in data.get("aliases", ()))
+    return f"deleted {target}{forced}" + (f", and with it {aliases}" if aliases else "")
+
+
+def _updated(target: str, data: Mapping[str, Any]) -> str:
+    return f"changed {', '.join(data.get('after', ())) or 'what is said'} of {target}"
+
+
+def _evaluated(target: str, data: Mapping[str, Any]) -> str:
+    where = f"{data.get('dataset', '?')} {data.get('split', '')}".strip()
+    metrics = ", ".join(f"{k} {v:.6g}" for k, v in data.get("metrics", {}).items())
+    return f"evaluated {target} on {where}" + (f": {metrics}" if metrics else "")
+
+
+def _trusted(target: str, data: Mapping[str, Any]) -> str:
+    if data.get("basis") == "own_registry":
+        return f"trusted the code of {target} by loading it, as the settings allow"
+    names = len(data.get("names", ()))
+    return f"trusted {f'{names} of the types' if names else 'the code'} of {target}"
+
+
+def _simple(words: str) -> Callable[[str, Mapping[str, Any]], str]:
+    return lambda target, data: words.format(target)  # noqa: ARG005 - one signature for all
+
+
+_WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
+    "project.created": _simple("made the project {}"),
+    "project.configured": _simple("changed the rules of the project {}"),
+    "model.created": _simple("made the model {}"),
+    "model.updated": _updated,
+    "model.deleted": _deleted,
+    "model.restored": _simple("restored the model {}"),
+    "model.purged": _simple("purged the model {} with all its versions"),
+    "version.registered": _registered,
+    "version.updated": _updated,
+    "version.promoted": _moved,
+    "version.archived": _moved,
+    "version.deprecated": _deprecated,
+    "version.deleted": _deleted,
+    "version.restored": _simple("restored {}"),
+    "version.purged": _simple("purged {}"),
+    "version.evaluated": _evaluated,
+    "version.trusted": _trusted,
+    "version.distrusted": _simple("withdrew all trust in {}"),
+}
