@@ -17,12 +17,14 @@ from chopmark.errors import AlreadyRegistered, InvalidRequest
 from chopmark.ops.requests import PromoteVersion
 from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
+from chopmark.sdk.comparing import Comparison
 from chopmark.sdk.draft import Draft, VersionFacts
 from chopmark.sdk.loading import load_version
 from chopmark.sdk.models import Models
 from chopmark.sdk.projects import Projects
 from chopmark.sdk.results import Page
 from chopmark.sdk.stages import Stages
+from chopmark.sdk.storage import Storage
 from chopmark.sdk.surface import Reference, Surface, checked_mapping
 from chopmark.sdk.transport import DryRun, Transport
 from chopmark.sdk.trust import Trust
@@ -39,7 +41,7 @@ class Registry(Surface):
 
     Attributes
     ----------
-    versions, models, aliases, stages, files, projects, trust, audit
+    versions, models, aliases, stages, files, projects, trust, audit, storage
         The surfaces.
     """
 
@@ -53,6 +55,7 @@ class Registry(Surface):
         self.projects = Projects(transport, settings)
         self.trust = Trust(transport, settings)
         self.audit = Audit(transport, settings)
+        self.storage = Storage(transport, settings)
 
     def __enter__(self) -> Self:
         return self
@@ -260,6 +263,10 @@ class Registry(Surface):
     def search(self, where: str = "", **options: Any) -> Page[Version]:
         """Versions that meet a filter (see ``versions.search``)."""
         return self.versions.search(where, **options)
+
+    def compare(self, refs: Sequence[Reference], **options: Any) -> Comparison:
+        """Put versions side by side, and run them on data (see ``versions.compare``)."""
+        return self.versions.compare(refs, **options)
 
     def promote(self, ref: Reference, stage: str, *, reason: str) -> Version:
         """Move a version to another stage.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import UNSET
@@ -15,8 +16,12 @@ from chopmark.domain.versions import Evaluation, Version
 from chopmark.formats.data import describe_dataset
 from chopmark.formats.signatures import fields_of
 from chopmark.ops import requests as q
+from chopmark.ops.comparing import CompareVersions
 from chopmark.ops.results import Done, EvaluationList, Uses, VersionPage
+from chopmark.ops.story import TellStory
+from chopmark.sdk.comparing import Comparison, as_comparison, compare_on_data
 from chopmark.sdk.loading import load_version
+from chopmark.sdk.reporting import format_of, rendered, write_text
 from chopmark.sdk.results import Page
 from chopmark.sdk.surface import ModelReference, Reference, Surface, checked_mapping
 
@@ -240,6 +245,84 @@ class Versions(Surface):
         if version.signature is not None:
             check_input(version.signature, fields_of(inputs), version.ref)
         return load_version(self._transport, self._settings, version).predict(inputs)
+
+    def compare(
+        self,
+        refs: Sequence[Reference],
+        *,
+        data: Any = None,
+        target: str = "",
+        baseline: Reference | None = None,
+        directions: Mapping[str, Literal["maximize", "minimize"]] | None = None,
+    ) -> Comparison:
+        """Put versions side by side, and run them on data where some is given.
+
+        Parameters
+        ----------
+        refs
+            2 to 20 versions, of one model or several.
+        data
+            ``X`` or ``(X, y)``: a data frame, Arrow table, list of dicts or array, and labels; or the
+            path of a CSV or Parquet file. Every version is loaded (trust is asked for), predicts and
+            is timed; one that fails is told, and the others go on.
+        target
+            Column of ``data`` that holds the labels.
+        baseline
+            Version that changes are counted from; the first when none is given.
+        directions
+            Metric → whether more or less is better, where its name does not tell.
+
+        Raises
+        ------
+        InvalidRequest
+            When there are fewer than two different versions, or the data cannot be read.
+        NotFound
+            When a reference means nothing.
+        """
+        listed = [refs] if isinstance(refs, (str, Version)) else list(refs)
+        request = CompareVersions(
+            refs=tuple(self._ref(ref) for ref in listed),
+            baseline="" if baseline is None else self._ref(baseline),
+            directions=dict(checked_mapping(directions, "directions")),
+        )
+        comparison = as_comparison(self._call(request))
+        if data is None:
+            return comparison
+        return compare_on_data(self._transport, self._settings, comparison, data, target=target)
+
+    def report(
+        self,
+        ref: Reference,
+        format: str = "",  # noqa: A002 - the field's word
+        path: str | Path | None = None,
+    ) -> str:
+        """Write a version's whole story: identity, metrics, lineage, stages, files, audit.
+
+        Parameters
+        ----------
+        ref
+            The version; a soft-deleted one has a story too, by number, SemVer or digest.
+        format
+            ``html`` (one file with its pictures), ``markdown``, ``json``, or ``card``: a model card with
+            the front matter of Hugging Face. By default what the suffix of ``path`` says, else ``html``.
+        path
+            File to write as well; replaced when it is there.
+
+        Returns
+        -------
+        str
+            The report.
+
+        Raises
+        ------
+        InvalidRequest
+            When there is no such format, or the file cannot be written.
+        """
+        chosen = format_of(format, path)
+        text = rendered(self._call(TellStory(ref=self._ref(ref))), chosen)
+        if path is not None:
+            write_text(path, text)
+        return text
 
     def delete(self, ref: Reference, *, reason: str = "", force: bool = False) -> Version:
         """Soft-delete a version: it is found no more, and can be restored.
