@@ -28,6 +28,8 @@ COMMAND_OF = {
     "version.delete": "delete",
     "version.restore": "restore",
     "version.purge": "purge",
+    "version.compare": "compare",
+    "version.story": "report",
     "version.uses": "uses",
     "version.stages": "history",
     "version.stage_at": "history",

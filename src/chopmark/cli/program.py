@@ -24,6 +24,8 @@ _SECTIONS = {
         "list": Entry("chopmark.cli.versions", "list_versions", "List versions, newest first."),
         "search": Entry("chopmark.cli.versions", "search", "Find versions that meet a filter."),
         "best": Entry("chopmark.cli.versions", "best", "Show the version of a model with the best value of a metric."),
+        "compare": Entry("chopmark.cli.comparing", "compare", "Put versions side by side, and run them on data."),
+        "report": Entry("chopmark.cli.reporting", "report", "Write a version's whole story, or its model card."),
         "promote": Entry("chopmark.cli.stages", "promote", "Move a version to another stage."),
         "download": Entry("chopmark.cli.files", "download", "Write the files of a version to a new directory."),
         "verify": Entry("chopmark.cli.files", "verify", "Read every byte of a version again and compare."),
@@ -52,6 +54,12 @@ _SECTIONS = {
         "project": Entry("chopmark.cli.projects", "project", "Namespaces of models, and what they ask of versions."),
         "trust": Entry("chopmark.cli.trust", "trust", "Decisions to let code of a version run."),
         "audit": Entry("chopmark.cli.audit", "audit", "What happened, in a chain of events that shows any change."),
+    },
+    "Kept and carried": {
+        "backup": Entry("chopmark.cli.keeping", "backup", "Copy the whole registry to another place."),
+        "rebuild": Entry("chopmark.cli.keeping", "rebuild", "Make a lost database again from the records."),
+        "export": Entry("chopmark.cli.keeping", "export", "Write a version to one portable file."),
+        "import": Entry("chopmark.cli.keeping", "import_file", "Register the version of a portable file."),
     },
     "The installation": {
         "config": Entry("chopmark.cli.config", "config", "Settings and where they come from."),

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from chopmark.domain.datasets import DatasetRef
-from chopmark.domain.lineage import Edge, NodeKind
+from chopmark.domain.lineage import Edge, NodeKind, is_followed
 from chopmark.domain.names import counted
 
-__all__ = ["LIVE_STAGES", "Affected", "Direction", "Impact", "LineageGraph", "LineageNode"]
+__all__ = [
+    "LIVE_STAGES",
+    "Affected",
+    "Direction",
+    "Impact",
+    "LineageGraph",
+    "LineageNode",
+    "affected_by",
+    "evaluated_on",
+]
 
 Direction = Literal["up", "down", "both"]
 LIVE_STAGES = ("production", "canary")
@@ -171,3 +181,52 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
             f"  {', '.join(a.node.label for a in self.affected[:6]) or 'nothing comes from it'}"
             f"{' …' if len(self.affected) > 6 else ''}"  # noqa: PLR2004 - as many as a line holds
         )
+
+
+def affected_by(roots: Sequence[str], edges: Iterable[Edge], known: Mapping[str, LineageNode]) -> tuple[Affected, ...]:
+    """Versions that come from these nodes, each with the last step of a shortest way to it.
+
+    Parameters
+    ----------
+    roots
+        Where it begins; they are not among the answers.
+    edges
+        Edges that were met on the way down.
+    known
+        Every end of an edge.
+    """
+    leaving: dict[str, list[Edge]] = {}
+    for edge in filter(is_followed, edges):
+        leaving.setdefault(edge.upstream, []).append(edge)
+    depths = dict.fromkeys(roots, 0)
+    waiting, found = list(depths), list[Affected]()
+    for node in waiting:  # grows while it is walked: breadth first
+        for edge in leaving.get(node, ()):
+            if edge.downstream not in depths:
+                depths[edge.downstream] = depths[node] + 1
+                waiting.append(edge.downstream)
+                found.append(_affected(edge, known, depths[node] + 1))
+    return tuple(sorted(found, key=_urgency))
+
+
+def evaluated_on(
+    roots: Sequence[str], edges: Iterable[Edge], known: Mapping[str, LineageNode]
+) -> tuple[LineageNode, ...]:
+    """Versions that were evaluated on one of these data sets and do not come from any."""
+    edges = list(edges)
+    affected = {edge.downstream for edge in edges if is_followed(edge)}
+    found = dict.fromkeys(e.source for e in edges if e.relation == "evaluated_on" and e.target in roots)
+    return tuple(known[node] for node in found if node not in affected)
+
+
+def _affected(edge: Edge, known: Mapping[str, LineageNode], depth: int) -> Affected:
+    node = known[edge.downstream]
+    via = known[edge.upstream].label
+    return Affected(node=node, depth=depth, relation=edge.relation, via=via, live=node.is_live)
+
+
+def _urgency(affected: Affected) -> tuple[object, ...]:
+    """The live ones first, of them those in production; the deleted ones last; then the nearest."""
+    node = affected.node
+    stage = LIVE_STAGES.index(node.stage) if affected.live and node.stage in LIVE_STAGES else len(LIVE_STAGES)
+    return (not affected.live, stage, node.deleted, affected.depth, node.project, node.model, node.number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chopmark.domain.names import shown
+from chopmark.domain.retention import check_retention
 from chopmark.domain.versions import ProjectRules, Version
 from chopmark.errors import InvalidRequest
 
@@ -34,13 +35,15 @@ REQUIRABLE_FIELDS = (
 
 
 def check_rules(rules: ProjectRules) -> None:
-    """Refuse rules that name fields that do not exist.
+    """Refuse rules that name fields that do not exist, or keep no versions.
 
     Raises
     ------
     InvalidRequest
         With the fields there are.
     """
+    if rules.retention is not None:
+        check_retention(rules.retention)
     unknown = [f for f in rules.required_fields if f not in REQUIRABLE_FIELDS]
     if unknown:
         msg = "These cannot be required: " + ", ".join(map(shown, unknown)) + "."

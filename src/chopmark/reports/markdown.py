@@ -9,6 +9,7 @@ __all__ = ["bullet_list", "code_block", "escaped", "markdown_table"]
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!])")
 _AT_START = re.compile(r"^(\s*)([-+=]|\d+[.)])(?=\s|$)")
+_WITHIN_WORD = re.compile(r"(?<=[^\W_])(?:\\_)+(?=[^\W_])")
 _FENCE = re.compile(r"`{3,}")
 
 
@@ -19,7 +20,7 @@ def escaped(text: str) -> str:
     """
     line = " ".join(text.split())
     line = _SPECIAL.sub(r"\\\1", line.replace("&", "&amp;"))
-    line = re.sub(r"(?<=\w)\\_(?=\w)", "_", line)
+    line = _WITHIN_WORD.sub(lambda found: found[0].replace("\\", ""), line)
     return _AT_START.sub(r"\1\\\2", line)
 
 
