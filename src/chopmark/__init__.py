@@ -25,13 +25,16 @@ if TYPE_CHECKING:
     from chopmark.domain.datasets import DatasetRef
     from chopmark.domain.llm import LlmConfig
     from chopmark.domain.manifest import Manifest
+    from chopmark.domain.retention import Retention
     from chopmark.domain.semver import SemVer
     from chopmark.domain.signature import Field, Signature
     from chopmark.domain.versions import Alias, Model, Project, ProjectRules, Version
     from chopmark.formats.data import describe_dataset as dataset
     from chopmark.sdk.async_registry import AsyncRegistry
     from chopmark.sdk.ensemble import Ensemble
+    from chopmark.sdk.backup import restore_registry as restore
     from chopmark.sdk.opening import open_registry as open  # noqa: A004 - the verb users expect
+    from chopmark.sdk.opening import rebuild_registry as rebuild
     from chopmark.sdk.registry import Registry
 
 __version__ = "0.1.0"
@@ -48,6 +51,7 @@ _HOMES = {
     "Project": "chopmark.domain.versions",
     "ProjectRules": "chopmark.domain.versions",
     "Registry": "chopmark.sdk.registry",
+    "Retention": "chopmark.domain.retention",
     "SemVer": "chopmark.domain.semver",
     "Settings": "chopmark.base.settings",
     "Signature": "chopmark.domain.signature",
@@ -56,6 +60,8 @@ _HOMES = {
 _RENAMED = {
     "dataset": ("chopmark.formats.data", "describe_dataset"),
     "open": ("chopmark.sdk.opening", "open_registry"),
+    "rebuild": ("chopmark.sdk.opening", "rebuild_registry"),
+    "restore": ("chopmark.sdk.backup", "restore_registry"),
 }
 
 __all__ = [
@@ -70,6 +76,7 @@ __all__ = [
     "Project",
     "ProjectRules",
     "Registry",
+    "Retention",
     "SemVer",
     "Settings",
     "Signature",
@@ -77,6 +84,8 @@ __all__ = [
     "dataset",
     "errors",
     "open",
+    "rebuild",
+    "restore",
 ]
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "database_file",
     "database_revision",
     "database_url",
+    "has_records",
     "open_blobs",
     "open_place",
     "open_record_store",
@@ -275,6 +276,11 @@ def open_record_store(settings: Settings) -> RecordStore:
     if "://" not in url:
         return open_records(url)
     return open_records(url, endpoint_url=settings.store_endpoint or None, options=_options(settings))
+
+
+def has_records(settings: Settings) -> bool:
+    """Whether there are records of a registry beside the blobs of the settings."""
+    return next(open_record_store(settings).names(), None) is not None
 
 
 def _options(settings: Settings) -> dict[str, str] | None:

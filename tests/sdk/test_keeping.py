@@ -1,16 +1,15 @@
 """What a registry can be made again from: its records, a backup; and versions that travel as files."""
 
 import shutil
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import chopmark as cm
 from chopmark.base.clock import FakeClock
-from chopmark.base.settings import load_settings
-from chopmark.errors import Conflict, IntegrityFailure, NotFound
-from chopmark.sdk.backup import back_up, restore_registry
-from chopmark.sdk.opening import rebuild_registry
+from chopmark.errors import AlreadyRegistered, Conflict, Denied, IntegrityFailure, InvalidRequest, NotFound
 from tests.sdk.life import live, seen
 
 OWN = ("registry.rebuilt",)
@@ -34,7 +33,7 @@ def test_a_lost_database_is_made_again_as_it_was(lived: Path) -> None:
         before = seen(registry)
         head = registry.audit.verify().head
     lose_database(lived)
-    rebuilt = rebuild_registry(lived)
+    rebuilt = cm.rebuild(lived)
     assert (rebuilt.head, rebuilt.events, rebuilt.faults) == (head, len(before["events"]), ())
     with cm.open(lived) as registry:
         assert seen(registry, without=OWN) == before
@@ -46,7 +45,7 @@ def test_a_lost_database_is_made_again_as_it_was(lived: Path) -> None:
         assert registry.register("tmp", {"x": 3}).number == 3
         assert registry.register("whole", {"y": 2}).number == 2
     lose_database(lived)
-    assert rebuild_registry(lived).events == rebuilt.events + 5
+    assert cm.rebuild(lived).events == rebuilt.events + 5
 
 
 def records_of(registry: Path, part: str) -> list[Path]:
@@ -58,15 +57,15 @@ def test_an_empty_catalog_beside_records_is_not_taken_for_a_new_registry(lived: 
     with pytest.raises(IntegrityFailure, match="tell of one that is not") as refused:
         cm.open(lived)
     assert "chopmark rebuild" in refused.value.hint
-    rebuild_registry(lived)
+    cm.rebuild(lived)
     cm.open(lived).close()
 
 
 def test_a_catalog_that_is_there_is_not_rebuilt(lived: Path) -> None:
     with pytest.raises(Conflict, match="has a catalog"):
-        rebuild_registry(lived)
+        cm.rebuild(lived)
     with pytest.raises(NotFound, match="no records"):
-        rebuild_registry(lived.parent / "elsewhere")
+        cm.rebuild(lived.parent / "elsewhere")
 
 
 def test_a_damaged_record_is_told_and_only_a_partial_rebuild_goes_on(lived: Path) -> None:
@@ -74,9 +73,9 @@ def test_a_damaged_record_is_told_and_only_a_partial_rebuild_goes_on(lived: Path
     manifest.write_bytes(manifest.read_bytes().replace(b"0", b"1", 1))
     lose_database(lived)
     with pytest.raises(IntegrityFailure, match="Manifests are missing or damaged") as refused:
-        rebuild_registry(lived)
+        cm.rebuild(lived)
     assert "--partial" in refused.value.hint
-    rebuilt = rebuild_registry(lived, partial=True)
+    rebuilt = cm.rebuild(lived, partial=True)
     assert len(rebuilt.faults) == 1
     with cm.open(lived) as registry:
         assert len(registry.versions.search("", limit=100)) == rebuilt.versions - 1  # one is deleted
@@ -94,7 +93,7 @@ def test_a_damaged_segment_is_noticed(lived: Path, change: str) -> None:
     segment.write_bytes(changed[change])
     lose_database(lived)
     with pytest.raises(IntegrityFailure, match=r"records are not whole.*damaged"):
-        rebuild_registry(lived)
+        cm.rebuild(lived)
 
 
 def test_a_missing_segment_is_noticed_and_a_partial_rebuild_says_where(tmp_path: Path, clock: FakeClock) -> None:
@@ -107,8 +106,8 @@ def test_a_missing_segment_is_noticed_and_a_partial_rebuild_says_where(tmp_path:
     segments[1].unlink()
     lose_database(place)
     with pytest.raises(IntegrityFailure, match="event 4: event 4 is missing"):
-        rebuild_registry(place)
-    assert rebuild_registry(place, partial=True).models == 3
+        cm.rebuild(place)
+    assert cm.rebuild(place, partial=True).models == 3
     with cm.open(place) as registry:
         assert [m.name for m in registry.models.list()] == ["m0", "m2", "m3"]
         assert registry.audit.verify().fault_seq == 4
@@ -123,7 +122,7 @@ def test_many_small_records_become_few(tmp_path: Path, clock: FakeClock) -> None
     with cm.open(place) as registry:
         before = seen(registry)
     lose_database(place)
-    rebuild_registry(place)
+    cm.rebuild(place)
     with cm.open(place) as registry:
         assert seen(registry, without=OWN) == before
 
@@ -143,66 +142,168 @@ def test_a_catalog_set_back_to_an_older_copy_does_not_spoil_the_records(tmp_path
         before = seen(registry)
     lose_database(place)
     with pytest.raises(IntegrityFailure, match="another course of events"):
-        rebuild_registry(place)
-    rebuild_registry(place, partial=True)
+        cm.rebuild(place)
+    cm.rebuild(place, partial=True)
     with cm.open(place) as registry:
         assert seen(registry, without=OWN) == before
 
 
 def test_a_backup_is_brought_up_to_date_and_restored_elsewhere(lived: Path, tmp_path: Path, clock: FakeClock) -> None:
     place, elsewhere = tmp_path / "backup", tmp_path / "elsewhere"
-    settings = load_settings({}, environ={}).settings
     with cm.open(lived, clock=clock, actor="ada") as registry:
-        first = back_up(registry._transport, place, settings)
+        first = registry.storage.backup(place)
         assert first.copied_blobs == first.blobs > 5
-        assert back_up(registry._transport, place, settings).copied_blobs == 0
+        assert registry.storage.backup(place).copied_blobs == 0
         registry.register("fraud", {"threshold": 0.99})
-        second = back_up(registry._transport, place, settings)
+        second = registry.storage.backup(place)
         assert (second.copied_blobs, second.versions) == (1, first.versions + 1)
         assert len(list(place.glob("blobs/records/*/events/*"))) == 1
         before = seen(registry)
-    restored = restore_registry(place, elsewhere)
+    restored = cm.restore(place, elsewhere)
     assert restored.head == second.head
     with cm.open(elsewhere) as registry:
         assert seen(registry, without=OWN) == before
         assert registry.load("fraud:3") == {"threshold": 0.99}
         assert registry.audit.verify().fault == ""
     with pytest.raises(Conflict, match="holds a registry already"):
-        restore_registry(place, elsewhere)
+        cm.restore(place, elsewhere)
     with pytest.raises(NotFound, match="no backup"):
-        restore_registry(tmp_path / "nothing", tmp_path / "new")
-    assert rebuild_registry(place).head == second.head  # a backup is a registry without its database
+        cm.restore(tmp_path / "nothing", tmp_path / "new")
+    assert cm.rebuild(place).head == second.head  # a backup is a registry without its database
 
 
 def test_a_backup_of_another_course_of_events_is_not_overwritten(tmp_path: Path, clock: FakeClock) -> None:
-    settings = load_settings({}, environ={}).settings
     with cm.open(tmp_path / "a", clock=clock) as registry:
         registry.register("m", {"i": 1})
-        back_up(registry._transport, tmp_path / "backup", settings)
+        registry.storage.backup(tmp_path / "backup")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     for name in "ab":
         with cm.open(tmp_path / name, clock=clock) as registry:
             registry.register("m", {"i": name})
             if name == "a":
-                back_up(registry._transport, tmp_path / "backup", settings)
+                registry.storage.backup(tmp_path / "backup")
                 continue
             with pytest.raises(Conflict, match="another course of events"):
-                back_up(registry._transport, tmp_path / "backup", settings)
+                registry.storage.backup(tmp_path / "backup")
 
 
 def test_a_backup_refuses_damaged_bytes_and_stays_as_it_was(lived: Path, tmp_path: Path) -> None:
-    settings = load_settings({}, environ={}).settings
     with cm.open(lived) as registry:
-        back_up(registry._transport, tmp_path / "backup", settings)
+        registry.storage.backup(tmp_path / "backup")
         digest = registry.files.list(registry.register("new", {"z": 1}))[0].digest
         digits = digest.removeprefix("sha256:")
         blob = lived / "blobs" / "sha256" / digits[:2] / digits[2:]
         blob.chmod(0o644)
         blob.write_bytes(b"changed")
         with pytest.raises(IntegrityFailure, match="damaged"):
-            back_up(registry._transport, tmp_path / "backup", settings)
+            registry.storage.backup(tmp_path / "backup")
     with pytest.raises(NotFound):
         cm.open(tmp_path / "elsewhere2").get("new")
-    restore_registry(tmp_path / "backup", tmp_path / "elsewhere")
+    cm.restore(tmp_path / "backup", tmp_path / "elsewhere")
     with cm.open(tmp_path / "elsewhere") as registry:
         assert registry.load("fraud:1") == {"threshold": 0.7}
+
+
+@pytest.fixture
+def other(tmp_path: Path, clock: FakeClock) -> Iterator[cm.Registry]:
+    with cm.open(tmp_path / "other", clock=clock, actor="bob") as opened:
+        yield opened
+
+
+def test_a_version_travels_as_a_file(lived: Path, other: cm.Registry, tmp_path: Path) -> None:
+    with cm.open(lived) as registry:
+        original = registry.get("fraud:2")
+        done = registry.files.export("fraud:2", tmp_path)
+        assert Path(done.file).name == "fraud-2.chopmark"
+        with pytest.raises(Conflict, match=r"a file .* already"):
+            registry.files.export("fraud:2", done.file)
+        registry.files.export("fraud:2", done.file, force=True)
+        assert list(tmp_path.glob(".*")) == []
+    version = other.files.import_file(done.file)
+    assert (version.ref, version.semver, version.digest) == ("fraud:1", original.semver, original.digest)
+    assert (version.metrics, version.parents) == (original.metrics, original.parents)
+    assert (version.stage, version.aliases) == ("development", ())
+    assert version.origin is not None
+    assert (version.origin.ref, version.origin.created_by) == ("fraud:2", "ada")
+    assert [(e.dataset.name, e.metrics) for e in other.versions.evaluations(version)] == [
+        ("may", {"f1": 0.9}),
+        ("april", {"f1": 0.8}),
+    ]
+    assert other.load(version) == {"threshold": 0.8}
+    with pytest.warns(AlreadyRegistered):
+        assert other.files.import_file(done.file) == version
+    renamed = other.files.import_file(done.file, model="copy", semver="3.0.0")
+    assert (renamed.ref, renamed.semver) == ("copy:1", "3.0.0")
+    other.register("taken", {"q": 1}, semver=original.semver)
+    with pytest.raises(Conflict, match="has the version"):
+        other.files.import_file(done.file, model="taken")
+    assert other.audit.list(event="version.imported")[0].data["origin"]["ref"] == "fraud:2"
+
+
+def test_an_import_finds_the_parents_that_are_there(lived: Path, other: cm.Registry, tmp_path: Path) -> None:
+    with cm.open(lived) as registry:
+        for ref in ("fraud:1", "fraud:2", "both:1"):
+            registry.files.export(ref, tmp_path)
+    with pytest.raises(NotFound):
+        other.load(other.files.import_file(tmp_path / "both-1.chopmark", model="lonely"))
+    other.files.import_file(tmp_path / "fraud-1.chopmark")
+    second = other.files.import_file(tmp_path / "fraud-2.chopmark")
+    both = other.files.import_file(tmp_path / "both-1.chopmark")
+    assert both.ref == "both:1"
+    assert any("fraud:2" in use for use in other.versions.uses("fraud:1"))
+    assert any("both:1" in use for use in other.versions.uses(second))
+
+
+def test_nobody_trusts_what_was_imported_because_it_was_trusted_elsewhere(
+    lived: Path, other: cm.Registry, tmp_path: Path
+) -> None:
+    with cm.open(lived) as registry:
+        assert registry.load("code") == {"set": {1, 2}}
+        registry.files.export("code", tmp_path)
+    version = other.files.import_file(tmp_path / "code-1.chopmark")
+    assert other.settings.trust == "own_registry"
+    with pytest.raises(Denied, match="nobody has recorded trust") as refused:
+        other.load(version)
+    assert "chopmark trust grant code:1" in refused.value.hint
+    other.trust.grant(version, reason="read it")
+    assert other.load(version) == {"set": {1, 2}}
+
+
+@pytest.mark.parametrize("change", ["cut", "flip", "empty", "text", "compressed", "manifest", "missing", "directory"])
+def test_a_damaged_file_registers_nothing(lived: Path, other: cm.Registry, tmp_path: Path, change: str) -> None:
+    with cm.open(lived) as registry:
+        file = Path(registry.files.export("fraud:1", tmp_path).file)
+    damage(file, change)
+    with pytest.raises((IntegrityFailure, InvalidRequest, NotFound)):
+        other.files.import_file(file)
+    assert len(other.models.list()) == 0
+
+
+def damage(file: Path, change: str) -> None:
+    data = file.read_bytes()
+    members = {}
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    match change:
+        case "cut":
+            file.write_bytes(data[: len(data) // 2])
+        case "flip":
+            at = data.index(b'{"threshold"')
+            file.write_bytes(data[:at] + b"X" + data[at + 1 :])
+        case "empty":
+            file.write_bytes(b"")
+        case "text":
+            file.write_text("not a zip")
+        case "missing":
+            file.unlink()
+        case "directory":
+            file.unlink()
+            file.mkdir()
+        case "compressed":
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                for name, content in members.items():
+                    archive.writestr(name, content)
+        case _:
+            with zipfile.ZipFile(file, "w") as archive:
+                for name, content in members.items():
+                    archive.writestr(name, content.replace(b'"json"', b'"raw"') if name == "manifest.json" else content)

@@ -26,7 +26,7 @@ def export_version(ctx: Context, request: ExportVersion) -> PortableVersion:
     if model is None:
         raise NotFound(f"There is no model {ModelRef(version.project, version.model)}.")
     state = state_of_version(ctx.tx, version, ctx.tx.audit.head()[0])
-    return PortableVersion(state=state, model=model, manifest=whole_manifest(ctx, version))
+    return PortableVersion(state=state, model=model, manifest=whole_manifest(ctx, version), exported_at=ctx.now)
 
 
 def import_version(ctx: Context, request: ImportVersion) -> Registered:

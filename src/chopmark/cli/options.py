@@ -48,9 +48,10 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, cls=Option, **attributes)
 
 
-def reference_argument(name: str = "ref", text: str = REFERENCE_HELP) -> Callable[[F], F]:
+def reference_argument(name: str = "ref", text: str = REFERENCE_HELP, *, required: bool = True) -> Callable[[F], F]:
     """A reference to a version."""
-    return click.argument(name, metavar=name.upper(), help=text, shell_complete=complete_reference)
+    metavar = name.upper() if required else f"[{name.upper()}]"
+    return click.argument(name, metavar=metavar, required=required, help=text, shell_complete=complete_reference)
 
 
 def model_argument(name: str = "model", *, required: bool = True, text: str = "") -> Callable[[F], F]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import click
+
 from chopmark.cli.changes import confirm_purge, show_done, show_version
 from chopmark.cli.command import command
+from chopmark.cli.keeping import show_rebuilt
 from chopmark.cli.options import (
     dry_run_option,
     force_option,
+    option,
     pass_session,
     reason_option,
     reference_argument,
@@ -43,14 +47,39 @@ def delete(session: Session, ref: str, reason: str, force: bool) -> None:
     examples="""
     chopmark list fraud --deleted
     chopmark restore fraud:3
+    chopmark --at new-place restore --from /mnt/backups/models
     """,
 )
-@reference_argument(text="A soft-deleted version, by number, SemVer or digest.")
+@reference_argument(text="A soft-deleted version, by number, SemVer or digest.", required=False)
+@option(
+    "--from",
+    "backup",
+    default="",
+    metavar="PLACE",
+    help="Restore a whole registry from its backup, into an empty place.",
+)
+@option("--registry", default="", metavar="ID", help="Which one, when the backup holds several.")
 @reason_option()
 @dry_run_option()
 @pass_session
-def restore(session: Session, ref: str, reason: str) -> None:
-    """Bring a soft-deleted version back, in the stage it was in."""
+def restore(session: Session, ref: str | None, backup: str, registry: str, reason: str) -> None:
+    """Bring a soft-deleted version back, in the stage it was in; or a registry from its backup.
+
+    With `--from` the whole registry comes back as it was when the backup was made, into the place
+    that `--at` or the settings name, which must be empty.
+    """
+    if (ref is None) is (not backup):
+        msg = "Say what to restore: a version (chopmark restore REF) or a registry (chopmark restore --from PLACE)."
+        raise click.UsageError(msg)
+    if backup:
+        from chopmark.sdk.backup import restore_registry
+
+        if session.dry_run:
+            raise click.UsageError("A restore from a backup cannot be rehearsed; it writes into an empty place only.")
+        rebuilt = restore_registry(backup, registry=registry, **session.arguments)
+        show_rebuilt(session, rebuilt, f"Restored from {backup}")
+        return
+    assert ref is not None  # noqa: S101 - checked above
     show_version(session, session.registry().versions.restore(ref, reason=reason))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chopmark.cli.output import Output
-from chopmark.errors import NotFound
+from chopmark.errors import IntegrityFailure, NotFound
 
 if TYPE_CHECKING:
     from chopmark.base.settings import Resolved
@@ -79,6 +79,8 @@ class Session:
         ------
         NotFound
             When there is none and none may be made.
+        IntegrityFailure
+            When its database is gone.
         """
         if self._registry is None:
             self._registry = self._opened(create=create)
@@ -91,10 +93,14 @@ class Session:
 
     def _opened(self, *, create: bool) -> Registry:
         from chopmark.sdk.opening import open_registry
+        from chopmark.wiring import has_records
 
         arguments = self.arguments
         file = self.database_file()
         if file is not None and not file.exists():
+            if has_records(self.resolved().settings):
+                msg = f"The database of the registry at {file.parent} is gone; its blobs and records are there."
+                raise IntegrityFailure(msg, hint="Make it again from the records: chopmark rebuild")
             if not create:
                 msg = f"There is no registry at {file.parent}."
                 hint = "The first 'chopmark register' makes one; --at DIRECTORY points to another place."

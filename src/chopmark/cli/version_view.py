@@ -52,6 +52,13 @@ def brief_facts(version: Version) -> list[Fact]:
     ]
 
 
+def _origin_words(version: Version) -> str:
+    origin = version.origin
+    if origin is None:
+        return ""
+    return f"was {origin.ref} elsewhere, registered by {origin.created_by} on {origin.created_at:%Y-%m-%d}"
+
+
 def version_facts(version: Version) -> list[Fact]:
     """Everything worth reading about one version; facts that it lacks are empty."""
     environment = version.environment
@@ -75,6 +82,7 @@ def version_facts(version: Version) -> list[Fact]:
         ("data sets", "\n".join(_dataset(version))),
         ("framework", f"{environment.framework} {environment.framework_version}"),
         ("python", f"{environment.python} on {environment.platform}" if environment.python else ""),
+        ("imported", _origin_words(version)),
         ("git", f"{git.commit[:12]} {git.branch}{', changed' if git.dirty else ''}" if git and git.commit else ""),
         ("run", version.run_id),
         ("experiment", version.experiment_id),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from chopmark.domain.manifest import Manifest
@@ -63,6 +65,7 @@ class PortableVersion(msgspec.Struct, frozen=True, kw_only=True):
     state: VersionState
     model: Model
     manifest: Manifest
+    exported_at: datetime
 
 
 class ImportVersion(RegisterVersion, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -22,11 +22,12 @@ from chopmark.base.settings import Settings, load_settings
 from chopmark.domain.manifest import FileEntry, Manifest, manifest_digest
 from chopmark.domain.names import counted
 from chopmark.domain.records import Segment, Whole, encode_segment
-from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound
+from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound, Unsupported
 from chopmark.ops.keeping import RebuildCatalog, Rebuilt
 from chopmark.ops.requests import ListAudit
 from chopmark.ops.results import AuditPage
 from chopmark.sdk.progress import progress_bar
+from chopmark.sdk.transport import DryRun, Transport
 from chopmark.wiring import connect, open_place
 
 __all__ = ["Backup", "back_up", "restore_registry"]
@@ -66,20 +67,11 @@ class Backup(msgspec.Struct, frozen=True, kw_only=True):
         return f"<backup in {self.place} · {held} · {copied}>"
 
 
-class _Source(Protocol):
-    """What is copied from: a registry's transport."""
-
-    store: BlobStore
-    records: RecordStore
-
-    def catch_up(self) -> int: ...
-
-
 class _Collected(Exception):
     """Bytes were freed while they were copied: what they belonged to was purged meanwhile."""
 
 
-def back_up(source: _Source, place: str | Path, settings: Settings) -> Backup:
+def back_up(source: Transport, place: str | Path, settings: Settings) -> Backup:
     """Copy everything to a directory or an object store, or bring the backup that is there up to date.
 
     Raises
@@ -91,6 +83,8 @@ def back_up(source: _Source, place: str | Path, settings: Settings) -> Backup:
     """
     if not str(place).strip():
         raise InvalidRequest("The place of the backup is empty.", hint="Pass a directory, or s3://bucket/prefix.")
+    if isinstance(source, DryRun):
+        raise Unsupported("A backup copies, and a dry run copies nothing.", hint="Call it on the registry itself.")
     store, records = open_place(str(place), settings)
     try:
         for _ in range(_ROUNDS):
@@ -105,7 +99,7 @@ def back_up(source: _Source, place: str | Path, settings: Settings) -> Backup:
         store.close()
 
 
-def _copy_all(source: _Source, store: BlobStore, records: RecordStore, place: str, settings: Settings) -> Backup:
+def _copy_all(source: Transport, store: BlobStore, records: RecordStore, place: str, settings: Settings) -> Backup:
     registry = _only(source.records)
     origin, target = within(source.records, registry), within(records, registry)
     whole = _whole(origin)

@@ -16,9 +16,9 @@ import msgspec
 from chopmark.abc.blobs import BlobStore
 from chopmark.domain.manifest import FileEntry, Role, check_path
 from chopmark.domain.names import shown
-from chopmark.errors import IntegrityFailure, InvalidRequest, NotFound
+from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, NotFound, Unavailable
 
-__all__ = ["MODEL_DIRECTORY", "GatheredFiles", "Source", "StoredFiles", "files_below", "gather"]
+__all__ = ["MODEL_DIRECTORY", "GatheredFiles", "Source", "StoredFiles", "files_below", "gather", "writing_to"]
 
 MODEL_DIRECTORY = "model"
 _FILES_MAX = 100_000
@@ -248,3 +248,18 @@ class StoredFiles:
         except KeyError:
             msg = f"{self._ref} has no file {path!r}."
             raise NotFound(msg, hint="It has " + ", ".join(self.paths[:20]) + ".") from None
+
+
+@contextmanager
+def writing_to(target: Path) -> Iterator[None]:
+    """Say where files could not be written, and why."""
+    try:
+        yield
+    except ChopmarkError:
+        raise
+    except ValueError as error:
+        msg = f"{shown(target)} is no path: {error}."
+        raise InvalidRequest(msg) from error
+    except OSError as error:
+        msg = f"The files cannot be written to {shown(target)}: {error.strerror or error}."
+        raise Unavailable(msg, hint="Choose another place, or free room there.") from error

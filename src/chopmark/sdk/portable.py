@@ -18,7 +18,6 @@ from typing import IO, BinaryIO, cast
 import msgspec
 
 from chopmark.abc.blobs import Progress
-from chopmark.base.clock import Clock
 from chopmark.base.digest import PREFIX
 from chopmark.base.jsons import canonical, decode, encode
 from chopmark.base.settings import Settings
@@ -26,9 +25,10 @@ from chopmark.domain.manifest import FileEntry, Manifest, check_manifest, manife
 from chopmark.domain.names import counted, shown
 from chopmark.domain.records import VersionState
 from chopmark.domain.versions import Origin, Version
-from chopmark.errors import ChopmarkError, Conflict, IntegrityFailure, InvalidRequest, NotFound, Unavailable
+from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound
 from chopmark.ops.keeping import ExportVersion, ImportVersion, PortableVersion
 from chopmark.ops.results import Registered
+from chopmark.sdk.files import writing_to
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.transport import DryRun, Transport
 
@@ -69,9 +69,7 @@ class _Described(msgspec.Struct, frozen=True, kw_only=True):
     model_description: str = ""
 
 
-def export_version(
-    transport: Transport, settings: Settings, ref: str, target: Path, *, force: bool, clock: Clock
-) -> Exported:
+def export_version(transport: Transport, settings: Settings, ref: str, target: Path, *, force: bool) -> Exported:
     """Write a version to a file, whole or not at all.
 
     Raises
@@ -92,17 +90,13 @@ def export_version(
         msg = f"There is no directory {target.parent}."
         raise NotFound(msg, hint="Make it first.")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with progress_bar(f"Exporting {version.ref}", version.size_bytes, settings.progress) as told:
-            _write(transport, portable, part, clock(), told)
-        part.replace(target)
-    except ChopmarkError:  # Unavailable and Denied are OSErrors too
-        raise
-    except OSError as error:
-        msg = f"{target} could not be written: {error.strerror or error}."
-        raise Unavailable(msg, hint="Make room or choose another place, then repeat.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with writing_to(target):
+        try:
+            with progress_bar(f"Exporting {version.ref}", version.size_bytes, settings.progress) as told:
+                _write(transport, portable, part, told)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
     return Exported(
         ref=version.ref,
         digest=version.digest,
@@ -112,12 +106,12 @@ def export_version(
     )
 
 
-def _write(transport: Transport, portable: PortableVersion, part: Path, now: datetime, told: Progress) -> None:
+def _write(transport: Transport, portable: PortableVersion, part: Path, told: Progress) -> None:
     version, model = portable.state.version, portable.model
     described = _Described(
         layout=LAYOUT,
         schema=SCHEMA,
-        exported_at=now,
+        exported_at=portable.exported_at,
         ref=version.ref,
         digest=version.digest,
         state=portable.state,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from chopmark.abc.blobs import BlobStore
+from chopmark.abc.records import RecordStore
 from chopmark.domain.audit import AuditEvent
 from chopmark.ops.requests import Request
 
@@ -18,8 +19,8 @@ class Transport(Protocol):
 
     Attributes
     ----------
-    store
-        Bytes.
+    store, records
+        Bytes, and what is kept beside them.
     location
         For people: where the registry is.
     own
@@ -27,6 +28,7 @@ class Transport(Protocol):
     """
 
     store: BlobStore
+    records: RecordStore
     location: str
     own: bool
 
@@ -49,6 +51,10 @@ class Transport(Protocol):
         """Hand over the loads that were counted so far."""
         ...
 
+    def catch_up(self) -> int:
+        """Record beside the blobs what is not recorded there yet; how many events that were."""
+        ...
+
     def close(self) -> None:
         """Give back connections."""
         ...
@@ -66,6 +72,7 @@ class DryRun:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.store = transport.store
+        self.records = transport.records
         self.location = transport.location
         self.own = transport.own
 
@@ -82,6 +89,10 @@ class DryRun:
 
     def flush(self) -> None:
         """Nothing waits."""
+
+    def catch_up(self) -> int:
+        """A rehearsal leaves nothing to record."""
+        return 0
 
     def close(self) -> None:
         """Nothing of its own is open."""

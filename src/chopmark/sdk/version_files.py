@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,13 +15,15 @@ import msgspec
 from chopmark.abc.blobs import Progress
 from chopmark.domain.manifest import FileEntry, Manifest
 from chopmark.domain.names import counted, shown
-from chopmark.errors import ChopmarkError, Conflict, Denied, IntegrityFailure, InvalidRequest, NotFound, Unavailable
+from chopmark.domain.versions import Version
+from chopmark.errors import AlreadyRegistered, Conflict, Denied, IntegrityFailure, NotFound, Unavailable
 from chopmark.ops.requests import GetManifest
-from chopmark.sdk.files import StoredFiles
+from chopmark.sdk.files import StoredFiles, writing_to
 from chopmark.sdk.loading import load_artifact
+from chopmark.sdk.portable import Exported, export_version, import_version
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.results import Page
-from chopmark.sdk.surface import Reference, Surface
+from chopmark.sdk.surface import ModelReference, Reference, Surface
 
 __all__ = ["FileFault", "Files", "Verification"]
 
@@ -112,7 +114,7 @@ class Files(Surface):
         target = Path(target)
         version = self._version(ref)
         files = self.manifest(version).files
-        with _writing_to(target):
+        with writing_to(target):
             _check_free(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=".chopmark-", dir=target.parent))
@@ -135,6 +137,62 @@ class Files(Surface):
     def _files(self, ref: Reference, files: Sequence[FileEntry], told: Progress | None = None) -> StoredFiles:
         entries = {f.path: f for f in files}
         return StoredFiles(self._transport.store, self._ref(ref), entries, told)
+
+    def export(self, ref: Reference, target: str | Path, *, force: bool = False) -> Exported:
+        """Write a version to one file that another registry can import.
+
+        Parameters
+        ----------
+        ref
+            The version.
+        target
+            The file, or a directory to put ``MODEL-NUMBER.chopmark`` in. It appears whole or not at all.
+        force
+            Whether to replace a file that is there.
+
+        Raises
+        ------
+        Conflict
+            When there is a file already.
+        IntegrityFailure
+            When bytes of the version are missing or changed.
+        """
+        return export_version(self._transport, self._settings, self._ref(ref), Path(target), force=force)
+
+    def import_file(
+        self, source: str | Path, *, model: ModelReference | None = None, semver: str = "", allow_twin: bool = False
+    ) -> Version:
+        """Register the version of a file that `export` wrote, here or elsewhere.
+
+        Manifest, metrics, tags, evaluations and parents come along, number, stage, aliases and trust do not. Parents
+        that are not here stay named in the manifest. A version that is here already is given back.
+
+        Parameters
+        ----------
+        source
+            The file.
+        model
+            Name to register it under; by default the one it had.
+        semver
+            Semantic version to give it; by default the one it had.
+        allow_twin
+            Whether to add it even when the same content is here already.
+
+        Raises
+        ------
+        IntegrityFailure
+            When the file was cut or changed; nothing is registered then.
+        Conflict
+            When the semantic version is taken by other content.
+        """
+        name = self._model(model) if model is not None else ""
+        added = import_version(
+            self._transport, self._settings, Path(source), model=name, semver=semver, allow_twin=allow_twin
+        )
+        if not added.created:
+            msg = f"The same content was registered before as {added.version.ref}; nothing was added."
+            warnings.warn(msg, AlreadyRegistered, stacklevel=2)
+        return added.version
 
     def verify(self, ref: Reference) -> Verification:
         """Read every byte of a version again and compare it with the manifest.
@@ -177,18 +235,3 @@ def _check_free(target: Path) -> None:
     if target.exists() and target.samefile(Path.cwd()):
         msg = "The working directory cannot be replaced by the download."
         raise Conflict(msg, hint="Choose a directory that does not exist yet.")
-
-
-@contextmanager
-def _writing_to(target: Path) -> Iterator[None]:
-    """Say where files could not be written, and why."""
-    try:
-        yield
-    except ChopmarkError:
-        raise
-    except ValueError as error:
-        msg = f"{shown(target)} is no path: {error}."
-        raise InvalidRequest(msg) from error
-    except OSError as error:
-        msg = f"The files cannot be written to {shown(target)}: {error.strerror or error}."
-        raise Unavailable(msg, hint="Choose another place, or free room there.") from error
