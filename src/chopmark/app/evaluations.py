@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chopmark.app.context import Context, resolve
+from chopmark.app.datasets import note_datasets
 from chopmark.app.registration import check_dataset
 from chopmark.base.paging import check_limit
 from chopmark.domain.lineage import Edge, dataset_node, version_node
@@ -57,6 +58,7 @@ def keep_evaluation(ctx: Context, version: Version, evaluation: Evaluation) -> N
         at=ctx.now,
     )
     ctx.tx.lineage.insert([edge])
+    note_datasets(ctx, [evaluation.dataset])
 
 
 def list_all(ctx: Context, request: q.ListEvaluations) -> EvaluationList:

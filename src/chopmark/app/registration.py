@@ -9,6 +9,7 @@ from msgspec import structs
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.app.context import Context, Outside, resolve, the_project
+from chopmark.app.datasets import note_datasets
 from chopmark.app.models import new_model
 from chopmark.base.digest import is_digest
 from chopmark.domain.bump import Proposal, check_breaking, propose_bump
@@ -133,6 +134,7 @@ def add_version(ctx: Context, request: RegisterVersion, *, origin: Origin | None
     ctx.tx.models.update(structs.replace(model, last_number=version.number, updated_at=ctx.now))
     ctx.tx.versions.insert(version, request.manifest)
     ctx.tx.lineage.insert(_edges(ctx, version, parents))
+    note_datasets(ctx, version.datasets)
     ctx.emit(
         version.ref,
         digest=digest,
@@ -178,6 +180,9 @@ def check_dataset(dataset: DatasetRef) -> None:
     check_text(dataset.uri, "data set uri", 5_000)
     for field in ("name", "digest", "version", "split", "relation"):
         check_text(getattr(dataset, field), f"data set {field}", 500)
+    if dataset.relation not in ("trained_on", "evaluated_on"):
+        msg = f"{shown(dataset.relation)} is not a relation to a data set."
+        raise InvalidRequest(msg, hint="A version is trained_on or evaluated_on a data set.")
 
 
 def _check_external(manifest: Manifest) -> None:

@@ -29,6 +29,7 @@ from chopmark.ops import keeping as k
 from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
 from chopmark.ops import results as r
+from chopmark.ops import storage as g
 from chopmark.ops import usage as u
 from chopmark.ops.comparing import CompareVersions
 from chopmark.ops.story import TellStory
@@ -126,6 +127,12 @@ _ROWS = (
     _read("version.export", k.ExportVersion, k.PortableVersion, "/versions/{ref}/export"),
     Op("version.import", k.ImportVersion, r.Registered, "register", "POST", "/versions/import", "version.imported"),
     Op("registry.rebuild", k.RebuildCatalog, k.Rebuilt, "configure", "POST", "/rebuild", "registry.rebuilt"),
+    _read("storage.plan", g.PlanCollection, g.CollectionPage, "/storage/plan"),
+    Op("storage.collect", g.CollectStorage, g.CollectionPage, "purge", "POST", "/storage/collect", "storage.collected"),
+    _read("storage.usage", g.UsageByName, g.UsagePage, "/storage/usage"),
+    _read("storage.totals", g.TotalStorage, g.StorageTotals, "/storage/totals"),
+    _read("storage.why", g.ExplainBlob, g.Why, "/blobs/{digest}"),
+    _read("storage.check", g.CheckStorage, g.CheckPage, "/storage/check"),
     _read("audit.list", q.ListAudit, r.AuditPage, "/audit"),
     _read("audit.trail", a.ReadTrail, r.AuditPage, "/versions/{ref}/trail"),
     _read("audit.at", a.AuditAt, RegistryThen, "/audit/at"),
