@@ -152,7 +152,7 @@ def connect(resolved: Resolved, *, clock: Clock = system_clock, rebuilding: bool
     _make_directory(settings)
     catalog = _catalog(settings)
     try:
-        store = _store(settings)
+        store = _store(settings, clock)
     except BaseException:
         catalog.close()
         raise
@@ -310,14 +310,15 @@ def _catalog(settings: Settings) -> Catalog:
     )
 
 
-def _store(settings: Settings) -> BlobStore:
+def _store(settings: Settings, clock: Clock = system_clock) -> BlobStore:
     url = store_url(settings)
     if "://" not in url:
-        return open_store(url, compression=settings.compression)
+        return open_store(url, compression=settings.compression, clock=clock)
     return open_store(
         url,
         cache_dir=Path(settings.cache_dir),
         cache_quota_bytes=settings.cache_quota_bytes,
         endpoint_url=settings.store_endpoint or None,
         options=_options(settings),
+        clock=clock,
     )

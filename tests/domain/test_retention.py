@@ -64,7 +64,7 @@ def test_deleted_versions_are_neither_judged_nor_counted() -> None:
 
 def test_needs_are_followed_through_versions_that_are_due_themselves() -> None:
     needs = {"a": ["b"], "b": ["c"], "c": ["d"], "x": ["y"], "y": ["x"]}
-    assert needed({"a", "b", "c"}, needs) == {"a", "b", "c"}, "d stays"
+    assert needed(iter(("a", "b", "c")), needs) == {"a", "b", "c"}, "d stays"
     assert needed({"a", "b", "c", "d"}, needs) == set()
     assert needed({"x", "y"}, needs) == set(), "a circle keeps nobody"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["BlobStat", "BlobStore", "Progress"]
+__all__ = ["BlobStat", "BlobStore", "KeepsLeftovers", "Leftover", "Progress"]
 
 Progress = Callable[[int], None]
 """Called with the number of bytes just moved; must be quick and must not raise."""
@@ -34,6 +34,33 @@ class BlobStat(msgspec.Struct, frozen=True):
     size_bytes: int
     stored_bytes: int
     modified_at: datetime
+
+
+class Leftover(msgspec.Struct, frozen=True):
+    """A file in the store that is no blob, by its name within the store."""
+
+    name: str
+    size_bytes: int
+
+
+@runtime_checkable
+class KeepsLeftovers(Protocol):
+    """A store in which interrupted puts, or people, can leave files that are no blobs.
+
+    An object store is none: what an interrupted upload leaves there is the bucket's to expire.
+    """
+
+    def leftovers(self, before: datetime) -> Sequence[Leftover]:
+        """What puts that were cut off have left, last written before a time; not those still running."""
+        ...
+
+    def remove_leftovers(self, before: datetime) -> Sequence[Leftover]:
+        """Remove what `leftovers` lists; what was removed."""
+        ...
+
+    def strangers(self) -> Iterator[Leftover]:
+        """Files where blobs are kept that are none."""
+        ...
 
 
 @runtime_checkable

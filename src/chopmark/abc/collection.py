@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
 
 from chopmark.domain.retention import Candidate
+from chopmark.domain.storage import By
 
-__all__ = ["By", "Collection", "DueVersion", "Holding", "Usage"]
+__all__ = ["Collection", "DueVersion", "Holding", "Usage"]
 
-By = Literal["project", "model", "version"]
+
 
 
 class DueVersion(msgspec.Struct, frozen=True):
@@ -116,6 +117,10 @@ class Collection(Protocol):
 
     def manifests_like(self, prefix: str, *, limit: int) -> list[str]:
         """Digests of manifests that begin so, sorted."""
+        ...
+
+    def manifest_users(self, digest: str, *, limit: int) -> list[UUID]:
+        """Versions, soft-deleted too, with this manifest."""
         ...
 
     def orphan_manifests(self, deleted_before: datetime, *, after: str = "", limit: int) -> list[str]:

@@ -15,6 +15,7 @@ from chopmark.base.paging import PAGE_SIZE_MAX, check_limit, decode_cursor, enco
 from chopmark.domain.manifest import Kind
 from chopmark.domain.names import check_key, check_name, check_tags, check_text, counted
 from chopmark.domain.refs import ModelRef, parse_model
+from chopmark.domain.retention import check_retention
 from chopmark.domain.versions import Model, Version
 from chopmark.domain.words import Wanted, meet, model_words, wanted_words
 from chopmark.errors import Conflict, InvalidRequest
@@ -127,6 +128,8 @@ def update(ctx: Context, request: q.UpdateModel) -> Model:
     if request.tags or request.remove_tags:
         merged = {**model.tags, **check_tags(request.tags)}
         changes["tags"] = {k: v for k, v in merged.items() if k not in request.remove_tags}
+    if request.retention is not UNSET:
+        changes["retention"] = check_retention(request.retention) if request.retention else None
     changes = {k: v for k, v in changes.items() if getattr(model, k) != v}
     if not changes:
         return model

@@ -25,7 +25,7 @@ __all__ = ["PROJECT_FILE", "Origin", "Resolved", "Settings", "load_settings"]
 PROJECT_FILE = "chopmark.toml"
 PREFIX = "CHOPMARK_"
 _FILE_BYTES_MAX = 1_000_000
-_PATH_FIELDS = ("url", "store_url", "cache_dir")
+_PATH_FIELDS = ("url", "store_url", "cache_dir", "audit_key_file")
 
 Origin = str
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -68,6 +68,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Longest wait for another writer, and for a database or store to answer.
     pool_size
         Most connections to a database.
+    audit_key_file
+        Where the key is that signs checkpoints of the audit (``audit.key`` in the user's directory
+        of settings when empty); never in the registry.
+    gc_grace_hours
+        A collection leaves alone what was put within so many hours; longer than the longest
+        registration takes.
+    purge_after_days
+        How long a deleted version can be restored before a collection purges it.
     progress
         ``auto`` shows a bar for what takes long when a terminal is there; ``never`` none.
     """
@@ -89,6 +97,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     lock_timeout_s: Seconds = 30.0
     connect_timeout_s: Seconds = 10.0
     pool_size: Annotated[int, Meta(ge=1, le=1000)] = 8
+    audit_key_file: str = ""
+    gc_grace_hours: Annotated[float, Meta(ge=0, le=87_600)] = 24.0
+    purge_after_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
     progress: Literal["auto", "never"] = "auto"
 
 
@@ -152,6 +163,8 @@ def load_settings(
     if not settings.cache_dir:
         base = environ.get("XDG_CACHE_HOME") or str(_home(environ) / ".cache")
         settings = msgspec.structs.replace(settings, cache_dir=str(Path(base) / "chopmark"))
+    if not settings.audit_key_file:
+        settings = msgspec.structs.replace(settings, audit_key_file=str(_user_directory(environ) / "audit.key"))
     return Resolved(settings, origins, _unknown(environ))
 
 
@@ -180,9 +193,12 @@ def _home(environ: Mapping[str, str]) -> Path:
 
 
 def _user_file(environ: Mapping[str, str]) -> Path | None:
-    base = environ.get("XDG_CONFIG_HOME") or str(_home(environ) / ".config")
-    file = Path(base) / "chopmark" / "config.toml"
+    file = _user_directory(environ) / "config.toml"
     return file if _is_file(file) else None
+
+
+def _user_directory(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or str(_home(environ) / ".config")) / "chopmark"
 
 
 def _project_file(directory: Path) -> Path | None:

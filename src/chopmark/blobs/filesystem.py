@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +17,11 @@ from chopmark.errors import InvalidRequest
 
 __all__ = [
     "Temporary",
+    "abandoned",
     "clone",
     "link_or_rename",
     "make_directory",
     "new_file",
-    "sweep",
     "sync_directory",
     "sync_file",
     "temporary",
@@ -107,7 +108,7 @@ class Temporary:
 def temporary(directory: Path, prefix: str = "put-") -> Iterator[Temporary]:
     """A new file in ``directory``, locked while the block runs and removed at its end unless renamed.
 
-    The lock is the kernel's (`flock`), so it goes with the process however that ends: `sweep` sees what is abandoned.
+    The lock is the kernel's (`flock`), so it goes with the process however that ends: `abandoned` sees what was left.
     """
     descriptor, path = _create_locked(directory, prefix)
     try:
@@ -171,42 +172,46 @@ def _umask() -> int:
     return next((int(line[6:], 8) for line in status.splitlines() if line.startswith("Umask:")), 0o022)
 
 
-def sweep(directory: Path, modified_before: float) -> int:
-    """Remove temporary files that no living process holds and that were last written before a time.
+def abandoned(directory: Path, modified_before: float, *, remove: bool) -> Iterator[tuple[str, int]]:
+    """Name and size of temporary files that no living process holds and that were last written before a time.
 
     Parameters
     ----------
     modified_before
         Seconds since 1970-01-01 UTC.
-
-    Returns
-    -------
-    int
-        How many were removed.
+    remove
+        Whether to remove each.
     """
-    removed = 0
     try:
         names = sorted(os.listdir(directory))  # noqa: PTH208 names are all it takes
     except FileNotFoundError:
-        return 0
+        return
     for name in names:
-        removed += _remove_abandoned(directory / name, modified_before)
-    return removed
+        size_bytes = _abandoned(directory / name, modified_before, remove=remove)
+        if size_bytes is not None:
+            yield name, size_bytes
 
 
-def _remove_abandoned(path: Path, modified_before: float) -> bool:
+def _abandoned(path: Path, modified_before: float, *, remove: bool) -> int | None:
+    """Size of the file when it is abandoned, else None."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        return False
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a symbolic link is nothing of ours
+            return None
+        raise
     try:
-        if os.fstat(descriptor).st_mtime >= modified_before:
-            return False
+        seen = os.fstat(descriptor)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_mtime >= modified_before:
+            return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False
-        path.unlink(missing_ok=True)
-        return True
+            return None
+        if remove:
+            path.unlink(missing_ok=True)
+        return seen.st_size
     finally:
         os.close(descriptor)

@@ -16,12 +16,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from chopmark.abc.blobs import BlobStat, Progress
+from chopmark.abc.blobs import BlobStat, Leftover, Progress
 from chopmark.base.clock import Clock, system_clock, to_us
 from chopmark.base.digest import PREFIX, parse_digest
 from chopmark.base.ids import uuid7
@@ -378,7 +378,31 @@ class LocalStore:
         A put that is still running keeps its file however old it is.
         """
         with reporting("remove temporary files", self._temporaries):
-            return filesystem.sweep(self._temporaries, (self._clock() - older_than).timestamp())
+            return sum(1 for _ in self._abandoned(self._clock() - older_than, remove=True))
+
+    def leftovers(self, before: datetime) -> Sequence[Leftover]:
+        """Files that killed processes left half written before a time; see `chopmark.abc.blobs.KeepsLeftovers`."""
+        with reporting("list temporary files", self._temporaries):
+            return list(self._abandoned(before, remove=False))
+
+    def remove_leftovers(self, before: datetime) -> Sequence[Leftover]:
+        """Remove those `leftovers`; see `chopmark.abc.blobs.KeepsLeftovers`."""
+        with reporting("remove temporary files", self._temporaries):
+            return list(self._abandoned(before, remove=True))
+
+    def _abandoned(self, before: datetime, *, remove: bool) -> Iterator[Leftover]:
+        for name, size_bytes in filesystem.abandoned(self._temporaries, before.timestamp(), remove=remove):
+            yield Leftover(f"{self._temporaries.name}/{name}", size_bytes)
+
+    def strangers(self) -> Iterator[Leftover]:
+        """Files among the blobs that are none; see `chopmark.abc.blobs.KeepsLeftovers`."""
+        with reporting("list the blobs", self.root):
+            for shard in _names(self._blobs):
+                directory = self._blobs / shard
+                if _SHARD.fullmatch(shard) is None or not directory.is_dir():
+                    yield _stranger(self.root, directory)
+                    continue
+                yield from (_stranger(self.root, directory / n) for n in _names(directory) if not _NAME.fullmatch(n))
 
     def close(self) -> None:
         """Nothing is held open between calls."""
@@ -407,6 +431,14 @@ def _consumed(source: SourceFile, stat: BlobStat, *, consume: bool) -> BlobStat:
     if consume:
         source.path.unlink(missing_ok=True)
     return stat
+
+
+def _stranger(root: Path, path: Path) -> Leftover:
+    try:
+        size_bytes = path.lstat().st_size
+    except FileNotFoundError:
+        size_bytes = 0
+    return Leftover(str(path.relative_to(root)), size_bytes)
 
 
 def _names(directory: Path) -> list[str]:

@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from chopmark.abc.collection import By, DueVersion, Holding, Usage
+from chopmark.abc.collection import DueVersion, Holding, Usage
 from chopmark.base.clock import from_us, to_us
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
@@ -36,6 +36,7 @@ from chopmark.catalog.schema import WORD
 from chopmark.domain.lineage import PARENT_RELATIONS
 from chopmark.domain.refs import ModelRef
 from chopmark.domain.retention import Candidate
+from chopmark.domain.storage import By
 from chopmark.errors import IntegrityFailure
 
 __all__ = ["CollectionStatements", "SqlCollection"]
@@ -126,6 +127,13 @@ class CollectionStatements:
         column = self.tables.files.c.digest if what == "files" else self.tables.manifests.c.digest
         page = select(column).distinct().where(column >= bindparam("low"), column < bindparam("high"))
         return self.compiler.shaped(("like", what), lambda: page.order_by(column).limit(bindparam("limit")))
+
+    @cached_property
+    def manifest_users(self) -> Prepared:
+        """Ids of versions with the manifest ``digest``."""
+        c = self.tables.versions.c
+        page = select(c.uid).where(c.digest == bindparam("digest")).order_by(c.key)
+        return self.compiler(page.limit(bindparam("limit")))
 
     @cached_property
     def orphan_manifests(self) -> Prepared:
@@ -343,6 +351,11 @@ class SqlCollection:
         """See the interface."""
         return self._like("manifests", prefix, limit)
 
+    def manifest_users(self, digest: str, *, limit: int) -> list[UUID]:
+        """See the interface."""
+        values = {"digest": digest, "limit": limit}
+        return [_uid(row) for row in self._run.all(self._sql.manifest_users, values)]
+
     def orphan_manifests(self, deleted_before: datetime, *, after: str = "", limit: int) -> list[str]:
         """See the interface."""
         values = {"before": to_us(deleted_before), "after": after, "limit": limit}
@@ -401,6 +414,11 @@ def _generation(row: tuple[Any, ...]) -> int:
 def _due(row: tuple[Any, ...]) -> DueVersion:
     key, uid, project, model, number, deleted_us = row
     return DueVersion(key, UUID(bytes=uid), f"{ModelRef(project, model)}:{number}", from_us(deleted_us))
+
+
+@row_of("a version", "b")
+def _uid(row: tuple[Any, ...]) -> UUID:
+    return UUID(bytes=row[0])
 
 
 @row_of("a lineage edge", "bs")

@@ -154,13 +154,14 @@ def needed(due: Iterable[str], needed_by: Mapping[str, Sequence[str]]) -> set[st
     needed_by
         Version → versions that need it; who is not due stays.
     """
-    going = set(due)
+    all_due = set(due)
+    going = set(all_due)
     while True:
         wanted = {ref for ref in going if any(user not in going for user in needed_by.get(ref, ()))}
         if not wanted:
             break
         going -= wanted
-    return set(due) - going
+    return all_due - going
 
 
 def _protections(candidate: Candidate) -> list[str]:

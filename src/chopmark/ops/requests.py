@@ -12,6 +12,7 @@ from chopmark.base.paging import PAGE_SIZE
 from chopmark.domain.audit import GENESIS
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import Kind, Manifest
+from chopmark.domain.retention import Retention
 from chopmark.domain.semver import Bump
 from chopmark.domain.versions import Git, ProjectRules
 
@@ -125,7 +126,10 @@ class ListModels(Request, frozen=True, kw_only=True):
 
 
 class UpdateModel(Request, frozen=True, kw_only=True):
-    """Change what is said about a model; what is UNSET stays; ``tags`` are merged."""
+    """Change what is said about a model; what is UNSET stays; ``tags`` are merged.
+
+    ``retention`` is replaced as a whole; None leaves it to the project.
+    """
 
     model: str
     task: str | UnsetType = UNSET
@@ -135,6 +139,7 @@ class UpdateModel(Request, frozen=True, kw_only=True):
     card: str | UnsetType = UNSET
     tags: dict[str, str] = {}
     remove_tags: tuple[str, ...] = ()
+    retention: Retention | UnsetType | None = UNSET
     reason: str = ""
 
 

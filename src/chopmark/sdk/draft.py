@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
 
 import msgspec
 
+from chopmark.abc.blobs import BlobStore
 from chopmark.abc.formats import Format, SavedModel
 from chopmark.base.jsons import plain_values
 from chopmark.base.settings import Settings
@@ -33,7 +34,7 @@ from chopmark.domain.refs import parse_model, parse_ref
 from chopmark.domain.semver import Bump
 from chopmark.domain.signature import Signature
 from chopmark.domain.versions import Version
-from chopmark.errors import InvalidRequest, Unsupported
+from chopmark.errors import IntegrityFailure, InvalidRequest, Unsupported
 from chopmark.formats import capture_environment, format_for_path, get_format, save_model
 from chopmark.formats.data import describe_dataset
 from chopmark.formats.provenance import git_state
@@ -51,6 +52,12 @@ __all__ = ["Draft", "VersionFacts"]
 
 STORING_THREADS = 4
 """Puts at one time: small files wait for the disk and the network more than for the processor."""
+
+HELD_OPEN_MAX = 200
+"""Files of a version that are moved into the store, and held open until it is registered; those of a larger are copied."""
+
+COLLECTED_MAX = 3
+"""How often bytes are stored again because a collection took them before the version was there."""
 
 WEIGHT_MAX = 1e9
 
@@ -347,12 +354,30 @@ class Draft:
             msg = "A dry run stores no bytes, so it cannot register."
             raise Unsupported(msg, hint="Ask draft.plan() what a registration would do.")
         self.plan()  # a refusal costs nothing before the bytes are stored
-        request = self._request(RegisterVersion, self._stored())
-        answer: Registered = self._transport.call(request)
+        answer = self._registered()
         self.version = answer.version
         self.created = answer.created
         self.discard()
         return answer.version
+
+    def _registered(self) -> Registered:
+        """Store and register; bytes that a collection was quicker to take are stored once more."""
+        with ExitStack() as held:
+            is_held = len(self._sources) <= HELD_OPEN_MAX
+            again = [_source_kept(source, held if is_held else None) for source in self._sources]
+            request = self._request(RegisterVersion, self._stored(consume=is_held))
+            for _ in range(COLLECTED_MAX):
+                try:
+                    answer: Registered = self._transport.call(request)
+                except IntegrityFailure as error:
+                    if not error.details.get("missing"):
+                        raise
+                    for put in again:
+                        put(self._transport.store)
+                else:
+                    return answer
+            last: Registered = self._transport.call(request)
+            return last
 
     def plan(self) -> RegistrationPlan:
         """Ask what `register` would do now; nothing is stored.
@@ -376,7 +401,7 @@ class Draft:
             **self._facts,
         )
 
-    def _stored(self) -> list[FileEntry]:
+    def _stored(self, *, consume: bool) -> list[FileEntry]:
         total = sum(s.size_bytes for s in self._sources)
         with (
             progress_bar(f"Storing {self._model}", total, self._settings.progress) as told,
@@ -384,7 +409,7 @@ class Draft:
         ):
 
             def stored(source: Source) -> FileEntry:
-                stat = self._transport.store.put(source.file, consume=source.owned, progress=told)
+                stat = self._transport.store.put(source.file, consume=consume and source.owned, progress=told)
                 return FileEntry(source.path, source.role, stat.size_bytes, stat.digest)
 
             return list(pool.map(stored, self._sources))
@@ -436,6 +461,19 @@ class Draft:
         if self._format is not None:
             msg = "The draft has a model already."
             raise InvalidRequest(msg, hint="Add further files with add_artifact.")
+
+
+def _source_kept(source: Source, held: ExitStack | None) -> Callable[[BlobStore], object]:
+    """What puts a source once more, also when the first put takes its file away: an open file outlives its name."""
+    if held is None or not source.owned:
+        return lambda store: store.put(source.file)
+    stream = held.enter_context(source.file.open("rb"))
+
+    def put(store: BlobStore) -> None:
+        stream.seek(0)
+        store.put(stream)
+
+    return put
 
 
 def _checked_facts(facts: VersionFacts) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from chopmark.domain.manifest import Kind
 from chopmark.domain.usage import LoadCount
+from chopmark.domain.retention import Retention
 from chopmark.domain.versions import Model, Version
 from chopmark.ops import requests as q
 from chopmark.ops.results import Done, ModelPage
@@ -103,9 +104,14 @@ class Models(Surface):
         card: str | None = None,
         tags: Mapping[str, str] | None = None,
         remove_tags: Sequence[str] = (),
+        retention: Retention | None | UnsetType = UNSET,
         reason: str = "",
     ) -> Model:
-        """Change what is said about a model; tags are merged; each change is audited."""
+        """Change what is said about a model; tags are merged; each change is audited.
+
+        ``retention`` says which versions a collection keeps (`chopmark.Retention`); None leaves it to
+        the project, ``Retention()`` keeps everything.
+        """
         request = q.UpdateModel(
             model=self._model(model),
             task=UNSET if task is None else task,
@@ -115,6 +121,7 @@ class Models(Surface):
             card=UNSET if card is None else card,
             tags=dict(tags or {}),
             remove_tags=tuple(remove_tags),
+            retention=retention,
             reason=reason,
         )
         changed: Model = self._call(request)

@@ -163,6 +163,8 @@ class CollectionLaws:
             assert tx.collection.blobs_like(digests[0][:20], limit=10) == digests[:1]
             assert tx.collection.manifests_like(version.digest[:20], limit=2) == [version.digest]
             assert tx.collection.manifests_like(digests[0], limit=2) == []
+            assert tx.collection.manifest_users(version.digest, limit=2) == [version.id]
+            assert tx.collection.manifest_users(digests[0], limit=2) == []
 
     def test_candidates_of_retention(self, catalog: Catalog, records: Records) -> None:
         """All of a model, by number, with their aliases."""

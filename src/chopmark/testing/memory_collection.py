@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from chopmark.abc.collection import By, DueVersion, Holding, Usage
+from chopmark.abc.collection import DueVersion, Holding, Usage
 from chopmark.base.jsons import decode
 from chopmark.domain.lineage import PARENT_RELATIONS
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.retention import Candidate
+from chopmark.domain.storage import By
 from chopmark.domain.versions import Alias, Model, Project, Version
 
 __all__ = ["MemoryCollection"]
@@ -118,6 +119,10 @@ class MemoryCollection:
     def manifests_like(self, prefix: str, *, limit: int) -> list[str]:
         """See the interface."""
         return sorted(d for d in self._scope.read.manifests if d.startswith(prefix))[:limit]
+
+    def manifest_users(self, digest: str, *, limit: int) -> list[UUID]:
+        """See the interface."""
+        return [v.id for v in self._versions() if v.digest == digest][:limit]
 
     def orphan_manifests(self, deleted_before: datetime, *, after: str = "", limit: int) -> list[str]:
         """See the interface."""

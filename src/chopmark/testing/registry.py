@@ -36,6 +36,6 @@ def memory_registry(*, clock: Clock = system_clock, role: Role = "admin", **sett
     1
     """
     resolved = load_settings({"actor": "tester", **settings}, environ={})
-    dispatch = Dispatch(MemoryCatalog(), MemoryStore(), MemoryRecords(), HANDLERS, clock=clock, new_id=uuid7)
+    dispatch = Dispatch(MemoryCatalog(), MemoryStore(clock=clock), MemoryRecords(), HANDLERS, clock=clock, new_id=uuid7)
     actor = Actor(resolved.settings.actor, role)
     return Registry(LocalTransport(dispatch, actor, "memory", own=True), resolved.settings)

@@ -1,0 +1,152 @@
+"""The collection of garbage: what `app.garbage` finds is looked at once more under the lock, and freed.
+
+The protocol that keeps registrations and collections from harming each other is told in
+docs/adr/0010-collections-and-registrations.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import NamedTuple
+
+from chopmark.abc.blobs import KeepsLeftovers
+from chopmark.abc.catalog import Taken, VersionChange
+from chopmark.app.context import Context, Outside, find_model, resolve
+from chopmark.app.garbage import Limits, Position, Survey, limits_of, next_cursor, position_of, survey, told
+from chopmark.app.retention import dropped, due_versions
+from chopmark.domain.refs import parse_ref
+from chopmark.ops.storage import CollectionPage, CollectStorage, PlanCollection, Reclaimed
+
+__all__ = ["collect", "look", "plan"]
+
+DELETING_THREADS = 8
+_UNDER_LOCK = ("manifests", "datasets", "blobs")
+
+
+class _Step(NamedTuple):
+    """What `look` hands to `collect`: a step, and the position it began at."""
+
+    at: Position
+    found: Survey
+
+
+def plan(ctx: Context, request: PlanCollection) -> CollectionPage:
+    """Say what a collection would free."""
+    at = position_of(request, ctx.now)
+    found = survey(ctx.tx, ctx.store, at, limits_of(request, at))
+    return CollectionPage(items=found.items, cursor=next_cursor(request, found.then))
+
+
+def look(outside: Outside, request: CollectStorage) -> _Step:
+    """Find what this step may free, and say in the catalog that a collection is open, before anything is deleted."""
+    at = position_of(request, outside.now)
+    with outside.catalog.reading() as tx:
+        found = survey(tx, outside.store, at, limits_of(request, at))
+    if found.items and at.phase in _UNDER_LOCK and not outside.is_rehearsal:
+        with outside.catalog.writing() as tx:
+            tx.collection.open()
+    return _Step(at, found)
+
+
+def collect(ctx: Context, request: CollectStorage) -> CollectionPage:
+    """Free a step of what nothing refers to.
+
+    A catalog that was lost, over which all bytes would be garbage, is refused when it is opened.
+    """
+    step: _Step = ctx.prepared
+    items = step.found.items
+    if items and not ctx.is_rehearsal:
+        items = _freed(ctx, step, limits_of(request, step.at))
+    if items:
+        ctx.emit("storage", **told(items))
+    return CollectionPage(items=items, cursor=next_cursor(request, step.found.then))
+
+
+def _freed(ctx: Context, step: _Step, limits: Limits) -> list[Reclaimed]:
+    phase = step.at.phase
+    if phase in _UNDER_LOCK:
+        if ctx.tx.collection.lock() % 2 == 0:
+            raise Taken("Another collection has ended since this one looked.", hint="Try again.")
+        freed = _UNDER[phase](ctx, step.found.items, limits)
+        ctx.tx.collection.close()
+        return freed
+    return _FREE[phase](ctx, step.found.items, limits, step.at.began_at)
+
+
+def _delete_versions(ctx: Context, items: list[Reclaimed], limits: Limits, began_at: datetime) -> list[Reclaimed]:  # noqa: ARG001
+    """Soft-delete what retention still drops, each model locked and judged again."""
+    found: list[Reclaimed] = []
+    wanted = {item.what for item in items}
+    for ref in dict.fromkeys(parse_ref(item.what).model for item in items):
+        model = ctx.tx.models.lock(ref.project, ref.name)
+        if model is None or model.deleted_at is not None:
+            continue
+        for version in dropped(ctx.tx, model, began_at):
+            if version.ref not in wanted:
+                continue
+            ctx.tx.versions.update(version.id, VersionChange(deleted_at=ctx.now), ctx.now)
+            digest = resolve(ctx, version.ref, deleted=True).digest
+            ctx.emit(version.ref, event="version.deleted", reason=f"retention: {version.reason}", digest=digest)
+            found.append(Reclaimed("version", version.ref, 0, version.reason))
+    return found
+
+
+def _purge(ctx: Context, items: list[Reclaimed], limits: Limits, began_at: datetime) -> list[Reclaimed]:  # noqa: ARG001
+    """Purge what is still due, the models locked."""
+    for ref in sorted({str(parse_ref(item.what).model) for item in items}):
+        model = parse_ref(ref).model
+        ctx.tx.models.lock(model.project, model.name)
+    going = {d.ref: d for d in due_versions(ctx.tx, limits.purge_before).going.values()}
+    found = []
+    for item in items:
+        if item.what in going and find_model(ctx, parse_ref(item.what).model, deleted=True) is not None:
+            digest = resolve(ctx, item.what, deleted=True).digest
+            ctx.tx.versions.purge(going[item.what].id)
+            ctx.emit(item.what, event="version.purged", reason=f"collection: {item.why}", digest=digest)
+            found.append(item)
+    return found
+
+
+def _free_leftovers(ctx: Context, items: list[Reclaimed], limits: Limits, began_at: datetime) -> list[Reclaimed]:  # noqa: ARG001
+    if not isinstance(ctx.store, KeepsLeftovers):
+        return []
+    removed = ctx.store.remove_leftovers(limits.put_before)
+    return [Reclaimed("leftover", each.name, each.size_bytes, "a put was interrupted") for each in removed]
+
+
+def _free_manifests(ctx: Context, items: list[Reclaimed], limits: Limits) -> list[Reclaimed]:  # noqa: ARG001
+    removed = ctx.tx.collection.remove_manifests([item.what for item in items])
+    return [item for item in items if item.what in removed]
+
+
+def _free_datasets(ctx: Context, items: list[Reclaimed], limits: Limits) -> list[Reclaimed]:  # noqa: ARG001
+    removed = ctx.tx.collection.remove_datasets([item.what for item in items])
+    return [item for item in items if item.what in removed]
+
+
+def _free_blobs(ctx: Context, items: list[Reclaimed], limits: Limits) -> list[Reclaimed]:
+    """Delete blobs that still nothing refers to and nobody has put since."""
+    used = ctx.tx.collection.referenced([item.what for item in items])
+    free = [item for item in items if item.what not in used]
+
+    def delete(item: Reclaimed) -> bool:
+        stat = ctx.store.stat(item.what)
+        return stat is not None and stat.modified_at <= limits.put_before and ctx.store.delete(item.what)
+
+    with ThreadPoolExecutor(DELETING_THREADS) as pool:
+        gone = list(pool.map(delete, free))
+    return [item for item, is_gone in zip(free, gone, strict=True) if is_gone]
+
+
+_UNDER: dict[str, Callable[[Context, list[Reclaimed], Limits], list[Reclaimed]]] = {
+    "manifests": _free_manifests,
+    "datasets": _free_datasets,
+    "blobs": _free_blobs,
+}
+_FREE: dict[str, Callable[[Context, list[Reclaimed], Limits, datetime], list[Reclaimed]]] = {
+    "retention": _delete_versions,
+    "purge": _purge,
+    "leftovers": _free_leftovers,
+}

@@ -1,0 +1,186 @@
+"""Collections: what they free, what they leave, and that a plan says exactly what is freed."""
+
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import chopmark as cm
+from chopmark.abc.blobs import BlobStore
+from chopmark.base.clock import FakeClock
+from chopmark.catalog import upgrade_catalog
+from chopmark.errors import NotFound
+from chopmark.ops.storage import Reclaimed
+from chopmark.testing.registry import memory_registry
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(step=timedelta(seconds=1))
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[cm.Registry]:
+    if request.param == "memory":
+        opened = memory_registry(clock=clock, actor="ada")
+    elif request.param == "sqlite":
+        opened = cm.open(tmp_path / "registry", clock=clock, actor="ada")
+    else:
+        url = request.getfixturevalue("postgres_url")
+        upgrade_catalog(url)
+        opened = cm.open(tmp_path / "registry", database_url=url, clock=clock, actor="ada")
+    with opened:
+        yield opened
+
+
+def store_of(registry: cm.Registry) -> BlobStore:
+    return registry._transport.store
+
+
+def stored_bytes(registry: cm.Registry) -> int:
+    return sum(stat.stored_bytes for stat in store_of(registry).list())
+
+
+def collected_as_planned(registry: cm.Registry) -> dict[str, list[str]]:
+    """Collect, see to it that exactly what was planned was freed, and say what that was."""
+    planned = list(registry.storage.garbage())
+    rehearsed = registry.dry_run().storage.collect()
+    before = stored_bytes(registry)
+    freed: list[Reclaimed] = []
+    done = registry.storage.collect(told=freed.append)
+    # Why bytes go is told otherwise once their versions are purged.
+    assert [(i.kind, i.what, i.size_bytes) for i in freed] == [(i.kind, i.what, i.size_bytes) for i in planned]
+    assert rehearsed == done
+    leftovers = sum(i.size_bytes for i in planned if i.kind == "leftover")
+    assert (
+        before - stored_bytes(registry) == done.size_bytes - leftovers == sum(i.size_bytes for i in planned) - leftovers
+    )
+    assert all(registry.files.verify(v).ok for v in registry.versions.each())
+    found: dict[str, list[str]] = {}
+    for item in planned:
+        found.setdefault(item.kind, []).append(item.what)
+    return found
+
+
+def test_nothing_is_freed_where_all_is_used(registry: cm.Registry, clock: FakeClock) -> None:
+    registry.register("fraud", {"t": 1})
+    clock.advance(365 * DAY)
+    head = registry.audit.verify()
+    assert collected_as_planned(registry) == {}
+    assert registry.audit.verify() == head
+
+
+def test_a_life_from_retention_to_free_bytes(registry: cm.Registry, clock: FakeClock) -> None:
+    versions = [registry.register("fraud", {"t": n}) for n in range(1, 6)]
+    registry.alias("fraud@champion", "fraud:1")
+    registry.models.update("fraud", retention=cm.Retention(newest=2))
+    clock.advance(2 * DAY)
+    assert collected_as_planned(registry) == {"version": ["fraud:2", "fraud:3"]}
+    (event,) = registry.audit.list(target="fraud:2", event="version.deleted")
+    assert event.data["reason"] == "retention: not one of the newest 2"
+    assert collected_as_planned(registry) == {}, "they can still be restored"
+    registry.versions.restore("fraud:3")
+    registry.models.update("fraud", retention=None)
+    clock.advance(31 * DAY)
+    freed = collected_as_planned(registry)
+    assert freed == {"purge": ["fraud:2"], "manifest": [versions[1].digest], "blob": freed["blob"]}
+    assert len(freed["blob"]) == 1
+    with pytest.raises(NotFound):
+        registry.get("fraud:2")
+    assert {v.number for v in registry.search()} == {1, 3, 4, 5}
+    assert collected_as_planned(registry) == {}
+
+
+def test_shared_bytes_stay_until_the_last_who_shares_them_is_gone(registry: cm.Registry, clock: FakeClock) -> None:
+    registry.register("one", {"t": 1}, artifacts={"other/x": b"x" * 1000})
+    registry.register("two", {"t": 1}, artifacts={"other/x": b"x" * 1000, "other/y": b"y"})
+    registry.models.delete("two", reason="r")
+    clock.advance(31 * DAY)
+    freed = collected_as_planned(registry)
+    assert freed["purge"] == ["two:1"]
+    assert len(freed["blob"]) == 1
+    registry.versions.delete("one:1")
+    clock.advance(31 * DAY)
+    assert len(collected_as_planned(registry)["blob"]) == 2
+    assert stored_bytes(registry) == 0
+
+
+def test_what_somebody_still_needs_is_not_purged(registry: cm.Registry, clock: FakeClock) -> None:
+    registry.register("base", {"t": 1})
+    registry.register("base", {"t": 2}, parents={"derived_from": "base:1"})
+    registry.register("mix", members=["base:2"])
+    for ref in ("base:1", "base:2"):
+        registry.versions.delete(ref, force=True, reason="r")
+    clock.advance(31 * DAY)
+    assert collected_as_planned(registry) == {}
+    registry.versions.restore("base:2")
+    registry.load("mix")
+    registry.versions.delete("base:2", force=True, reason="r")
+    registry.versions.delete("mix:1")
+    clock.advance(31 * DAY)
+    freed = collected_as_planned(registry)
+    assert sorted(freed["purge"]) == ["base:1", "base:2", "mix:1"]
+    assert stored_bytes(registry) == 0
+
+
+def test_retention_keeps_what_another_models_version_needs(registry: cm.Registry) -> None:
+    for n in (1, 2, 3):
+        registry.register("base", {"t": n})
+    registry.register("child", {"t": 9}, parents={"fine_tuned_from": "base:1"})
+    registry.projects.configure("default", rules=cm.ProjectRules(retention=cm.Retention(newest=1)))
+    assert collected_as_planned(registry) == {"version": ["base:2"]}
+
+
+def test_the_model_says_it_before_the_project(registry: cm.Registry) -> None:
+    for n in (1, 2, 3):
+        registry.register("fraud", {"t": n})
+        registry.register("kept", {"t": n})
+    registry.projects.configure("default", rules=cm.ProjectRules(retention=cm.Retention(newest=1)))
+    registry.models.update("fraud", retention=cm.Retention(newest=2))
+    registry.models.update("kept", retention=cm.Retention())
+    assert collected_as_planned(registry) == {"version": ["fraud:1"]}
+
+
+def test_young_bytes_stay(registry: cm.Registry, clock: FakeClock) -> None:
+    stat = store_of(registry).put(io.BytesIO(b"put, and not registered yet"))
+    assert collected_as_planned(registry) == {}
+    clock.advance(DAY)
+    store_of(registry).put(io.BytesIO(b"put, and not registered yet"))
+    assert collected_as_planned(registry) == {}, "put again"
+    clock.advance(DAY)
+    assert collected_as_planned(registry) == {"blob": [stat.digest]}
+
+
+def test_many_steps_free_what_one_would(
+    registry: cm.Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chopmark.app import garbage
+
+    monkeypatch.setattr(garbage, "BLOBS_A_STEP", 7)
+    monkeypatch.setattr(garbage, "MODELS_A_STEP", 2)
+    for model in ("a", "b", "c"):
+        for n in range(5):
+            registry.register(model, {"t": n, "m": model}, allow_twin=True)
+        registry.models.update(model, retention=cm.Retention(newest=1))
+    freed = collected_as_planned(registry)
+    assert len(freed["version"]) == 12
+    clock.advance(31 * DAY)
+    freed = collected_as_planned(registry)
+    assert len(freed["purge"]) == 12
+    assert len(freed["blob"]) == 12
+
+
+def test_what_interrupted_puts_left_is_removed(tmp_path: Path, clock: FakeClock) -> None:
+    with cm.open(tmp_path / "registry", clock=clock) as registry:
+        registry.register("fraud", {"t": 1})
+        left = tmp_path / "registry" / "blobs" / "tmp" / "put-dead"
+        left.write_bytes(b"half")
+        clock.now = datetime.now(UTC)  # the time of a file comes from the system
+        assert collected_as_planned(registry) == {}
+        clock.advance(2 * DAY)
+        assert collected_as_planned(registry) == {"leftover": ["tmp/put-dead"]}
+        assert not left.exists()
