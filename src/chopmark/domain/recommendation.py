@@ -27,6 +27,7 @@ __all__ = [
     "Recommendation",
     "recommend_by_answers",
     "recommend_by_metrics",
+    "with_latencies",
 ]
 
 ALPHA = 0.05
@@ -267,6 +268,18 @@ def recommend_by_answers(
     return _undecided("answers", why, reasons, cautions, candidates)
 
 
+def with_latencies(recommendation: Recommendation, latency_ms: Mapping[str, float]) -> Recommendation:
+    """A recommendation that names no winner, with the fastest version added to what breaks the tie."""
+    told = _least(list(latency_ms), list(latency_ms.values()), *_FASTEST) if latency_ms else ""
+    if recommendation.winner or not told:
+        return recommendation
+    return msgspec.structs.replace(
+        recommendation,
+        sentence=f"{recommendation.sentence} {told}.",
+        tie_breaks=(*recommendation.tie_breaks, told),
+    )
+
+
 def _p_value(pair: PairedRights | PairedErrors) -> float:
     if isinstance(pair, PairedRights):
         return mcnemar_p(pair.first_only, pair.second_only)
@@ -321,17 +334,21 @@ def _undecided(
 
 
 def _tie_breaks(candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    refs = [c.ref for c in candidates]
     found = (
-        _least(candidates, [c.cost_per_request for c in candidates], "costs least a request", "{:g}"),
-        _least(candidates, [c.latency_ms for c in candidates], "is fastest", "{:.3g} ms a batch"),
-        _least(candidates, [c.size_bytes or None for c in candidates], "is smallest", "{:,} bytes"),
+        _least(refs, [c.cost_per_request for c in candidates], "costs least a request", "{:g}"),
+        _least(refs, [c.latency_ms for c in candidates], *_FASTEST),
+        _least(refs, [c.size_bytes or None for c in candidates], "is smallest", "{:,} bytes"),
     )
     return tuple(text for text in found if text)
 
 
-def _least(candidates: Sequence[Candidate], values: Sequence[float | None], what: str, form: str) -> str:
-    known = [(value, c.ref) for value, c in zip(values, candidates, strict=True) if value is not None]
-    if len(known) < len(candidates):
+_FASTEST = ("is fastest", "{:.3g} ms a batch")
+
+
+def _least(refs: Sequence[str], values: Sequence[float | None], what: str, form: str) -> str:
+    known = [(value, ref) for ref, value in zip(refs, values, strict=True) if value is not None]
+    if len(known) < 2 or len(known) < len(refs):  # noqa: PLR2004
         return ""
     (least, ref), second = min(known), sorted(known)[1][0]
     if second - least <= _TIE_SHARE * second:

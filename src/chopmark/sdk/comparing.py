@@ -13,7 +13,14 @@ from chopmark.base.settings import Settings
 from chopmark.domain.agreement import DataComparison, VersionOnData
 from chopmark.domain.comparison import ComparedRow, VersionComparison
 from chopmark.domain.datasets import DatasetRef
-from chopmark.domain.recommendation import Candidate, PairedErrors, PairedRights, Recommendation, recommend_by_answers
+from chopmark.domain.recommendation import (
+    Candidate,
+    PairedErrors,
+    PairedRights,
+    Recommendation,
+    recommend_by_answers,
+    with_latencies,
+)
 from chopmark.domain.signature import check_input
 from chopmark.domain.versions import Version
 from chopmark.errors import ChopmarkError
@@ -210,7 +217,7 @@ def _recommended(
         if v.ref in judged.outcomes
     ]
     if len(candidates) < 2:  # noqa: PLR2004
-        return comparison.recommendation
+        return with_latencies(comparison.recommendation, {v.ref: v.latency.mean_ms for v in on_data if v.latency})
     recommendation = recommend_by_answers(
         candidates, _paired(judged), row_count=rows.row_count, positive_share=judged.positive_share
     )
