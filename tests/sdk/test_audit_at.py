@@ -1,0 +1,206 @@
+"""The registry at a time, from its events alone, against what its rows said at that time."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import chopmark as cm
+from chopmark.base.clock import FakeClock
+from chopmark.domain.replay import RegistryThen
+from chopmark.errors import ChopmarkError, InvalidRequest, NotFound
+from chopmark.testing.registry import memory_registry
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MODELS = ("fraud", "fraud-api", "risk/fraud")
+STAGES = ("development", "staging", "canary", "production")
+
+
+def rows(registry: cm.Registry) -> dict[str, Any]:
+    """What the catalog's rows say now, of models that have versions or are not deleted."""
+    with registry._transport._dispatch.catalog.reading() as tx:
+        projects = {p.name: p.rules for p in tx.projects.list(limit=100)}
+        models: dict[str, Any] = {}
+        for model in tx.models.list(project=None, limit=100, deleted=True):
+            versions = tx.versions.in_model(model.id, deleted=True, limit=1_000)
+            if model.deleted_at is not None and not versions:
+                continue  # a bare name, purged perhaps
+            models[model.ref] = (
+                model.kind,
+                model.deleted_at is not None,
+                {a.name: a.number for a in tx.aliases.list(model.id)},
+                {
+                    v.number: (
+                        v.ref,
+                        v.semver,
+                        v.digest,
+                        v.format,
+                        v.stage,
+                        v.aliases,
+                        v.deleted_at is not None,
+                        v.created_at,
+                    )
+                    for v in versions
+                },
+            )
+    return {"projects": projects, "models": models}
+
+
+def replayed(then: RegistryThen) -> dict[str, Any]:
+    """The same of a replay."""
+    return {
+        "projects": {p.name: p.rules for p in then.projects},
+        "models": {
+            m.ref: (
+                m.kind,
+                m.is_deleted,
+                m.aliases,
+                {
+                    v.number: (v.ref, v.semver, v.digest, v.format, v.stage, v.aliases, v.is_deleted, v.registered_at)
+                    for v in m.versions
+                },
+            )
+            for m in then.models
+            if m.versions or not m.is_deleted
+        },
+    }
+
+
+def act(registry: cm.Registry, what: str, model: str, number: int, stage: str) -> None:
+    """One step of a story; what is refused is no step."""
+    ref, why = f"{model}:{number}", "story"
+    match what:
+        case "register":
+            registry.register(model, {"n": registry.audit.verify().events})
+        case "twin":
+            registry.register(model, {"n": number}, allow_twin=True)
+        case "promote":
+            registry.promote(ref, stage, reason=why)
+        case "archive":
+            registry.stages.archive(ref, reason=why)
+        case "deprecate":
+            registry.stages.deprecate(ref, reason=why)
+        case "alias":
+            registry.alias(f"{model}@{'champion' if number % 2 else 'rival'}", ref)
+        case "protect":
+            registry.aliases.set(f"{model}@champion", ref, protected=stage == "canary", force=True, reason=why)
+        case "unalias":
+            registry.aliases.remove(f"{model}@champion", force=True, reason=why)
+        case "delete":
+            registry.versions.delete(ref, force=number % 2 == 0, reason=why)
+        case "restore":
+            registry.versions.restore(ref, reason=why)
+        case "purge":
+            registry.versions.purge(ref, force=True, reason=why)
+        case "delete model":
+            registry.models.delete(model, force=True, reason=why)
+        case "restore model":
+            registry.models.restore(model, reason=why)
+        case "purge model":
+            registry.models.purge(model, force=True, reason=why)
+        case "create model":
+            registry.models.create("bare" if stage == "staging" else model, kind="external")
+        case "describe":
+            registry.versions.update(ref, tags={"n": str(number)})
+        case "configure":
+            registry.projects.configure(
+                "risk", rules=cm.ProjectRules(one_production_version=stage == "canary"), reason=why
+            )
+        case _:
+            raise ValueError(what)
+
+
+ACTIONS = (
+    "register", "register", "register", "twin", "promote", "promote", "archive", "deprecate", "alias", "alias", "protect",
+    "unalias", "delete", "delete", "restore", "purge", "delete model", "restore model", "purge model", "create model",
+    "describe", "configure",
+)  # fmt: skip
+STEPS = st.tuples(
+    st.sampled_from(ACTIONS), st.sampled_from(MODELS), st.integers(1, 4), st.sampled_from(STAGES), st.integers(1, 90)
+)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, min_size=5, max_size=40))
+def test_any_story_replayed_to_any_moment_is_what_the_rows_said(steps: list[tuple[str, str, int, str, int]]) -> None:
+    clock = FakeClock(START)
+    registry = memory_registry(clock=clock, actor="ada")
+    registry.projects.create("risk")
+    snapshots = [(clock.now, rows(registry))]
+    for what, model, number, stage, minutes in steps:
+        clock.advance(timedelta(minutes=minutes))
+        try:
+            act(registry, what, model, number, stage)
+        except ChopmarkError:
+            continue
+        snapshots.append((clock.now, rows(registry)))
+    for time, snapshot in snapshots:
+        assert replayed(registry.audit.at(time)) == snapshot
+    time, snapshot = snapshots[len(snapshots) // 2]
+    for ref, expected in snapshot["models"].items():
+        assert replayed(registry.audit.at(time, ref))["models"] == {ref: expected}
+
+
+def test_parts_of_the_registry(registry: cm.Registry, clock: FakeClock) -> None:
+    registry.register("fraud", {"a": 1})
+    registry.projects.create("risk", rules=cm.ProjectRules(required_tags=("team",)))
+    registry.register("risk/fraud", {"a": 1}, tags={"team": "x"})
+    registry.alias("fraud@champion", "fraud:1")
+    then = clock.now
+    clock.advance(timedelta(days=1))
+    registry.register("fraud", {"a": 2})
+    registry.alias("fraud@champion", "fraud:2")
+    registry.promote("fraud:1", "staging", reason="r")
+    registry.stages.archive("fraud:1", reason="r")
+
+    def meant(of: str) -> list[str]:
+        (model,) = registry.audit.at(then, of).models
+        return [f"{v.ref} {v.stage}" for v in model.versions]
+
+    for of in ("fraud", "fraud:1", "fraud@champion", "fraud:latest", "fraud:^1.0", "fraud:1.0.0", "fraud#development"):
+        assert meant(of) == ["fraud:1 development"]
+    assert meant(registry.get("fraud:1").digest.join(["fraud@", ""])) == ["fraud:1 development"]
+    assert meant("risk/fraud") == ["risk/fraud:1 development"]
+    for of in ("fraud:2", "fraud#staging", "fraud@other"):
+        with pytest.raises(NotFound, match="meant no version"):
+            registry.audit.at(then, of)
+    with pytest.raises(NotFound, match="There was no model 'churn'"):
+        registry.audit.at(then, "churn")
+    only = registry.audit.at(then, project="risk")
+    assert [p.name for p in only.projects] == ["risk"]
+    assert only.projects[0].rules.required_tags == ("team",)
+    assert [m.ref for m in only.models] == ["risk/fraud"]
+    assert registry.audit.at(START - timedelta(days=1)).models == ()
+    with pytest.raises(InvalidRequest, match="time zone"):
+        registry.audit.at(datetime(2026, 1, 1))  # noqa: DTZ001 - what is tested
+
+
+def test_a_clock_that_steps_back(registry: cm.Registry, clock: FakeClock) -> None:
+    clock.step = timedelta(0)
+    registry.register("fraud", {"a": 1})
+    clock.advance(timedelta(hours=2))
+    registry.register("fraud", {"a": 2})
+    clock.advance(timedelta(hours=-1))
+    registry.register("churn", {"a": 1})  # by the clock an hour before fraud:2
+    between = registry.audit.at(START + timedelta(hours=1, minutes=30))
+    assert [v.ref for m in between.models for v in m.versions] == ["fraud:1"]
+    with pytest.raises(NotFound):
+        registry.audit.at(START + timedelta(hours=1, minutes=30), "churn")
+    after = registry.audit.at(START + timedelta(hours=2))
+    assert [m.ref for m in after.models] == ["churn", "fraud"]
+
+
+def test_too_many_versions_for_one_answer(local: cm.Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chopmark.app import audit
+
+    monkeypatch.setattr(audit, "VERSIONS_THEN_MAX", 2)
+    for number in range(3):
+        local.register("fraud", {"a": number})
+    local.register("churn", {"a": 1})
+    now = START + timedelta(days=9)
+    with pytest.raises(InvalidRequest, match="more than 2 versions"):
+        local.audit.at(now)
+    assert len(local.audit.at(now, "churn").models[0].versions) == 1
