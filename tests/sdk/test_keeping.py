@@ -1,6 +1,11 @@
 """What a registry can be made again from: its records, a backup; and versions that travel as files."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -307,3 +312,67 @@ def damage(file: Path, change: str) -> None:
             with zipfile.ZipFile(file, "w") as archive:
                 for name, content in members.items():
                     archive.writestr(name, content.replace(b'"json"', b'"raw"') if name == "manifest.json" else content)
+
+
+WRITER = """
+import sys
+import chopmark as cm
+registry = cm.open(sys.argv[1])
+for i in range(10**9):
+    version = registry.register("m", {"i": i, "run": sys.argv[3]})
+    registry.alias("m@latest-one", version)
+    if sys.argv[2]:
+        registry.storage.backup(sys.argv[2])
+    print(i, flush=True)
+"""
+
+
+def killed_while_writing(registry: Path, backup: str, run: int, delay_s: float) -> None:
+    program = [sys.executable, "-c", WRITER, str(registry), backup, str(run)]
+    writer = subprocess.Popen(program, stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    time.sleep(delay_s)
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+
+
+def test_killed_writers_leave_records_that_the_next_one_completes(tmp_path: Path) -> None:
+    place = tmp_path / "registry"
+    for run, delay_s in enumerate((0.0, 0.3, 0.52, 0.7)):
+        killed_while_writing(place, "", run, delay_s)
+    with cm.open(place) as registry:
+        registry.register("m", {"i": "last"})
+        before = seen(registry)
+    lose_database(place)
+    cm.rebuild(place)
+    with cm.open(place) as registry:
+        assert seen(registry, without=OWN) == before
+        assert all(registry.files.verify(v).ok for v in registry.versions.each())
+
+
+def test_a_backup_that_is_killed_is_still_a_whole_one(tmp_path: Path) -> None:
+    place, backup = tmp_path / "registry", tmp_path / "backup"
+    for run, delay_s in enumerate((0.01, 0.15, 0.4)):
+        killed_while_writing(place, str(backup), run, delay_s)
+        cm.restore(backup, tmp_path / f"restored-{run}")
+        with cm.open(tmp_path / f"restored-{run}") as registry:
+            assert registry.audit.verify().fault == ""
+            assert all(registry.files.verify(v).ok for v in registry.versions.each())
+
+
+def test_two_processes_record_one_registry(tmp_path: Path) -> None:
+    place = tmp_path / "registry"
+    program = WRITER.replace("10**9", "40")
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, str(place), "", str(run)], stdout=subprocess.DEVNULL)
+        for run in range(2)
+    ]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    with cm.open(place) as registry:
+        before = seen(registry)
+    lose_database(place)
+    assert cm.rebuild(place).faults == ()
+    with cm.open(place) as registry:
+        assert seen(registry, without=OWN) == before

@@ -33,6 +33,7 @@ from chopmark.testing.catalog_audit import AboutLaws
 from chopmark.testing.catalog_collection import CollectionLaws
 from chopmark.testing.catalog_lineage import LineageLaws
 from chopmark.testing.catalog_loads import LoadLaws
+from chopmark.testing.catalog_recorded import RecordedLaws
 from chopmark.testing.catalog_records import Records
 from chopmark.testing.catalog_search import SearchLaws
 
@@ -382,10 +383,13 @@ class PointerLaws(CatalogFixtures):
             moves = [records.alias_move(model, "champion", n, p) for n, p in ((1, None), (2, 1), (None, 2))]
             for move in moves:
                 tx.aliases.record(model.id, move)
-            tx.aliases.record(model.id, records.alias_move(model, "other", 1, None))
+            other = records.alias_move(model, "other", 1, None)
+            tx.aliases.record(model.id, other)
         with catalog.reading() as tx:
             assert tx.aliases.history(model.id, "champion", limit=9) == moves[::-1]
             assert tx.aliases.history(model.id, "champion", until=moves[1].at, limit=1) == [moves[1]]
+            assert tx.aliases.history(model.id, limit=9) == [other, *moves[::-1]]
+            assert tx.aliases.history(model.id, until=moves[1].at, limit=9) == moves[1::-1]
             before = moves[0].at - timedelta(microseconds=1)
             assert tx.aliases.history(model.id, "champion", until=before, limit=1) == []
 
@@ -706,6 +710,7 @@ class CatalogSuite(
     LineageLaws,
     LoadLaws,
     CollectionLaws,
+    RecordedLaws,
     SearchLaws,
 ):
     """What every catalog promises (`chopmark.abc.catalog`)."""
