@@ -11,7 +11,9 @@ import chopmark as cm
 from chopmark.catalog import upgrade_catalog
 from chopmark.errors import Denied, IntegrityFailure, Unavailable
 from tests.backends.azure import AzureServer
+from tests.backends.postgres import PostgresServer
 from tests.backends.s3 import S3Server
+from tests.sdk.life import live, seen
 
 Opener = Callable[..., cm.Registry]
 
@@ -95,3 +97,34 @@ def test_a_missing_blob_is_an_integrity_failure(team: Opener, postgres_url: str)
     with pytest.raises(IntegrityFailure):
         ada.load(version)
     assert "missing" in ada.files.verify(version).faults[0].reason
+
+
+def test_a_teams_registry_is_rebuilt_backed_up_and_restored_anywhere(
+    team: Opener, postgres_url: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    upgrade_catalog(postgres_url)
+    registry = team()
+    live(registry)
+    before = seen(registry)
+    made = registry.storage.backup(tmp_path / "backup")
+    settings: dict[str, Any] = {
+        "store_url": registry.settings.store_url,
+        "store_endpoint": registry.settings.store_endpoint,
+        "cache_dir": str(tmp_path / "cache"),
+    }
+    in_store = f"{registry.settings.store_url}-backup"
+    assert registry.storage.backup(in_store).head == made.head
+    registry.close()
+    with postgres_server.database() as fresh:
+        upgrade_catalog(fresh)
+        assert cm.rebuild(database_url=fresh, **settings).head == made.head
+        with cm.open(database_url=fresh, **settings) as rebuilt:
+            assert seen(rebuilt, without=("registry.rebuilt",)) == before
+            assert rebuilt.load("fraud:1") == {"threshold": 0.7}
+    assert cm.restore(tmp_path / "backup", tmp_path / "laptop").head == made.head
+    restored = {"store_endpoint": registry.settings.store_endpoint, "store_url": str(tmp_path / "other" / "blobs")}
+    assert cm.restore(in_store, tmp_path / "other", **restored).head == made.head
+    for name in ("laptop", "other"):
+        with cm.open(tmp_path / name) as copy:
+            assert seen(copy, without=("registry.rebuilt",)) == before
+            assert all(copy.files.verify(v).ok for v in copy.versions.each())
