@@ -9,6 +9,7 @@ from chopmark.app.handlers import HANDLERS
 from chopmark.domain.access import ROLES
 from chopmark.errors import Conflict, Denied, Unsupported
 from chopmark.ops import requests as q
+from chopmark.ops.storage import CollectStorage
 from chopmark.ops.table import BY_REQUEST, OPS
 from chopmark.testing.registry import memory_registry
 
@@ -51,6 +52,7 @@ REQUESTS = {
     "version.evaluate": q.EvaluateVersion(ref="fraud:1", dataset=cm.DatasetRef("d"), metrics={"f1": 1}),
     "alias.set": q.SetAlias(alias="fraud@a", target="fraud:1"),
     "alias.remove": q.RemoveAlias(alias="fraud@a"),
+    "storage.collect": CollectStorage(),
     "trust.grant": q.TrustVersion(ref="fraud:1"),
     "trust.revoke": q.RevokeTrust(ref="fraud:1"),
 }

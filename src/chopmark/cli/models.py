@@ -11,6 +11,7 @@ import click
 from chopmark.cli.changes import confirm_purge, show_done
 from chopmark.cli.command import Group
 from chopmark.cli.describing import read_text
+from chopmark.cli.keeping_rules import retention_of, retention_options, retention_words
 from chopmark.cli.options import (
     cursor_option,
     deleted_option,
@@ -65,6 +66,7 @@ def _facts(found: Model) -> list[Fact]:
         ("owner", found.owner),
         ("team", found.team),
         ("tags", pairs(found.tags)),
+        ("retention", retention_words(found.retention)),
         ("made", f"{when(found.created_at)} by {found.created_by}"),
         ("card", found.card),
     ]
@@ -160,12 +162,14 @@ def list_models(session: Session, contains: str, text: str, deleted: bool, limit
     "update",
     examples="""
     chopmark model update fraud --owner ben --tag tier=1
+    chopmark model update fraud --keep-newest 10 --keep-used-days 90
     chopmark model update fraud --card MODEL_CARD.md --reason "yearly review"
     """,
 )
 @model_argument()
 @_about
 @option("--remove-tag", metavar="KEY", multiple=True, help="Remove a tag; can be given again.")
+@retention_options("Leave it to the project which versions are kept.")
 @reason_option()
 @dry_run_option()
 @pass_session
@@ -173,7 +177,10 @@ def update(
     session: Session, /, model: str, tag: dict[str, str], remove_tag: tuple[str, ...], reason: str, **about: Any
 ) -> None:
     """Change what is said about a model; what is not given stays."""
+    given, retention = retention_of(about)
     texts = _texts(about)
+    if given:
+        texts["retention"] = retention
     if not (texts or tag or remove_tag):
         raise click.UsageError("Give at least one thing to change.")
     changed = session.registry().models.update(model, tags=tag, remove_tags=remove_tag, reason=reason, **texts)

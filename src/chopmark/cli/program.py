@@ -55,7 +55,11 @@ _SECTIONS = {
         "trust": Entry("chopmark.cli.trust", "trust", "Decisions to let code of a version run."),
         "audit": Entry("chopmark.cli.audit", "audit", "What happened, in a chain of events that shows any change."),
     },
-    "Kept and carried": {
+    "Kept and freed": {
+        "gc": Entry("chopmark.cli.storage", "gc", "Free what retention drops and nothing refers to."),
+        "du": Entry("chopmark.cli.storage", "du", "Say what takes room."),
+        "why": Entry("chopmark.cli.storage", "why", "Say which versions refer to the bytes of a digest."),
+        "fsck": Entry("chopmark.cli.storage", "fsck", "Compare rows with each other, the audit and the bytes."),
         "backup": Entry("chopmark.cli.keeping", "backup", "Copy the whole registry to another place."),
         "rebuild": Entry("chopmark.cli.keeping", "rebuild", "Make a lost database again from the records."),
         "export": Entry("chopmark.cli.keeping", "export", "Write a version to one portable file."),

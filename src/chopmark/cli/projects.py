@@ -9,6 +9,7 @@ import click
 
 from chopmark.cli.command import Group
 from chopmark.cli.completion_items import complete_project
+from chopmark.cli.keeping_rules import retention_of, retention_options, retention_words
 from chopmark.cli.options import cursor_option, dry_run_option, limit_option, option, pass_session, reason_option
 from chopmark.cli.output import Fact
 from chopmark.cli.session import Session
@@ -34,6 +35,7 @@ def _rules_words(rules: ProjectRules) -> list[Fact]:
         ("required tags", ", ".join(rules.required_tags)),
         ("required metrics", ", ".join(rules.required_metrics)),
         ("production", "one version of a model" if rules.one_production_version else ""),
+        ("retention", retention_words(rules.retention)),
     ]
 
 
@@ -73,6 +75,7 @@ def _rule_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 default=None,
                 help="Whether a model may have only one version in production.",
             ),
+            retention_options("Keep all versions of models that say nothing themselves."),
         )
     ):
         function = decorate(function)
@@ -81,7 +84,9 @@ def _rule_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _merged(old: ProjectRules, rules: dict[str, Any]) -> ProjectRules:
     one = rules["one_production"]
+    given, retention = retention_of(rules)
     return ProjectRules(
+        retention=retention if given else old.retention,
         required_fields=tuple(dict.fromkeys((*old.required_fields, *rules["fields"]))),
         required_tags=tuple(dict.fromkeys((*old.required_tags, *rules["tags"]))),
         required_metrics=tuple(dict.fromkeys((*old.required_metrics, *rules["metrics"]))),
@@ -158,7 +163,8 @@ def configure(session: Session, /, name: str, description: str | None, reset: bo
     Rules are asked when a version is registered or enters production; versions that are there
     already stay as they are.
     """
-    given = reset or any(v for k, v in rules.items() if k != "one_production") or rules["one_production"] is not None
+    given = reset or any(v not in (None, False, ()) for k, v in rules.items() if k != "one_production")
+    given = given or rules["one_production"] is not None
     if not given and description is None:
         raise click.UsageError("Give at least one thing to change.")
     registry = session.registry()
