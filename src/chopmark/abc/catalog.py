@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from chopmark.abc.checking import Rows
 from chopmark.abc.collection import Collection
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.datasets import DatasetRecord
@@ -52,6 +53,7 @@ __all__ = [
     "OutboxRow",
     "Projects",
     "Recorded",
+    "Rows",
     "Stages",
     "StoredAnswer",
     "Taken",
@@ -558,6 +560,7 @@ class Transaction(Protocol):
     outbox: Outbox
     idempotency: IdempotencyKeys
     collection: Collection
+    rows: Rows
 
 
 class Catalog(Protocol):

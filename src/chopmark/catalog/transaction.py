@@ -20,6 +20,7 @@ from chopmark.catalog.loads import LoadStatements, SqlLoads
 from chopmark.catalog.names import NameStatements, SqlModels, SqlProjects
 from chopmark.catalog.pointers import PointerStatements, SqlAliases, SqlTrust
 from chopmark.catalog.recorded import RecordedStatements, SqlRecorded
+from chopmark.catalog.rows import RowStatements, SqlRows
 from chopmark.catalog.versions import SqlManifests, SqlVersions, VersionStatements
 
 __all__ = ["SqlTransaction", "Statements"]
@@ -71,6 +72,11 @@ class Statements:
         """On what may go."""
         return CollectionStatements(self.compiler)
 
+    @cached_property
+    def rows(self) -> RowStatements:
+        """On rows as they are stored."""
+        return RowStatements(self.compiler)
+
 
 class SqlTransaction:
     """`chopmark.abc.catalog.Transaction` over one connection."""
@@ -96,3 +102,4 @@ class SqlTransaction:
         self.outbox: abc.Outbox = SqlOutbox(run, history)
         self.idempotency: abc.IdempotencyKeys = SqlIdempotencyKeys(run, history)
         self.collection: abc.Collection = SqlCollection(run, statements.collection)
+        self.rows: abc.Rows = SqlRows(run, statements.rows)

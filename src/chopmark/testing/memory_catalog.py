@@ -29,7 +29,7 @@ from chopmark.domain.semver import SemVer
 from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import Alias, AliasMove, Evaluation, Model, Project, TrustDecision, Version
 from chopmark.errors import Conflict, InvalidRequest, NotFound, TimedOut
-from chopmark.testing.memory_collection import MemoryCollection
+from chopmark.testing.memory_collection import MemoryCollection, MemoryRows
 from chopmark.testing.memory_lineage import MemoryDatasets, MemoryLineage
 
 __all__ = ["MemoryCatalog"]
@@ -652,6 +652,7 @@ class MemoryTransaction:
         self.recorded: abc.Recorded = MemoryRecorded(scope)
         self.idempotency: abc.IdempotencyKeys = MemoryIdempotencyKeys(scope)
         self.collection: abc.Collection = MemoryCollection(scope)
+        self.rows: abc.Rows = MemoryRows(scope)
 
 
 class MemoryCatalog:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
+from chopmark.abc.checking import CheckedModel, CheckedVersion
 from chopmark.abc.collection import DueVersion, Holding, Usage
 from chopmark.base.jsons import decode
-from chopmark.domain.lineage import PARENT_RELATIONS
+from chopmark.domain.lineage import PARENT_RELATIONS, Edge
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.retention import Candidate
 from chopmark.domain.storage import By
 from chopmark.domain.versions import Alias, Model, Project, Version
 
-__all__ = ["MemoryCollection"]
+__all__ = ["MemoryCollection", "MemoryRows"]
 
 _MEMBER = "ensemble_member_of"
 
@@ -29,6 +30,7 @@ class State(Protocol):
     manifests: dict[str, bytes]
     files: dict[UUID, frozenset[str]]
     aliases: dict[tuple[UUID, str], bytes]
+    alias_moves: list[tuple[Any, bytes]]
     edges: dict[tuple[str, str, str], bytes]
     datasets: dict[str, bytes]
     keys: dict[UUID, int]
@@ -213,6 +215,44 @@ class MemoryCollection:
         if by == "model":
             return state.keys[version.model_id]
         return state.keys[decode(state.projects[version.project], Project).id]
+
+
+class MemoryRows:
+    """`chopmark.abc.checking.Rows`: a record is its only row, so nothing contradicts it."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def versions(self, *, after: int = 0, limit: int) -> list[CheckedVersion]:
+        """See the interface."""
+        state = self._scope.read
+        decoded = [decode(body, Version) for body in state.versions.values()]
+        found = [CheckedVersion(state.keys[v.id], v.ref, v, ()) for v in decoded]
+        return sorted((c for c in found if c.key > after), key=lambda c: c.key)[:limit]
+
+    def models(self, *, after: int = 0, limit: int) -> list[CheckedModel]:
+        """See the interface."""
+        state = self._scope.read
+        found = [self._model(decode(body, Model)) for i, body in state.models.items() if state.keys[i] > after]
+        return sorted(found, key=lambda c: c.key)[:limit]
+
+    def _model(self, model: Model) -> CheckedModel:
+        state = self._scope.read
+        versions = [decode(body, Version) for body in state.versions.values()]
+        highest = max((v.number for v in versions if v.model_id == model.id), default=0)
+        names = {key[1] for key in state.aliases if key[0] == model.id}
+        names |= {key[1] for key, _ in state.alias_moves if key[0] == model.id}
+        key = state.keys[model.id]
+        return CheckedModel(key, model.id, model.ref, model.last_number, highest, tuple(sorted(names)))
+
+    def edges(self, *, after: int = 0, limit: int) -> list[tuple[int, Edge]]:
+        """See the interface."""
+        edges = [decode(body, Edge) for body in self._scope.read.edges.values()]
+        return [(n, edge) for n, edge in enumerate(edges, 1) if n > after][:limit]
+
+    def orphans(self) -> list[str]:
+        """See the interface."""
+        return []
 
 
 def _usage(by: By, key: int, versions: list[Version], is_deleted: Callable[[Version], bool]) -> Usage:

@@ -1,0 +1,74 @@
+"""What a check of the registry asks of a catalog: rows as they are stored, and where they contradict each other."""
+
+from __future__ import annotations
+
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from chopmark.domain.lineage import Edge
+from chopmark.domain.versions import Version
+
+__all__ = ["CheckedModel", "CheckedVersion", "Rows"]
+
+
+class CheckedVersion(msgspec.Struct, frozen=True):
+    """A version, and what is wrong with its rows.
+
+    Attributes
+    ----------
+    key
+        Goes up from one to the next; pass the last one to go on.
+    ref
+        Of the version, as far as its row tells.
+    version
+        None when its row cannot be read.
+    faults
+        Where columns, and the rows of metrics, parameters, tags, words and files, are not what the
+        version's record says; each in words.
+    """
+
+    key: int
+    ref: str
+    version: Version | None
+    faults: tuple[str, ...]
+
+
+class CheckedModel(msgspec.Struct, frozen=True):
+    """A model's numbers, and every alias that it ever had.
+
+    Attributes
+    ----------
+    key
+        Goes up from one to the next; pass the last one to go on.
+    last_number, highest_number
+        The last number given, by its row; the highest of its versions.
+    """
+
+    key: int
+    id: UUID
+    ref: str
+    last_number: int
+    highest_number: int
+    alias_names: tuple[str, ...]
+
+
+class Rows(Protocol):
+    """Rows as they are stored; nothing here raises for what is wrong with them."""
+
+    def versions(self, *, after: int = 0, limit: int) -> list[CheckedVersion]:
+        """Versions by key, soft-deleted too."""
+        ...
+
+    def models(self, *, after: int = 0, limit: int) -> list[CheckedModel]:
+        """Models by key, soft-deleted too."""
+        ...
+
+    def edges(self, *, after: int = 0, limit: int) -> list[tuple[int, Edge]]:
+        """Lineage edges by key."""
+        ...
+
+    def orphans(self) -> list[str]:
+        """Rows that belong to something that is not there, in words: so many rows of such a table."""
+        ...
