@@ -38,6 +38,7 @@ from chopmark.ops.usage import DailyLoads, RecordUsage
 __all__ = [
     "DATABASE_FILE",
     "LocalTransport",
+    "collection_is_open",
     "connect",
     "database_faults",
     "database_file",
@@ -256,6 +257,16 @@ def database_faults(settings: Settings) -> list[str]:
     """What the database's own check finds; empty when nothing. A server looks after its files itself."""
     file = database_file(settings)
     return sqlite_faults(file) if file is not None else []
+
+
+def collection_is_open(settings: Settings) -> bool:
+    """Whether a collection of garbage runs at this moment, or was cut off."""
+    catalog = _catalog(settings)
+    try:
+        with catalog.reading() as tx:
+            return tx.collection.generation() % 2 == 1
+    finally:
+        catalog.close()
 
 
 def open_blobs(settings: Settings) -> BlobStore:

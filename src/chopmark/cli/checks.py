@@ -4,56 +4,56 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib import metadata
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from chopmark import __version__
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.digest import digest_of
 from chopmark.base.settings import Resolved, Settings
+from chopmark.cli.check import Check, failed, guarded
+from chopmark.cli.install_checks import (
+    extras_check,
+    formats_check,
+    git_check,
+    libraries_check,
+    newest_by_format,
+    programs,
+    programs_check,
+    unknown_formats,
+)
+from chopmark.cli.place_checks import (
+    MOUNTS,
+    audit_key_check,
+    cache_check,
+    file_system_check,
+    files_check,
+    lock_check,
+    room_check,
+)
 from chopmark.cli.session import Session
-from chopmark.cli.words import count, size, when
-from chopmark.errors import ChopmarkError, Unsupported
-from chopmark.formats import format_names, get_format
-from chopmark.formats.libraries import installed_version
-from chopmark.wiring import database_faults, database_revision, database_url, open_blobs, store_url
+from chopmark.cli.words import size, when
+from chopmark.errors import ChopmarkError
+from chopmark.wiring import (
+    collection_is_open,
+    database_faults,
+    database_revision,
+    database_url,
+    open_blobs,
+    store_url,
+)
 
-__all__ = ["Check", "checks"]
+__all__ = ["checks"]
 
 SPACE_LOW_BYTES = 1024**3
 SPACE_NONE_BYTES = 50 * 1024**2
 _OLDEST_SANE = datetime(2025, 1, 1, tzinfo=UTC)
 _CLOCK_SLACK = timedelta(minutes=2)
-
-
-class Check(msgspec.Struct, frozen=True):
-    """What one check found.
-
-    Attributes
-    ----------
-    name
-        What was looked at.
-    status
-        ``ok``, ``warn`` (it works, for now) or ``fail``.
-    finding
-        What is there.
-    advice
-        What to do; empty when nothing is.
-    """
-
-    name: str
-    status: Literal["ok", "warn", "fail"]
-    finding: str
-    advice: str = ""
 
 
 def _settings_check(resolved: Resolved) -> Check:
@@ -74,7 +74,7 @@ def checks(session: Session, clock: Clock = system_clock) -> Iterator[Check]:
     try:
         resolved = session.resolved()
     except ChopmarkError as error:
-        yield _failed("settings", error)
+        yield failed("settings", error)
         return
     settings = resolved.settings
     yield _settings_check(resolved)
@@ -85,33 +85,58 @@ def checks(session: Session, clock: Clock = system_clock) -> Iterator[Check]:
         finding = f"there is none at {directory.resolve()} yet"
         yield Check("registry", "warn", finding, "The first 'chopmark register' makes one; --at looks elsewhere.")
     if not (settings.database_url and settings.store_url):
-        yield _guarded("directory", lambda: _writable(directory))
-        yield _guarded("disk", lambda: _space(directory))
-    yield _guarded("temporary", lambda: _writable(Path(tempfile.gettempdir()), "temporary"))
+        yield guarded("directory", lambda: _writable(directory))
+        yield guarded("disk", lambda: _space(directory))
+    yield guarded("temporary", lambda: _writable(Path(tempfile.gettempdir()), "temporary"))
+    yield from _place(settings, file)
     last_event = None
     if not absent:
-        database = _guarded("database", lambda: _database(settings))
+        database = guarded("database", lambda: _database(settings))
         yield database
         if database.status != "fail":
-            yield _guarded("store", lambda: _store(settings))
+            yield guarded("collection", lambda: _collection(settings))
+            yield guarded("store", lambda: _store(settings))
+            yield guarded("room", lambda: _room(session, settings))
+            yield guarded("libraries", lambda: _libraries(session))
             last_event = _last_event_at(session)
     yield _clock(clock(), last_event)
-    yield _formats()
-    yield _extras()
+    yield audit_key_check(settings)
+    yield formats_check()
+    yield extras_check()
+    yield git_check()
+    yield programs_check(programs(os.environ.get("PATH", "")), Path(sys.executable).parent)
 
 
-def _failed(name: str, error: Exception) -> Check:
-    if isinstance(error, ChopmarkError):
-        return Check(name, "fail", error.message, error.hint)
-    return Check(name, "fail", f"{type(error).__name__}: {error}")
+def _place(settings: Settings, file: Path | None) -> Iterator[Check]:
+    """Where the database and the cache lie, as far as that is on this machine."""
+    if file is not None and file.exists():
+        if MOUNTS.exists():
+            yield guarded("filesystem", lambda: file_system_check(file, MOUNTS.read_text(errors="replace")))
+        yield guarded("files", lambda: files_check(file.parent))
+        yield guarded("lock", lambda: lock_check(file.parent))
+    if "://" in settings.store_url:
+        yield guarded("cache", lambda: cache_check(settings, lambda place: shutil.disk_usage(place).free))
 
 
-def _guarded(name: str, check: Callable[[], Check]) -> Check:
-    """The check's answer, or its error as one: the next check must still be made."""
-    try:
-        return check()
-    except (ChopmarkError, OSError) as error:
-        return _failed(name, error)
+def _room(session: Session, settings: Settings) -> Check:
+    if "://" in store_url(settings):
+        return Check("room", "ok", "the store is not on this machine")
+    newest = session.registry().versions.search("order by created_at desc", limit=50)
+    largest = max(newest, key=lambda v: v.size_bytes, default=None)
+    free_bytes = shutil.disk_usage(_existing(Path(store_url(settings)))).free
+    return room_check(free_bytes, largest.size_bytes if largest else 0, largest.ref if largest else "")
+
+
+def _collection(settings: Settings) -> Check:
+    if not collection_is_open(settings):
+        return Check("collection", "ok", "none was cut off")
+    advice = "Unless one is running at this moment, finish it with: chopmark gc"
+    return Check("collection", "warn", "a collection of garbage is running, or was cut off", advice)
+
+
+def _libraries(session: Session) -> Check:
+    registry = session.registry()
+    return libraries_check(newest_by_format(registry), unknown_formats(registry))
 
 
 def _existing(directory: Path) -> Path:
@@ -196,36 +221,3 @@ def _clock(now: datetime, last_event: datetime | None) -> Check:
     if last_event is not None and last_event > now + _CLOCK_SLACK:
         return Check("clock", "warn", f"{finding}, before the registry's last event ({when(last_event)})", advice)
     return Check("clock", "ok", finding)
-
-
-def _formats() -> Check:
-    usable, broken = [], []
-    for name in format_names():
-        try:
-            get_format(name)
-        except Unsupported as error:
-            broken.append(error.message)
-        else:
-            usable.append(name)
-    if broken:
-        return Check("formats", "warn", " ".join(broken), "Install the package that offers it again.")
-    return Check("formats", "ok", ", ".join(usable))
-
-
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?[^;]*;.*extra\s*==\s*['\"]([A-Za-z0-9_-]+)['\"]")
-
-
-def _extras() -> Check:
-    wanted: dict[str, list[str]] = {}
-    for line in metadata.requires("chopmark") or []:
-        found = _REQUIREMENT.match(line)
-        if found and found[2] != "all":
-            wanted.setdefault(found[2], []).append(found[1])
-    versions = {name: {d: installed_version(d) for d in names} for name, names in wanted.items()}
-    there = {d: v for names in versions.values() for d, v in names.items() if v}
-    missing = [name for name, names in versions.items() if not all(names.values())]
-    finding = ", ".join(f"{d} {v}" for d, v in sorted(there.items())) or "none"
-    if missing:
-        finding += f"; {count(len(missing), 'extra')} not installed: {', '.join(missing)}"
-    advice = f"When you need one: pip install 'chopmark[{missing[0]}]'" if missing else ""
-    return Check("extras", "ok", finding, advice)

@@ -8,7 +8,8 @@ import textwrap
 
 import click
 
-from chopmark.cli.checks import Check, checks
+from chopmark.cli.check import Check
+from chopmark.cli.checks import checks
 from chopmark.cli.command import command
 from chopmark.cli.failures import FAILED
 from chopmark.cli.options import pass_session
