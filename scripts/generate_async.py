@@ -21,6 +21,7 @@ SURFACES = {
     "stages": ("stages.py", "Stages"),
     "files": ("version_files.py", "Files"),
     "projects": ("projects.py", "Projects"),
+    "lineage": ("lineage.py", "Lineage"),
     "trust": ("trust.py", "Trust"),
     "audit": ("audit.py", "Audit"),
 }

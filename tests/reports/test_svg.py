@@ -48,7 +48,7 @@ def test_the_document_says_what_it_is_and_asks_for_nothing_outside() -> None:
 
 def test_dark_has_every_colour_of_light() -> None:
     assert LIGHT.keys() == DARK.keys()
-    light, dark = stylesheet().split("@media")
+    light, _, dark = stylesheet().split("@media")
     for name in LIGHT:
         assert f".cm-f-{name}{{fill:{LIGHT[name]}}}" in light
         assert f".cm-f-{name}{{fill:{DARK[name]}}}" in dark

@@ -8,6 +8,7 @@ import chopmark as cm
 from chopmark.app.handlers import HANDLERS
 from chopmark.domain.access import ROLES
 from chopmark.errors import Conflict, Denied, Unsupported
+from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
 from chopmark.ops.storage import CollectStorage
 from chopmark.ops.table import BY_REQUEST, OPS
@@ -50,6 +51,8 @@ REQUESTS = {
     "version.restore": q.RestoreVersion(ref="fraud:1"),
     "version.purge": q.PurgeVersion(ref="fraud:1", reason="r"),
     "version.evaluate": q.EvaluateVersion(ref="fraud:1", dataset=cm.DatasetRef("d"), metrics={"f1": 1}),
+    "lineage.link": n.LinkLineage(source="fraud:2", relation="derived_from", target="fraud:1", reason="r"),
+    "lineage.unlink": n.UnlinkLineage(source="fraud:2", relation="derived_from", target="fraud:1", reason="r"),
     "alias.set": q.SetAlias(alias="fraud@a", target="fraud:1"),
     "alias.remove": q.RemoveAlias(alias="fraud@a"),
     "storage.collect": CollectStorage(),

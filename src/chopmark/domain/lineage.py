@@ -34,6 +34,7 @@ __all__ = [
     "edges_on_path",
     "is_followed",
     "kind_of_node",
+    "relation_words",
     "run_node",
     "version_id_of",
     "version_node",
@@ -174,6 +175,25 @@ def run_node(run_id: str) -> str:
 
 
 _KINDS: dict[str, NodeKind] = {"version": "version", "dataset": "dataset", "run": "run"}
+
+
+_UPWARD = {"ensemble_member_of": "has member"}
+_DOWNWARD = {
+    "trained_on": "trained",
+    "evaluated_on": "evaluated",
+    "produced_by": "produced",
+    "derived_from": "parent of",
+    "retrained_from": "retrained as",
+    "fine_tuned_from": "fine-tuned as",
+    "ensemble_member_of": "member of",
+    "replaces": "replaced by",
+}
+
+
+def relation_words(relation: str, *, upstream: bool) -> str:
+    """The relation as one reads it along the way: ``fraud:4 retrained from fraud:3``, ``fraud:3 retrained as fraud:4``."""
+    words = _UPWARD if upstream else _DOWNWARD
+    return words.get(relation, relation.replace("_", " "))
 
 
 def kind_of_node(node: str) -> NodeKind:

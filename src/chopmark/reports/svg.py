@@ -96,7 +96,6 @@ def document(width: float, height: float, title: str, *children: str, about: str
         "viewBox": f"0 0 {number(width)} {number(height)}",
         "width": width,
         "height": height,
-        "style": "max-width:100%;height:auto",
     }
     words = [element("title", None, title)]
     if about:
@@ -108,8 +107,10 @@ def document(width: float, height: float, title: str, *children: str, about: str
 def stylesheet(more: str = "") -> Markup:
     """CSS rules of every picture: the font, and the colours of light and dark pages."""
     font = f".cm-svg text{{font-family:{FONT};font-size:13px}}"
+    # In a page it shrinks with it; programs that are no browser would take the height for none at all.
+    shrinks = "@media screen{.cm-svg{max-width:100%;height:auto}}"
     dark = f"@media (prefers-color-scheme:dark){{{_colours(DARK)}}}"
-    return Markup(font + _colours(LIGHT) + more + dark)
+    return Markup(font + _colours(LIGHT) + more + shrinks + dark)
 
 
 def number(value: float) -> str:

@@ -10,27 +10,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, Unpack
 
+from msgspec import UNSET, UnsetType
+
 from chopmark.base.settings import Settings
 from chopmark.domain.audit import AuditEvent
+from chopmark.domain.datasets import DatasetRecord
 from chopmark.domain.lifecycle import StageMove
+from chopmark.domain.lineage_graph import Direction, Impact, LineageNode
 from chopmark.domain.manifest import FileEntry, Kind, Manifest
+from chopmark.domain.replay import RegistryThen
+from chopmark.domain.retention import Retention
 from chopmark.domain.signature import Signature
+from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import Alias, AliasMove, Evaluation, Model, Project, ProjectRules, TrustDecision, Version
+from chopmark.ops.lineage import LineageLink
 from chopmark.ops.results import AuditVerdict, Done
 from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
+from chopmark.sdk.comparing import Comparison
 from chopmark.sdk.draft import VersionFacts
+from chopmark.sdk.lineage import Lineage, LineageView
 from chopmark.sdk.models import Models
 from chopmark.sdk.opening import open_registry
+from chopmark.sdk.portable import Exported
 from chopmark.sdk.projects import Projects
 from chopmark.sdk.registry import Registry
 from chopmark.sdk.results import Page
 from chopmark.sdk.stages import Stages
 from chopmark.sdk.surface import ModelReference, Reference
+from chopmark.sdk.things import Thing
 from chopmark.sdk.trust import Trust
 from chopmark.sdk.version_files import Files, Verification
 from chopmark.sdk.versions import Versions
@@ -39,6 +51,7 @@ __all__ = [
     "AsyncAliases",
     "AsyncAudit",
     "AsyncFiles",
+    "AsyncLineage",
     "AsyncModels",
     "AsyncProjects",
     "AsyncRegistry",
@@ -70,6 +83,7 @@ class AsyncVersions:
         self,
         where: str = "",
         *,
+        text: str = "",
         model: ModelReference | None = None,
         project: str | None = None,
         deleted: bool = False,
@@ -78,14 +92,21 @@ class AsyncVersions:
     ) -> Page[Version]:
         """Versions that meet a filter, a page at a time."""
         return await asyncio.to_thread(
-            self._registry.search, where, model=model, project=project, deleted=deleted, limit=limit, cursor=cursor
+            self._registry.search,
+            where,
+            text=text,
+            model=model,
+            project=project,
+            deleted=deleted,
+            limit=limit,
+            cursor=cursor,
         )
 
     async def each(
-        self, where: str = "", *, model: ModelReference | None = None, project: str | None = None
+        self, where: str = "", *, text: str = "", model: ModelReference | None = None, project: str | None = None
     ) -> AsyncIterator[Version]:
-        """All versions that meet a filter, fetched page by page."""
-        found = self._registry.each(where, model=model, project=project)
+        """All versions that meet a filter and have the words of ``text``, fetched page by page."""
+        found = self._registry.each(where, text=text, model=model, project=project)
         while (one := await asyncio.to_thread(next, found, _END)) is not _END:
             yield one
 
@@ -95,7 +116,7 @@ class AsyncVersions:
         by: str,
         *,
         where: str = "",
-        direction: Literal["maximize", "minimize"] = "maximize",
+        direction: Literal["maximize", "minimize"] | None = None,
     ) -> Version:
         """The version of a model with the best value of a metric."""
         return await asyncio.to_thread(self._registry.best, model, by, where=where, direction=direction)
@@ -142,6 +163,24 @@ class AsyncVersions:
     async def predict(self, ref: Reference, inputs: Any) -> Any:
         """Load a version, check the inputs against its signature, and predict."""
         return await asyncio.to_thread(self._registry.predict, ref, inputs)
+
+    async def compare(
+        self,
+        refs: Sequence[Reference],
+        *,
+        data: Any = None,
+        target: str = "",
+        baseline: Reference | None = None,
+        directions: Mapping[str, Literal["maximize", "minimize"]] | None = None,
+    ) -> Comparison:
+        """Put versions side by side, and run them on data where some is given."""
+        return await asyncio.to_thread(
+            self._registry.compare, refs, data=data, target=target, baseline=baseline, directions=directions
+        )
+
+    async def report(self, ref: Reference, format: str = "", path: str | Path | None = None) -> str:
+        """Write a version's whole story: identity, metrics, lineage, stages, files, audit."""
+        return await asyncio.to_thread(self._registry.report, ref, format, path)
 
     async def delete(self, ref: Reference, *, reason: str = "", force: bool = False) -> Version:
         """Soft-delete a version: it is found no more, and can be restored."""
@@ -196,13 +235,20 @@ class AsyncModels:
         *,
         project: str | None = None,
         contains: str = "",
+        text: str = "",
         deleted: bool = False,
         limit: int = 50,
         cursor: str = "",
     ) -> Page[Model]:
         """Models by project and name, a page at a time."""
         return await asyncio.to_thread(
-            self._registry.list, project=project, contains=contains, deleted=deleted, limit=limit, cursor=cursor
+            self._registry.list,
+            project=project,
+            contains=contains,
+            text=text,
+            deleted=deleted,
+            limit=limit,
+            cursor=cursor,
         )
 
     async def update(
@@ -216,6 +262,7 @@ class AsyncModels:
         card: str | None = None,
         tags: Mapping[str, str] | None = None,
         remove_tags: Sequence[str] = (),
+        retention: Retention | None | UnsetType = UNSET,
         reason: str = "",
     ) -> Model:
         """Change what is said about a model; tags are merged; each change is audited."""
@@ -229,6 +276,7 @@ class AsyncModels:
             card=card,
             tags=tags,
             remove_tags=remove_tags,
+            retention=retention,
             reason=reason,
         )
 
@@ -243,6 +291,18 @@ class AsyncModels:
     async def purge(self, model: ModelReference, *, reason: str, force: bool = False) -> Done:
         """Remove a soft-deleted model and its versions for good; the audit keeps what they were."""
         return await asyncio.to_thread(self._registry.purge, model, reason=reason, force=force)
+
+    async def usage(
+        self,
+        of: ModelReference | Version,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        limit: int = 50,
+        cursor: str = "",
+    ) -> Page[LoadCount]:
+        """How often the versions of a model (or one version) were loaded, by day, newest day first."""
+        return await asyncio.to_thread(self._registry.usage, of, since=since, until=until, limit=limit, cursor=cursor)
 
 
 class AsyncAliases:
@@ -333,6 +393,18 @@ class AsyncFiles:
         """Write all files of a version below a new directory, verified."""
         return await asyncio.to_thread(self._registry.download, ref, target)
 
+    async def export(self, ref: Reference, target: str | Path, *, force: bool = False) -> Exported:
+        """Write a version to one file that another registry can import."""
+        return await asyncio.to_thread(self._registry.export, ref, target, force=force)
+
+    async def import_file(
+        self, source: str | Path, *, model: ModelReference | None = None, semver: str = "", allow_twin: bool = False
+    ) -> Version:
+        """Register the version of a file that `export` wrote, here or elsewhere."""
+        return await asyncio.to_thread(
+            self._registry.import_file, source, model=model, semver=semver, allow_twin=allow_twin
+        )
+
     async def verify(self, ref: Reference) -> Verification:
         """Read every byte of a version again and compare it with the manifest."""
         return await asyncio.to_thread(self._registry.verify, ref)
@@ -363,6 +435,51 @@ class AsyncProjects:
         return await asyncio.to_thread(
             self._registry.configure, name, description=description, rules=rules, reason=reason
         )
+
+
+class AsyncLineage:
+    """`registry.lineage` for an event loop."""
+
+    def __init__(self, registry: Lineage) -> None:
+        self._registry = registry
+
+    async def graph(
+        self, of: Thing, *, direction: Direction = "both", depth: int | None = None, limit: int = 1000
+    ) -> LineageView:
+        """What something comes from and what comes from it."""
+        return await asyncio.to_thread(self._registry.graph, of, direction=direction, depth=depth, limit=limit)
+
+    async def ancestors(self, of: Thing, *, depth: int | None = None, limit: int = 1000) -> LineageView:
+        """What something comes from: versions, data sets, runs."""
+        return await asyncio.to_thread(self._registry.ancestors, of, depth=depth, limit=limit)
+
+    async def descendants(self, of: Thing, *, depth: int | None = None, limit: int = 1000) -> LineageView:
+        """What comes from something."""
+        return await asyncio.to_thread(self._registry.descendants, of, depth=depth, limit=limit)
+
+    async def dependents(self, of: Thing) -> Page[LineageNode]:
+        """Versions that come from it directly: retrained or fine-tuned from it, or ensembles it is a member of."""
+        return await asyncio.to_thread(self._registry.dependents, of)
+
+    async def impact(self, of: Thing) -> Impact:
+        """Which versions come from something, over any number of steps; the live ones first."""
+        return await asyncio.to_thread(self._registry.impact, of)
+
+    async def link(self, source: Thing, relation: str, target: Thing, *, reason: str) -> LineageLink:
+        """Add an edge that was not recorded at registration."""
+        return await asyncio.to_thread(self._registry.link, source, relation, target, reason=reason)
+
+    async def unlink(self, source: Thing, relation: str, target: Thing, *, reason: str) -> Done:
+        """Take back an edge that was linked."""
+        return await asyncio.to_thread(self._registry.unlink, source, relation, target, reason=reason)
+
+    async def datasets(self, contains: str = "", *, limit: int = 50, cursor: str = "") -> Page[DatasetRecord]:
+        """Data sets that versions were trained or evaluated on, by name."""
+        return await asyncio.to_thread(self._registry.datasets, contains, limit=limit, cursor=cursor)
+
+    async def dataset(self, name: str) -> DatasetRecord:
+        """One data set by its name or the digits of its digest."""
+        return await asyncio.to_thread(self._registry.dataset, name)
 
 
 class AsyncTrust:
@@ -398,9 +515,27 @@ class AsyncAudit:
             self._registry.list, target=target, event=event, newest_first=newest_first, limit=limit, cursor=cursor
         )
 
-    async def verify(self) -> AuditVerdict:
+    async def trail(self, ref: Reference, *, limit: int = 50, cursor: str = "") -> Page[AuditEvent]:
+        """Everything that happened to a version, oldest first: its story."""
+        return await asyncio.to_thread(self._registry.trail, ref, limit=limit, cursor=cursor)
+
+    async def at(
+        self, time: datetime, of: ModelReference | Reference | None = None, *, project: str | None = None
+    ) -> RegistryThen:
+        """What the registry looked like at a time, computed from the events alone."""
+        return await asyncio.to_thread(self._registry.at, time, of, project=project)
+
+    async def verify(self, checkpoint: str | Path | None = None, *, key: str = "") -> AuditVerdict:
         """Walk the whole chain: whether any event was changed, removed or inserted."""
-        return await asyncio.to_thread(self._registry.verify)
+        return await asyncio.to_thread(self._registry.verify, checkpoint, key=key)
+
+    async def checkpoint(self) -> str:
+        """A signed checkpoint of the chain as it is now, to be kept elsewhere."""
+        return await asyncio.to_thread(self._registry.checkpoint)
+
+    async def export(self, file: str | Path) -> Path:
+        """Write all events to a new file, one a line as JSON, and a signed checkpoint beside it."""
+        return await asyncio.to_thread(self._registry.export, file)
 
 
 class AsyncRegistry:
@@ -420,6 +555,7 @@ class AsyncRegistry:
         self.stages = AsyncStages(registry.stages)
         self.files = AsyncFiles(registry.files)
         self.projects = AsyncProjects(registry.projects)
+        self.lineage = AsyncLineage(registry.lineage)
         self.trust = AsyncTrust(registry.trust)
         self.audit = AsyncAudit(registry.audit)
 
@@ -510,6 +646,10 @@ class AsyncRegistry:
     async def search(self, where: str = "", **options: Any) -> Page[Version]:
         """Versions that meet a filter (see ``versions.search``)."""
         return await asyncio.to_thread(self._registry.search, where, **options)
+
+    async def compare(self, refs: Sequence[Reference], **options: Any) -> Comparison:
+        """Put versions side by side, and run them on data (see ``versions.compare``)."""
+        return await asyncio.to_thread(self._registry.compare, refs, **options)
 
     async def promote(self, ref: Reference, stage: str, *, reason: str) -> Version:
         """Move a version to another stage."""

@@ -19,6 +19,7 @@ from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
 from chopmark.sdk.comparing import Comparison
 from chopmark.sdk.draft import Draft, VersionFacts
+from chopmark.sdk.lineage import Lineage
 from chopmark.sdk.loading import load_version
 from chopmark.sdk.models import Models
 from chopmark.sdk.projects import Projects
@@ -41,7 +42,7 @@ class Registry(Surface):
 
     Attributes
     ----------
-    versions, models, aliases, stages, files, projects, trust, audit, storage
+    versions, models, aliases, stages, files, projects, lineage, trust, audit, storage
         The surfaces.
     """
 
@@ -53,6 +54,7 @@ class Registry(Surface):
         self.stages = Stages(transport, settings)
         self.files = Files(transport, settings)
         self.projects = Projects(transport, settings)
+        self.lineage = Lineage(transport, settings)
         self.trust = Trust(transport, settings)
         self.audit = Audit(transport, settings)
         self.storage = Storage(transport, settings)
