@@ -6,10 +6,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from chopmark.domain.comparison import Change, Subject, VersionComparison, change_of, compare_versions
+from chopmark.domain.comparison import Change, VersionComparison, change_of
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import Environment, FileEntry, Manifest
 from chopmark.domain.recommendation import Recommendation
+from chopmark.domain.side_by_side import Subject, compare_versions
 from chopmark.domain.signature import Field, Signature
 from chopmark.domain.versions import Evaluation
 from tests.domain.records import NOON, a_version

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from chopmark.app.context import Context, resolve
 from chopmark.domain.comparison import (
     VERSIONS_MAX,
-    Subject,
     VersionComparison,
-    compare_versions,
-    shared_evaluations,
 )
 from chopmark.domain.metrics import Direction, direction_of
 from chopmark.domain.names import check_key
 from chopmark.domain.recommendation import Candidate, Recommendation, SameData, recommend_by_metrics
+from chopmark.domain.side_by_side import Subject, compare_versions, shared_evaluations
 from chopmark.domain.versions import Version
 from chopmark.errors import IntegrityFailure, InvalidRequest
 from chopmark.ops.comparing import CompareVersions

@@ -10,12 +10,13 @@ from chopmark.domain.names import counted
 from chopmark.domain.recommendation import Recommendation
 from chopmark.reports.markdown import bullet_list, escaped, markdown_table
 from chopmark.reports.page import cell_text, facts, html_page, section, short, size_text, table, when
-from chopmark.reports.plots import Bar, bars
+from chopmark.reports.plots import NARROW, Bar, bars
 from chopmark.reports.svg import Markup, element
 
 __all__ = [
     "ARROWS",
     "SECTION_TITLES",
+    "change_html",
     "change_text",
     "comparison_html",
     "comparison_markdown",
@@ -39,14 +40,31 @@ ARROWS = {"better": "▲", "worse": "▼", "same": "", "unknown": "△"}
 _CLASSES = {"better": "good", "worse": "bad", "same": "muted", "unknown": "muted"}
 _VALUE_LENGTH_MAX = 300
 _PLOTTED_MAX = 12
+_ROWS_MAX = 300
+_TITLE_LENGTH_MAX = 90
+_PERCENT_FINE = 1_000
+_PERCENT_PLAIN = 1e6
 
 
 def change_text(change: Change) -> str:
     """``▲ +0.012 (+1.3 %)``: the arrow points up for better and down for worse."""
     if change.verdict == "same":
         return "="
-    percent = "" if change.percent is None else f" ({change.percent:+.3g} %)"
+    percent = "" if change.percent is None else f" ({_percent(change.percent)})"
     return f"{ARROWS[change.verdict]} {change.difference:+.4g}{percent}"
+
+
+def _percent(percent: float) -> str:
+    if abs(percent) < _PERCENT_FINE:
+        return f"{percent:+.3g} %"
+    return f"{percent:+,.0f} %" if abs(percent) < _PERCENT_PLAIN else f"{percent:+.1g} %"
+
+
+def change_html(change: Change | None) -> Markup:
+    """`change_text` in the colour of what it means; nothing where there is no change to tell."""
+    if change is None or change.verdict == "same":
+        return Markup("")
+    return element("span", {"class": _CLASSES[change.verdict]}, change_text(change))
 
 
 def row_texts(row: ComparedRow) -> list[str]:
@@ -60,6 +78,8 @@ def comparison_html(comparison: VersionComparison) -> str:
     """A page of its own: the recommendation, what differs, then what is alike."""
     refs = list(comparison.refs)
     title = "Comparison of " + ", ".join(refs)
+    if len(title) > _TITLE_LENGTH_MAX:
+        title = f"Comparison of {len(refs)} versions"
     parts = [
         element("h1", None, title),
         element("p", {"class": "lead"}, f"Changes are counted from {comparison.baseline}."),
@@ -109,14 +129,20 @@ def _versions_table(comparison: VersionComparison) -> Markup:
 
 
 def _html_section(comparison: VersionComparison, name: Section) -> Markup:
-    rows = sorted(comparison.section(name), key=lambda row: not row.differs)
+    rows, left = _first_rows(comparison, name)
     muted = [i for i, row in enumerate(rows) if not row.differs]
-    head = [name if name != "evaluations" else "metric", *comparison.refs]
+    head = ["", *comparison.refs]
     plots = _metric_plots(comparison, rows) if name in ("metrics", "evaluations") else []
     grid = [element("div", {"class": "plots"}, *plots)] if plots else []
-    return section(
-        SECTION_TITLES[name], table(head, [[row.key, *_html_cells(row)] for row in rows], muted=muted), *grid
-    )
+    more = [element("p", {"class": "muted"}, f"{counted(left, 'more row')} not shown.")] if left else []
+    found = table(head, [[row.key, *_html_cells(row)] for row in rows], muted=muted)
+    return section(SECTION_TITLES[name], found, *more, *grid)
+
+
+def _first_rows(comparison: VersionComparison, name: Section) -> tuple[list[ComparedRow], int]:
+    """Rows to show, those that differ first, and how many are not shown."""
+    rows = sorted(comparison.section(name), key=lambda row: not row.differs)
+    return rows[:_ROWS_MAX], max(len(rows) - _ROWS_MAX, 0)
 
 
 def _metric_plots(comparison: VersionComparison, rows: Sequence[ComparedRow]) -> list[Markup]:
@@ -130,18 +156,15 @@ def _metric_bars(refs: Sequence[str], row: ComparedRow) -> Markup:
         for ref, value, change in zip(refs, row.values, row.changes, strict=True)
         if value is not None
     ]
-    return bars(row.key, entries)
+    return bars(row.key, entries, width=NARROW)
 
 
 def _html_cells(row: ComparedRow) -> Iterator[Markup]:
     changes = row.changes or (None,) * len(row.values)
     for text, change in zip(row_texts(row), changes, strict=True):
         shown = short(text, _VALUE_LENGTH_MAX)
-        if change is None or change.verdict == "same":
-            yield element("span", None, shown)
-        else:
-            told = element("span", {"class": _CLASSES[change.verdict]}, change_text(change))
-            yield element("span", None, shown, " ", told)
+        told = change_html(change)
+        yield element("span", None, shown, " ", told) if told else element("span", None, shown)
 
 
 def _signature_list(comparison: VersionComparison) -> Markup:
@@ -273,11 +296,12 @@ def comparison_markdown(comparison: VersionComparison) -> str:
             markdown_table(_PAIR_HEAD, pairs) if pairs else "",
         ]
     for name in SECTIONS:
-        rows = sorted(comparison.section(name), key=lambda row: not row.differs)
+        rows, left = _first_rows(comparison, name)
         if rows:
             parts += [
                 f"## {SECTION_TITLES[name]}",
                 markdown_table(["", *comparison.refs], [[row.key, *_markdown_cells(row)] for row in rows]),
+                f"{counted(left, 'more row')} not shown." if left else "",
             ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -30,11 +30,11 @@ def bullet_list(items: Iterable[str]) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of texts; nothing without rows."""
-    lines = [_line(row) for row in rows]
-    if not lines:
-        return ""
-    return "\n".join([_line(head), "|" + " --- |" * len(head), *lines])
+    """A table of texts without columns that are blank in all rows; nothing without rows."""
+    cells = [list(row) for row in rows]
+    kept = [i for i in range(len(head)) if i == 0 or any(row[i].strip() for row in cells)]
+    lines = [_line([row[i] for i in kept]) for row in cells]
+    return "\n".join([_line([head[i] for i in kept]), "|" + " --- |" * len(kept), *lines]) if lines else ""
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -26,7 +26,7 @@ font:15px/1.5 system-ui,-apple-system,'Segoe UI','Helvetica Neue',Arial,sans-ser
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 .25rem;overflow-wrap:anywhere}
 h2{font-size:1.1rem;margin:2.25rem 0 .6rem;padding-bottom:.3rem;border-bottom:1px solid var(--line)}
 h3{font-size:.95rem;margin:1.25rem 0 .4rem;overflow-wrap:anywhere}
-p{margin:.4rem 0;overflow-wrap:anywhere}
+p{margin:.4rem 0}p,li,strong{overflow-wrap:anywhere}
 .lead{color:var(--muted)}
 .wide{overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;font-size:.9rem}
@@ -46,7 +46,7 @@ font-size:.82rem;background:var(--panel);overflow-wrap:anywhere}
 .call.warn{border-left-color:var(--warn)}
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(17rem,100%),1fr));gap:1rem}
 .plots>*{min-width:0}
-figure{margin:.5rem 0}
+figure,.plots{margin:.9rem 0}
 .tree{overflow-x:auto}
 pre{background:var(--panel);padding:.8rem 1rem;border-radius:.3rem;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere;
 font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
@@ -103,7 +103,7 @@ def table(
     numbers: Sequence[int] = (),
     muted: Sequence[int] = (),
 ) -> Markup:
-    """A table whose first column names its rows.
+    """A table whose first column names its rows; other columns that are blank in all rows are left out.
 
     Parameters
     ----------
@@ -114,11 +114,15 @@ def table(
     muted
         Rows to be overlooked.
     """
+    cells = [list(row) for row in rows]
+    kept = [j for j in range(len(head)) if j == 0 or any(row[j].strip() for row in cells)]
+    cells, head = [[row[j] for j in kept] for row in cells], [head[j] for j in kept]
+    numbers = [kept.index(j) for j in numbers if j in kept]
     body = [
         element(
             "tr", {"class": "same"} if i in muted else None, *(_cell(j, cell, numbers) for j, cell in enumerate(row))
         )
-        for i, row in enumerate(rows)
+        for i, row in enumerate(cells)
     ]
     if not body:
         return Markup("")

@@ -10,13 +10,19 @@ from typing import NamedTuple
 from chopmark.domain.datasets import ColumnProfile
 from chopmark.domain.lifecycle import StageMove
 from chopmark.domain.manifest import FileEntry
+from chopmark.reports.page import size_text
 from chopmark.reports.svg import Markup, document, element, text_width
 
-__all__ = ["Bar", "Point", "bars", "column_ranges", "file_sizes", "line", "scale_ticks", "stage_timeline"]
+__all__ = ["NARROW", "Bar", "Point", "bars", "column_ranges", "file_sizes", "line", "scale_ticks", "stage_timeline"]
 
 WIDTH = 560.0
 _ROW = 24.0
 _SMALL = 11.0
+_FILES_MAX = 12
+_PLAIN_MAX = 1e7
+NARROW = 320.0
+"""Width of plots that stand beside each other."""
+
 _STAGES = ("production", "canary", "staging", "development", "deprecated", "archived")
 _STAGE_COLOURS = {
     "production": "good",
@@ -100,21 +106,21 @@ def _labelled(points: Sequence[Point], marked: int, x: object) -> list[int]:
     return kept
 
 
-def bars(title: str, entries: Sequence[Bar]) -> Markup:
+def bars(title: str, entries: Sequence[Bar], *, width: float = WIDTH) -> Markup:
     """Values as bars from zero below each other; a deviation is a thin line at the bar's end.
 
     At least one entry; values may be negative.
     """
-    labels = [fitted(e.label, WIDTH * 0.34) for e in entries]
+    labels = [fitted(e.label, width * 0.34) for e in entries]
     left = 12 + max(text_width(text) for text in labels)
     right = 14 + max(text_width(e.text) for e in entries)
-    room = max(WIDTH - left - right, 60)
+    room = max(width - left - right, 60)
     low = min(0.0, *(e.value - e.deviation for e in entries))
     high = max(0.0, *(e.value + e.deviation for e in entries))
     span = (high - low) or 1.0
     zero = left + (0 - low) / span * room
     top = 28.0
-    parts = [_text(fitted(title, WIDTH - 12), 6, 17, weight="600")]
+    parts = [_text(fitted(title, width - 12), 6, 17, weight="600")]
     for i, (entry, label) in enumerate(zip(entries, labels, strict=True)):
         middle = top + i * _ROW + _ROW / 2
         end = left + (entry.value - low) / span * room
@@ -140,7 +146,7 @@ def bars(title: str, entries: Sequence[Bar]) -> Markup:
     parts.append(
         element("line", {"x1": zero, "x2": zero, "y1": top, "y2": top + len(entries) * _ROW, "class": "cm-s-muted"})
     )
-    return document(WIDTH, top + len(entries) * _ROW + 8, title, *parts)
+    return document(width, top + len(entries) * _ROW + 8, title, *parts)
 
 
 def stage_timeline(created_at: datetime, moves: Sequence[StageMove], until: datetime) -> Markup:
@@ -189,15 +195,23 @@ def stage_timeline(created_at: datetime, moves: Sequence[StageMove], until: date
     )
 
 
-def file_sizes(files: Sequence[FileEntry], size_words: Sequence[str]) -> Markup:
-    """Files by size, the largest first, at most 12; the rest is one bar."""
-    order = sorted(range(len(files)), key=lambda i: -files[i].size_bytes)
-    entries = [Bar(files[i].path, files[i].size_bytes, size_words[i]) for i in order[:12]]
-    rest = order[12:]
+def file_sizes(files: Sequence[FileEntry]) -> Markup:
+    """Files by size, the largest first, at most 12; the rest is one bar. At least one file."""
+    largest = sorted(files, key=lambda f: -f.size_bytes)
+    entries = [Bar(_tail(f.path, WIDTH * 0.34), f.size_bytes, size_text(f.size_bytes)) for f in largest[:_FILES_MAX]]
+    rest = largest[_FILES_MAX:]
     if rest:
-        more = sum(files[i].size_bytes for i in rest)
-        entries.append(Bar(f"{len(rest):,} smaller files", more, f"{more:,} bytes", "muted"))
+        size_bytes = sum(f.size_bytes for f in rest)
+        entries.append(Bar(f"{len(rest):,} smaller", size_bytes, size_text(size_bytes), "muted"))
     return bars("Files by size", entries)
+
+
+def _tail(path: str, width: float) -> str:
+    """The end of a path that fits: paths are mostly alike at their beginning."""
+    kept = path
+    while text_width(kept if kept == path else "…" + kept) > width:
+        kept = kept[1:]
+    return kept if kept == path else "…" + kept
 
 
 def column_ranges(title: str, profiles: Sequence[ColumnProfile]) -> Markup:
@@ -288,6 +302,9 @@ def fitted(text: str, width: float, size: float = 13.0) -> str:
 
 
 def _number(value: float, digits: int = 4) -> str:
+    """A number as short as can be; no exponent for the sizes that people read."""
+    if 10**digits <= abs(value) < _PLAIN_MAX:
+        return f"{value:,.0f}"
     return f"{value:.{digits}g}"
 
 

@@ -12,7 +12,8 @@ from chopmark.domain.names import counted
 from chopmark.domain.story import VersionStory
 from chopmark.reports import story_tables as told
 from chopmark.reports.card_text import card_html
-from chopmark.reports.page import cell_text, columns, facts, html_page, section, short, size_text, table, when
+from chopmark.reports.comparison_page import change_html
+from chopmark.reports.page import cell_text, columns, facts, html_page, section, short, table, when
 from chopmark.reports.plots import Point, column_ranges, file_sizes, line, stage_timeline
 from chopmark.reports.svg import Markup, element
 
@@ -85,7 +86,7 @@ def _metrics(story: VersionStory) -> Iterator[Markup]:
     for name, value in version.metrics.items():
         old = before.metrics.get(name)
         change = None if old is None else change_of(value, old, direction_of(name))
-        rows.append([name, cell_text(value), cell_text(old), told.changed(change)])
+        rows.append([name, cell_text(value), cell_text(old), change_html(change)])
     yield table(["metric", "value", f"version {before.number}", "change"], rows, numbers=[1, 2, 3])
 
 
@@ -129,7 +130,7 @@ def _stages(story: VersionStory) -> Iterator[Markup]:
 def _files(story: VersionStory) -> Iterator[Markup]:
     files = story.manifest.files
     if len(files) > 1:
-        yield element("figure", None, file_sizes(files, [size_text(f.size_bytes) for f in files]))
+        yield element("figure", None, file_sizes(files))
     yield table(told.FILE_HEAD, told.files(story), numbers=[2])
     left = len(files) - told.ROWS_MAX
     if left > 0:

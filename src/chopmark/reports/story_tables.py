@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chopmark.domain.comparison import Change
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.names import counted
 from chopmark.domain.story import Sibling, VersionStory
-from chopmark.reports.comparison_page import change_text
 from chopmark.reports.page import cell_text, short, size_text, when
 
 __all__ = [
@@ -24,7 +22,6 @@ __all__ = [
     "STAGE_HEAD",
     "TRUST_HEAD",
     "alias_moves",
-    "changed",
     "dataset",
     "environment",
     "evaluations",
@@ -111,11 +108,6 @@ def predecessor(story: VersionStory) -> Sibling | None:
     """The version before this one by number, among those that are there."""
     before = [s for s in story.siblings if s.number < story.version.number]
     return before[-1] if before else None
-
-
-def changed(change: Change | None) -> str:
-    """A change as text; blank where there is none."""
-    return "" if change is None else change_text(change)
 
 
 def evaluations(story: VersionStory) -> Rows:

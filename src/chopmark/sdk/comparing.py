@@ -222,11 +222,13 @@ def _recommended(
         candidates, _paired(judged), row_count=rows.row_count, positive_share=judged.positive_share
     )
     left_out = tuple(
-        f"{v.ref} was not judged: {v.failure or 'its answers are of another kind'}"
-        for v in on_data
-        if v.ref not in judged.outcomes
+        f"{v.ref} was not judged: {v.failure or _why_not(v)}" for v in on_data if v.ref not in judged.outcomes
     )
     return msgspec.structs.replace(recommendation, cautions=(*recommendation.cautions, *left_out))
+
+
+def _why_not(version: VersionOnData) -> str:
+    return "it gives scores and no answers" if version.latency and not version.rates else "its answers cannot be judged"
 
 
 def _costs(comparison: Comparison) -> Mapping[str, float]:
