@@ -57,7 +57,10 @@ def walks(plan: list[str], index: str) -> bool:
         ("", {}, "versions_by_time"),
         ("order by created_at desc", {}, "versions_by_time"),
         ("order by created_at", {}, "versions_by_time"),
-        ('owner = "ann" and not tags.x', {}, "versions_by_time"),
+        ('task = "x" and not tags.x', {}, "versions_by_time"),
+        ('owner = "ann" and not tags.x', {}, "versions_by_owner"),
+        ('team = "x"', {}, "versions_by_team"),
+        ('format = "skops" and metrics.auc > 0.5', {}, "versions_by_format"),
         ("metrics.auc > 0.5", {}, "versions_by_time"),
         ('stage = "production"', {}, "versions_by_stage"),
         ('stage = "production" and metrics.auc > 0.5', {}, "versions_by_stage"),
@@ -89,10 +92,50 @@ def test_an_order_by_a_metric_walks_its_index(catalog: SqliteCatalog, after: lis
         assert walks(present, "o0 USING PRIMARY KEY (key=?"), present
 
 
+@pytest.mark.parametrize("after", [None, [0.95, *NEWEST]])
+def test_an_order_by_a_metric_begins_at_its_bound(catalog: SqliteCatalog, after: list[Any] | None) -> None:
+    for text in (
+        "metrics.auc > 0.9 and metrics.auc <= 1 order by metrics.auc",
+        "metrics.auc order by metrics.auc desc",
+    ):
+        (present,) = steps(catalog, text, after=after)  # and no part without the metric
+        assert walks(present, "o0 USING PRIMARY KEY (key=?"), present
+        assert "(key=? AND value>? AND value<?)" in present[0] or "metrics.auc order" in text, present
+    assert len(steps(catalog, "metrics.f1 > 0.9 order by metrics.auc")) == 2
+    assert steps(catalog, "metrics.auc order by metrics.auc", after=[None, *NEWEST]) == []
+
+
 def test_few_rows_lead(catalog: SqliteCatalog) -> None:
-    for text in ("metrics.auc > 0.5 and metrics.auc < 0.6", 'params.lr = 0.1 and stage = "production"'):
+    for text in (
+        "metrics.auc > 0.5 and metrics.auc < 0.6",
+        'params.lr = 0.1 and stage = "production"',
+        'tags.team = "risk" order by metrics.auc',
+    ):
         (plan,) = steps(catalog, text, led=True)
         assert "USING PRIMARY KEY (key=?" in plan[0], plan
+
+
+@pytest.mark.parametrize(
+    ("text", "limits", "index"),
+    [
+        ("", {"in_model": True}, "model_key=?"),
+        ("metrics.auc", {"in_model": True}, "model_key=?"),
+        ("", {"in_project": True}, "project_key=?"),
+        ("", {"deleted": True}, "versions_deleted"),
+        ('name = "fraud"', {}, "model_key=?"),
+        ('stage = "production"', {}, "versions_by_stage"),
+        ('owner = "ann"', {}, "versions_by_owner"),
+        ('team = "risk"', {}, "versions_by_team"),
+        ('format = "skops" and text ~ "forest"', {}, "versions_by_format"),
+    ],
+)
+def test_few_versions_of_one_kind_lead_an_order_by_a_metric(
+    catalog: SqliteCatalog, text: str, limits: dict[str, Any], index: str
+) -> None:
+    (plan,) = steps(catalog, f"{text} order by metrics.auc desc", led=True, **limits)
+    assert plan[0] == "MATERIALIZE led", plan
+    assert index in plan[1], plan
+    assert [step for step in plan if step.startswith("SCAN") and index not in step] == ["SCAN led"], plan
 
 
 def test_few_words_lead(catalog: SqliteCatalog) -> None:
@@ -103,7 +146,7 @@ def test_few_words_lead(catalog: SqliteCatalog) -> None:
 
 
 def test_few_words_that_begin_alike_lead(catalog: SqliteCatalog) -> None:
-    (plan,) = steps(catalog, 'text ~ "fore*" and stage = "production" order by metrics.auc', led=True)
+    (plan,) = steps(catalog, 'text ~ "fore*" and stage != "production" order by metrics.auc', led=True)
     assert any("version_words USING PRIMARY KEY (word>? AND word<?)" in step for step in plan), plan
     assert [step for step in plan if step.startswith("SCAN")] == ["SCAN led"], plan
 
@@ -131,6 +174,9 @@ def test_what_may_lead() -> None:
     assert leaders('text ~ "a bb* c" and metrics.a > 1') == [1, 1, 1, 1]
     assert leaders('text ~ "a b c d e f g h i j k l"') == [1] * 8
     assert leaders('not text ~ "a" and (text ~ "b" or stage = "staging")') == []
+    assert leaders('tags.a = "b" and stage = "staging" order by metrics.a', in_project=True) == [1, 1, 1]
+    assert leaders("metrics.a > 1 order by metrics.a", in_model=True, deleted=True) == [1, 1]
+    assert leaders("metrics.a > 1 order by metrics.a") == leaders('stage = "staging" order by number') == []
     assert leaders("metrics.a > 1", in_model=True) == leaders("metrics.a > 1", deleted=True) == []
 
 

@@ -7,7 +7,8 @@ parameters. Every clause is true or false, never NULL, so that ``not`` turns it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -54,6 +55,7 @@ __all__ = [
     "clause",
     "column_of",
     "compared",
+    "field_here",
     "is_always_there",
     "is_there",
     "param_here",
@@ -62,6 +64,10 @@ __all__ = [
     "test",
     "word_here",
 ]
+
+
+Columns = Any  # of a table or an alias
+Condition = Callable[[Columns], ColumnElement[bool]]
 
 
 class place(FunctionElement[int]):  # noqa: N801 - SQL functions are written small
@@ -183,17 +189,25 @@ def _word_test(wanted: Wanted, slots: Slots) -> Test:
     return Test("text", "", "has_prefix", (slots.slot(wanted.word), slots.slot(wanted.word + "\U0010ffff")))
 
 
-def clause(shape: Shape, tables: Tables) -> ColumnElement[bool]:
-    """The condition on a row of versions (joined with models and projects)."""
+def clause(shape: Shape, tables: Tables, key: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The condition on a row of versions (joined with models and projects).
+
+    Parameters
+    ----------
+    shape, tables
+        What is asked, of which tables.
+    key
+        The version's key, in the table that leads: what hangs on it is then looked up before its row is.
+    """
     match shape:
         case Test():
-            return test(shape, tables)
+            return test(shape, tables, key)
         case Every(terms):
-            return and_(*(clause(t, tables) for t in terms))
+            return and_(*(clause(t, tables, key) for t in terms))
         case Either(terms):
-            return or_(*(clause(t, tables) for t in terms))
+            return or_(*(clause(t, tables, key) for t in terms))
         case Negation(term):
-            return not_(clause(term, tables))
+            return not_(clause(term, tables, key))
 
 
 EMPTY: ColumnElement[str] = literal_column("''")
@@ -219,33 +233,31 @@ def kind_of_field(field: str) -> int:
     return NUMBER if field in _NUMBERS else TEXT
 
 
-def test(shape: Test, tables: Tables) -> ColumnElement[bool]:
+def test(shape: Test, tables: Tables, key: ColumnElement[Any]) -> ColumnElement[bool]:
     """One condition."""
     match shape.field:
         case "metrics":
-            return _metric(shape, tables)
+            return _of_version(tables.metrics, key, _keyed(shape, NUMBER))
         case "tags":
-            return _tag(shape, tables)
+            return _of_version(tables.tags, key, _keyed(shape, TEXT))
         case "params":
-            return _param(shape, tables)
+            return _of_version(tables.params, key, _param(shape))
         case "text":
-            c = tables.words.c
-            return _exists(tables.words, c.version_key == tables.versions.c.key, word_here(shape, tables))
+            return _of_version(tables.words, key, partial(word_here, shape))
         case "alias":
-            a = tables.aliases.c
-            return _exists(
-                tables.aliases,
-                a.version_key == tables.versions.c.key,
-                compared(shape, a.name, TEXT),
-            )
+            return _of_version(tables.aliases, key, lambda c: compared(shape, c.name, TEXT))
         case field:
-            column = column_of(field, tables)
-            return and_(is_there(field, column), compared(shape, column, kind_of_field(field)))
+            return field_here(shape, column_of(field, tables))
 
 
-def word_here(shape: Test, tables: Tables) -> ColumnElement[bool]:
+def field_here(shape: Test, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """That the column of a field without key meets the test."""
+    return and_(is_there(shape.field, column), compared(shape, column, kind_of_field(shape.field)))
+
+
+def word_here(shape: Test, c: Columns) -> ColumnElement[bool]:
     """That a row of `version_words` has the word, or one that begins so."""
-    word = tables.words.c.word
+    word = c.word
     low, *high = (bindparam(slot.name, type_=WORD) for slot in shape.values)
     return and_(word >= low, word < high[0]) if high else word == low
 
@@ -262,56 +274,33 @@ def is_there(field: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
     return column != EMPTY if kind_of_field(field) == TEXT else true()
 
 
-def _metric(shape: Test, tables: Tables) -> ColumnElement[bool]:
-    c = tables.metrics.c
-    return _exists(
-        tables.metrics,
-        c.version_key == tables.versions.c.key,
-        c.key == bindparam(shape.key, type_=WORD),
-        compared(shape, c.value, NUMBER),
-    )
+def _of_version(table: Table, key: ColumnElement[Any], where: Condition) -> ColumnElement[bool]:
+    """That the version has a row in the table that meets a condition on its columns."""
+    own = table.alias("own")  # the table may lead the outer query as well; here it is always a row of its own
+    met = exists().select_from(own).where(own.c.version_key == key, where(own.c))
+    return met.correlate_except(own)
 
 
-def _tag(shape: Test, tables: Tables) -> ColumnElement[bool]:
-    c = tables.tags.c
-    return _exists(
-        tables.tags,
-        c.version_key == tables.versions.c.key,
-        c.key == bindparam(shape.key, type_=WORD),
-        compared(shape, c.value, TEXT),
-    )
+def _keyed(shape: Test, kind: int) -> Condition:
+    return lambda c: and_(c.key == bindparam(shape.key, type_=WORD), compared(shape, c.value, kind))
 
 
-def _param(shape: Test, tables: Tables) -> ColumnElement[bool]:
-    c = tables.params.c
-    return _exists(
-        tables.params,
-        c.version_key == tables.versions.c.key,
-        c.key == bindparam(shape.key, type_=WORD),
-        true() if shape.op == "present" else param_here(shape, tables),
-    )
+def _param(shape: Test) -> Condition:
+    of_key = bindparam(shape.key, type_=WORD)
+    return lambda c: and_(c.key == of_key, true() if shape.op == "present" else param_here(shape, c))
 
 
-def param_here(shape: Test, tables: Tables) -> ColumnElement[bool]:
+def param_here(shape: Test, c: Columns) -> ColumnElement[bool]:
     """That a row of `version_params` has a value that meets the test."""
     return or_(
         *(
             and_(
-                tables.params.c.kind == literal_column(str(kind)),
-                compared(shape, _param_column(kind, tables), kind),
+                c.kind == literal_column(str(kind)),
+                compared(shape, c.value if kind == TEXT else c.number, kind),
             )
             for kind in sorted({slot.kind for slot in shape.values})
         )
     )
-
-
-def _param_column(kind: int, tables: Tables) -> Column[Any]:
-    return tables.params.c.value if kind == TEXT else tables.params.c.number
-
-
-def _exists(table: Table, *where: ColumnElement[bool]) -> ColumnElement[bool]:
-    # the table may lead the outer query as well; here it is always a row of its own
-    return exists().select_from(table).where(*where).correlate_except(table)
 
 
 def compared(shape: Test, column: ColumnElement[Any], kind: int) -> ColumnElement[bool]:

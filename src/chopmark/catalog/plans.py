@@ -3,7 +3,8 @@
 A filter under ``and`` that few versions can meet (a range of a metric, a value of a parameter, a
 word, the beginning of one) leads the search: its rows are found by an index, and sorted. Whether
 they are few is counted, up to a limit, because no statistics know. Otherwise one value of a tag or
-one word leads, whose index is in the order of time; otherwise the versions themselves.
+one word leads, whose index is in the order of time; otherwise the versions themselves. In the order
+of a metric they are walked by its index, unless the model, the stage or the like has few of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = [
     "Part",
     "Plan",
     "fields_of",
+    "is_leading_field",
     "is_prefix",
     "is_stage",
     "leaders_of",
@@ -42,6 +44,9 @@ PROBED_MAX = 8
 
 Part = Literal["all", "present", "missing"]
 
+_LEADING_FIELDS = frozenset(("name", "stage", "owner", "team", "format"))
+"""Fields without key that have an index."""
+
 _SIZES = (64, 1_024, 2**62)
 _RANGE = frozenset(("=", "<", "<=", ">", ">="))
 
@@ -59,6 +64,9 @@ class Plan(msgspec.Struct, frozen=True):
     leader
         Tests on one key that every answer must pass, and by whose table the search is led; empty
         when the versions lead.
+    bounds
+        Of a search ordered by a metric: tests that every answer's value of it must pass. They limit the
+        stretch of the index that is walked, and no answer is without the metric.
     in_project, in_model, deleted
         Limits of the search.
     rows_most
@@ -70,6 +78,7 @@ class Plan(msgspec.Struct, frozen=True):
     place: Kinds | None
     part: Part
     leader: tuple[Test, ...]
+    bounds: tuple[Test, ...]
     in_project: bool
     in_model: bool
     deleted: bool
@@ -98,7 +107,8 @@ def plan_of(
     place = None if after is None else place_of(query.order, after, slots)
     part: Part = "present" if terms and terms[0].is_keyed else "all"
     rows_most = next(size for size in _SIZES if limit < size)
-    plan = Plan(where, terms, place, part, (), in_project, in_model, deleted, rows_most)
+    bounds = _bounds(where, terms, slots)
+    plan = Plan(where, terms, place, part, (), bounds, in_project, in_model, deleted, rows_most)
     by_time = all(t.field == "created_at" and t.descending for t in terms)
     if not by_time or not _may_be_led(plan):
         return plan
@@ -107,19 +117,37 @@ def plan_of(
 
 
 def leaders_of(plan: Plan, slots: Slots) -> list[tuple[Test, ...]]:
-    """Tests that could lead if few rows meet them: those of one key together; of words the longest."""
+    """Tests that could lead if few rows meet them: those of one key together; of words the longest.
+
+    Not those that bound the order: its index begins with them as it is.
+    """
+    scopes = _scopes(plan)
     if not _may_be_led(plan):
-        return []
+        return scopes
     groups: dict[tuple[str, str], list[Test]] = {}
     for test in required(plan.where):
+        if test in plan.bounds:
+            continue
         if _is_metric_range(test):
             groups.setdefault(("metrics", slots.values[test.key]), []).append(test)
         elif isinstance(test, Test) and test.field == "params" and test.op == "=":
             groups.setdefault(("params", test.key), []).append(test)
+        elif _is_tag(test):
+            groups.setdefault(("tags", test.key), []).append(test)
     words = [test for test in required(plan.where) if _is_word(test) or is_prefix(test)]
     words.sort(key=lambda test: len(slots.values[test.values[0].name]), reverse=True)
-    leaders = [*(tuple(tests) for tests in groups.values()), *((word,) for word in words)]
+    leaders = [*scopes, *(tuple(tests) for tests in groups.values()), *((word,) for word in words)]
     return leaders[:PROBED_MAX]
+
+
+def _scopes(plan: Plan) -> list[tuple[Test, ...]]:
+    """Tests on the versions' own rows, when these would be walked by a value under a key."""
+    if plan.part != "present":
+        return []
+    limits = {"in_model": plan.in_model, "in_project": plan.in_project, "deleted": plan.deleted}
+    scopes = [Test(limit, "", "scope") for limit, is_set in limits.items() if is_set]
+    scopes += [test for test in required(plan.where) if is_leading_field(test)]
+    return [(test,) for test in scopes]
 
 
 def led_by(plan: Plan, leader: tuple[Test, ...]) -> Plan:
@@ -139,10 +167,12 @@ def parts_of(plan: Plan) -> Iterator[Plan]:
         return
     missing = msgspec.structs.replace(plan, part="missing")
     if plan.place is not None and plan.place[0] is None:
-        yield missing
+        if not plan.bounds:
+            yield missing
         return
     yield plan
-    yield msgspec.structs.replace(missing, place=None)
+    if not plan.bounds:
+        yield msgspec.structs.replace(missing, place=None)
 
 
 def required(where: Shape | None) -> list[Shape]:
@@ -171,6 +201,11 @@ def fields_of(shape: Shape | None) -> Iterator[str]:
             return
 
 
+def is_leading_field(shape: Shape) -> TypeGuard[Test]:
+    """Whether it asks for one value of a field without key that has an index."""
+    return isinstance(shape, Test) and shape.field in _LEADING_FIELDS and shape.op == "="
+
+
 def is_prefix(shape: Shape) -> TypeGuard[Test]:
     """Whether it asks for the beginning of a word, which one version can have several times."""
     return isinstance(shape, Test) and shape.op == "has_prefix"
@@ -178,6 +213,13 @@ def is_prefix(shape: Shape) -> TypeGuard[Test]:
 
 def _is_word(shape: Shape) -> TypeGuard[Test]:
     return isinstance(shape, Test) and shape.op == "is_word"
+
+
+def _bounds(where: Shape | None, terms: Sequence[Term], slots: Slots) -> tuple[Test, ...]:
+    if not terms or terms[0].field != "metrics":
+        return ()
+    wanted = (test for test in required(where) if isinstance(test, Test) and test.field == "metrics")
+    return tuple(test for test in wanted if slots.values[test.key] == slots.values["k0"])
 
 
 def _may_be_led(plan: Plan) -> bool:

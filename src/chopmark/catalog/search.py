@@ -8,8 +8,8 @@ Which index serves which search (`plans` says when):
   one word are read backwards;
 - one value of a tag, with or without a stage: ``version_tags`` (key, head, time), which has the
   stage beside it, read backwards;
-- ``order by metrics.x``: the versions that have the metric in the order of ``version_metrics``,
-  and when they are used up, those without it;
+- ``order by metrics.x``: the versions that have the metric in the order of ``version_metrics``, from
+  the bound on that a filter sets, and when they are used up, those without it;
 - a stage: ``versions_by_stage``; within a model or project: ``versions_by_model``,
   ``versions_by_project``; a model's name: ``models_by_name``; anything else: ``versions_by_time``,
   read backwards until the page is full.
@@ -30,11 +30,12 @@ from sqlalchemy.sql.schema import Table
 from chopmark.abc.catalog import Found
 from chopmark.catalog import plans
 from chopmark.catalog.execution import Compiler, Executor, Prepared, Row
-from chopmark.catalog.filters import Slots, Test, clause, compared, param_here, word_here
+from chopmark.catalog.filters import Slots, Test, clause, compared, field_here, param_here, word_here
 from chopmark.catalog.orders import ZERO_DOUBLE, Sorted, SortKey, after, joined, order_by, sort_keys, timed
 from chopmark.catalog.plans import (
     Plan,
     fields_of,
+    is_leading_field,
     is_prefix,
     is_stage,
     leaders_of,
@@ -131,10 +132,11 @@ class Search:
     def _chosen(self, plan: Plan) -> tuple[list[Sorted], Select[Any]]:
         t, v = self.tables, self.tables.versions
         keys = sort_keys(plan.terms, t)
-        source, made = self._source(plan, keys)
+        source, made, key = self._source(plan, keys)
         source = joined(self._named(source, plan), keys, inner=plan.part == "present")
-        where = self._conditions(plan)
+        where = self._conditions(plan, key)
         if plan.part == "present":
+            where += [compared(test, keys[0].values[0], NUMBER) for test in plan.bounds]
             keys = [msgspec.structs.replace(keys[0], is_missing=None), *keys[1:]]
         elif plan.part == "missing":
             where.append(keys.pop(0).is_missing)
@@ -149,8 +151,10 @@ class Search:
 
     def _led(self, run: Executor, plan: Plan, slots: Slots) -> Plan:
         """The plan, led by those tests that turn out to be met by the fewest rows, if they are few."""
-        fewest, best = plans.FEW + 1, None
-        for leader in leaders_of(plan, slots):
+        fewest, best, leaders = plans.FEW + 1, None, leaders_of(plan, slots)
+        if leaders == [plan.leader] and not plan.in_project:
+            return plan  # its index is in the order of time: few or many, it is walked
+        for leader in leaders:
             probe = self.compiler.shaped(("probe", leader), partial(self._probe, leader))
             count = _count(run.one(probe, {**slots.values, "most": fewest}))
             if count < fewest:
@@ -158,36 +162,68 @@ class Search:
         if best is not None:
             return led_by(plan, best)
         if plan.leader and plan.in_project:
-            probe = self.compiler.shaped("probe_project", self._probe_project)
+            in_project = (Test("in_project", "", "scope"),)
+            probe = self.compiler.shaped(("probe", in_project), partial(self._probe, in_project))
             if _count(run.one(probe, {**slots.values, "most": plans.FEW + 1})) <= plans.FEW:
                 return unled(plan)
         return plan
 
     def _probe(self, leader: tuple[Test, ...]) -> Select[Any]:
         """How many rows meet the tests; none above ``most`` is counted."""
-        return _counted(_table_of(leader, self.tables), _here(leader, self.tables))
-
-    def _probe_project(self) -> Select[Any]:
-        """How many versions the project has, up to ``most``."""
-        v = self.tables.versions
-        return _counted(v, v.c.project_key == self._project_key())
+        return _counted(_table_of(leader, self.tables), self._here(leader))
 
     def _project_key(self) -> Any:
         p = self.tables.projects.alias("in_project")
         return select(p.c.key).where(p.c.name == bindparam("project", type_=WORD)).scalar_subquery()
 
-    def _source(self, plan: Plan, keys: list[SortKey]) -> tuple[FromClause, ColumnElement[Any]]:
-        """The table that leads, with the versions, and its column of the time of making."""
+    def _source(self, plan: Plan, keys: list[SortKey]) -> tuple[FromClause, ColumnElement[Any], ColumnElement[Any]]:
+        """The table that leads, with the versions, and its columns of the time of making and the version's key."""
         v = self.tables.versions
         if plan.leader:
-            table: Any = _table_of(plan.leader, self.tables)
-            if is_prefix(plan.leader[0]):
-                rows = select(table.c.version_key, table.c.created_us).where(_here(plan.leader, self.tables))
-                table = rows.distinct().subquery("led")
-            return table.join(v, table.c.version_key == v.c.key), table.c.created_us
+            table = self._leading(plan.leader)
+            return table.join(v, table.c.version_key == v.c.key), table.c.created_us, table.c.version_key
         if plan.part == "present":
-            return v, keys[0].source.c.created_us
-        return v, v.c.created_us
+            c = keys[0].source.c
+            return v, c.created_us, c.version_key
+        return v, v.c.created_us, v.c.key
+
+    def _leading(self, leader: tuple[Test, ...]) -> Any:
+        """Rows with ``version_key`` and ``created_us``: of a table, or where one version can have several, distinct.
+
+        A database takes no distinct rows apart again, so that those of versions lead too.
+        """
+        table = _table_of(leader, self.tables)
+        if not self._is_apart(leader):
+            return table
+        key = table.c.key if table is self.tables.versions else table.c.version_key
+        rows = select(key.label("version_key"), table.c.created_us).where(self._here(leader))
+        return rows.distinct().subquery("led")
+
+    def _is_apart(self, leader: tuple[Test, ...]) -> bool:
+        return is_prefix(leader[0]) or _table_of(leader, self.tables) is self.tables.versions
+
+    def _here(self, leader: tuple[Test, ...]) -> ColumnElement[bool]:
+        """That a row of the leading table meets the tests."""
+        t, (first, *_) = self.tables, leader
+        if first.op == "scope":
+            return self._in_scope(first.field)
+        if first.field == "name":
+            m = t.models.alias("named")
+            return t.versions.c.model_key.in_(select(m.c.key).where(compared(first, m.c.name, TEXT)))
+        if is_leading_field(first):
+            return field_here(first, t.versions.c[first.field])
+        return _of_key(leader, t)
+
+    def _in_scope(self, limit: str) -> ColumnElement[bool]:
+        c = self.tables.versions.c
+        if limit == "deleted":
+            return c.deleted_us.is_not(None)
+        of_model: ColumnElement[bool] = c.model_key == self._model_key()
+        return of_model if limit == "in_model" else c.project_key == self._project_key()
+
+    def _model_key(self) -> Any:
+        m = self.tables.models.alias("in_model")
+        return select(m.c.key).where(m.c.uid == bindparam("model", type_=m.c.uid.type)).scalar_subquery()
 
     def _named(self, source: FromClause, plan: Plan) -> FromClause:
         t = self.tables
@@ -198,42 +234,40 @@ class Search:
             source = source.join(t.projects, t.projects.c.key == t.versions.c.project_key)
         return source
 
-    def _conditions(self, plan: Plan) -> list[ColumnElement[bool]]:
+    def _conditions(self, plan: Plan, key: ColumnElement[Any]) -> list[ColumnElement[bool]]:
         t, v = self.tables, self.tables.versions.c
         gone = v.deleted_us.is_not(None)
         where: list[ColumnElement[bool]] = [gone if plan.deleted else ~gone]
         if plan.in_project:
             where.append(v.project_key == self._project_key())
         if plan.in_model:
-            m = t.models.alias("in_model")
-            of_model = m.c.uid == bindparam("model", type_=m.c.uid.type)
-            where.append(v.model_key == select(m.c.key).where(of_model).scalar_subquery())
-        if plan.leader and not is_prefix(plan.leader[0]):
-            where.append(_here(plan.leader, t))
+            where.append(v.model_key == self._model_key())
+        if plan.leader and not self._is_apart(plan.leader):
+            where.append(self._here(plan.leader))
         has_stage = bool(plan.leader) and plan.leader[0].field == "tags"
         for term in required(plan.where):
             if has_stage and isinstance(term, Test) and is_stage(term):
                 where.append(compared(term, t.tags.c.stage, TEXT))
-            elif term not in plan.leader:
-                where.append(clause(term, t))
+            elif term not in plan.leader and not (plan.part == "present" and term in plan.bounds):
+                where.append(clause(term, t, key))
         return where
 
 
 def _table_of(leader: Sequence[Test], tables: Tables) -> Table:
     by_field = {"metrics": tables.metrics, "params": tables.params, "tags": tables.tags, "text": tables.words}
-    return by_field[leader[0].field]
+    return by_field.get(leader[0].field, tables.versions)
 
 
-def _here(leader: Sequence[Test], tables: Tables) -> ColumnElement[bool]:
-    """That a row of the leading table meets the tests on its key."""
+def _of_key(leader: Sequence[Test], tables: Tables) -> ColumnElement[bool]:
+    """That a row of a table by key or word meets the tests."""
     c, first = _table_of(leader, tables).c, leader[0]
     if first.field == "text":
-        return word_here(first, tables)
+        return word_here(first, c)
     of_key = c.key == bindparam(first.key, type_=WORD)
     if first.field == "metrics":
         return and_(of_key, *(compared(test, c.value, NUMBER) for test in leader))
     (slot,) = first.values
-    whole = param_here(first, tables) if first.field == "params" else compared(first, c.value, TEXT)
+    whole = param_here(first, c) if first.field == "params" else compared(first, c.value, TEXT)
     if slot.kind != TEXT:
         return and_(of_key, whole)
     value = bindparam(slot.name, type_=WORD)

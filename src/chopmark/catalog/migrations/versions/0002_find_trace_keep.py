@@ -59,6 +59,8 @@ def upgrade() -> None:
         schema=schema,
     )
     op.create_index(p + "datasets_name", p + "datasets", ["name"], schema=schema)
+    for field in ("owner", "team", "format"):
+        op.create_index(f"{p}versions_by_{field}", p + "versions", [field, "created_us", "uid"], schema=schema)
     for fact in ("collection", "recorded_seq"):
         op.execute(f"INSERT INTO {at}schema_facts (name, value) VALUES ('{fact}', '0')")  # noqa: S608
     _fill_words(at)
