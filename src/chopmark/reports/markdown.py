@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 __all__ = ["bullet_list", "code_block", "escaped", "markdown_table"]
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]>#|~!])")
 _AT_START = re.compile(r"^(\s*)([-+=]|\d+[.)])(?=\s|$)")
 _WITHIN_WORD = re.compile(r"(?<=[^\W_])(?:\\_)+(?=[^\W_])")
 _FENCE = re.compile(r"`{3,}")
@@ -19,7 +19,7 @@ def escaped(text: str) -> str:
     An underscore within a word needs no escape and keeps none, so that names stay readable.
     """
     line = " ".join(text.split())
-    line = _SPECIAL.sub(r"\\\1", line.replace("&", "&amp;"))
+    line = _SPECIAL.sub(r"\\\1", line.replace("&", "&amp;").replace("<", "&lt;"))
     line = _WITHIN_WORD.sub(lambda found: found[0].replace("\\", ""), line)
     return _AT_START.sub(r"\1\\\2", line)
 
