@@ -1,13 +1,238 @@
-"""The check of a registry: rows against rows, and rows against bytes."""
+"""The check of a registry: rows against rows and the audit, and rows against bytes.
+
+A check goes through phases, each in parts that a cursor leads to. To check more, add a function to ``_PHASES``.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+from uuid import UUID
+
+from chopmark.abc.blobs import BlobStat, BlobStore, KeepsLeftovers
+from chopmark.abc.checking import CheckedModel, CheckedVersion
+from chopmark.app.audit import verify
 from chopmark.app.context import Context
-from chopmark.ops.storage import CheckPage, CheckStorage
+from chopmark.app.garbage import stored_after
+from chopmark.base.jsons import canonical
+from chopmark.base.paging import decode_cursor, encode_cursor
+from chopmark.domain.audit import AuditEvent
+from chopmark.domain.integrity import Contradiction, alias_faults, manifest_faults, move_faults, version_faults
+from chopmark.domain.names import counted
+from chopmark.domain.storage import side_by_side
+from chopmark.errors import IntegrityFailure, NotFound
+from chopmark.ops.requests import VerifyAudit
+from chopmark.ops.storage import CheckPage, CheckStorage, Finding
 
 __all__ = ["check"]
+
+BLOBS_A_PART = 5_000
+BYTES_A_PART = 256 * 1024 * 1024
+ROWS_A_PART = 200
+EVENTS_MAX = 10_000
+USERS_SHOWN = 3
+
+_RESTORE = "Restore the registry from a backup, or make the catalog again from the records: chopmark rebuild"
+_BYTES = "Register the same files again, which stores them anew, or take the bytes from a backup."
+_TAMPERED = "Look who changed the database, then restore it from a backup; its events: chopmark audit list --target {}"
+
+
+class _Part(NamedTuple):
+    """What a part of a phase found, how much it looked at, and after what the next one begins (None: nothing)."""
+
+    findings: list[Finding]
+    checked: int
+    read_bytes: int = 0
+    after: str | int | None = None
 
 
 def check(ctx: Context, request: CheckStorage) -> CheckPage:
     """Check a part of the registry."""
-    raise NotImplementedError
+    query = canonical(["check", request.content])
+    phase, after = decode_cursor(request.cursor, query) if request.cursor else (next(iter(_PHASES)), None)
+    part = _PHASES[phase](ctx, request, after)
+    then: tuple[str, str | int | None] | None = (phase, part.after)
+    if part.after is None:
+        following = list(_PHASES)[list(_PHASES).index(phase) + 1 :]
+        then = (following[0], None) if following else None
+    return CheckPage(
+        findings=part.findings,
+        phase=phase,
+        checked=part.checked,
+        read_bytes=part.read_bytes,
+        cursor=encode_cursor(list(then), query) if then else "",
+    )
+
+
+# Bytes
+
+
+def _backing(store: BlobStore) -> BlobStore:
+    """The store behind a cache: what is cached says nothing of what is stored."""
+    backing: BlobStore = getattr(store, "remote", store)
+    return backing
+
+
+def _blobs(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:
+    store = _backing(ctx.store)
+    last = str(after or "")
+    findings: list[Finding] = []
+    orphans: list[BlobStat] = []
+    checked = read_bytes = 0
+    more = False
+    stored = ((s.digest, s) for s in stored_after(store, last))
+    for digest, stat, size_bytes in side_by_side(stored, ctx.tx.collection.live_blobs(None, after=last)):
+        if checked == BLOBS_A_PART or read_bytes >= BYTES_A_PART:
+            more = True
+            break
+        checked, last = checked + 1, digest
+        if stat is None:
+            findings.append(_lost(ctx, digest, "blob_missing", "its bytes are missing from the store"))
+            continue
+        if size_bytes is None:
+            orphans.append(stat)
+        fault, read = _content_fault(store, stat) if request.content else ("", 0)
+        read_bytes += read
+        if fault:
+            findings.append(_lost(ctx, digest, "blob_corrupt", fault))
+        elif size_bytes is not None and stat.size_bytes != size_bytes:
+            what = f"it has {counted(stat.size_bytes, 'byte')}, the catalog says {counted(size_bytes, 'byte')}"
+            findings.append(_lost(ctx, digest, "blob_size", what))
+    if orphans:
+        size = sum(s.stored_bytes for s in orphans)
+        what = f"{counted(len(orphans), 'blob')} ({counted(size, 'byte')}) that no version refers to"
+        step = "When they are older than the grace time, this frees them: chopmark gc"
+        findings.append(Finding("info", "blobs_orphaned", orphans[0].digest, what, step))
+    return _Part(findings, checked, read_bytes, last if more else None)
+
+
+def _content_fault(store: BlobStore, stat: BlobStat) -> tuple[str, int]:
+    """What is wrong with the bytes of a blob, and how many were read."""
+    try:
+        store.open(stat.digest).close()  # verifies all of it
+    except IntegrityFailure as error:
+        return error.message, stat.size_bytes
+    except NotFound:
+        return "", 0  # deleted since it was listed, which a collection may do
+    return "", stat.size_bytes
+
+
+def _lost(ctx: Context, digest: str, code: str, what: str) -> Finding:
+    users = ctx.tx.versions.blob_users(digest, limit=USERS_SHOWN + 1)
+    named = []
+    for version in users[:USERS_SHOWN]:
+        manifest = ctx.tx.manifests.get(version.digest)
+        paths = [f.path for f in manifest.files if f.digest == digest] if manifest is not None else []
+        named.append(f"{version.ref} ({', '.join(paths[:USERS_SHOWN])})")
+    more = " and others" if len(users) > USERS_SHOWN else ""
+    lost_by = f"; {', '.join(named)}{more} cannot be loaded" if named else ""
+    severity = "error" if named else "warning"
+    step = _BYTES if named else "No version refers to it, and this frees it: chopmark gc"
+    return Finding(severity, code, digest, what + lost_by, step)  # type: ignore[arg-type]
+
+
+def _store(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
+    store = ctx.store
+    if not isinstance(store, KeepsLeftovers):
+        return _Part([], 0)
+    left, strange = list(store.leftovers(ctx.now)), list(store.strangers())
+    findings = []
+    if left:
+        what = f"{counted(len(left), 'file')} ({counted(sum(f.size_bytes for f in left), 'byte')}) of interrupted puts"
+        findings.append(Finding("info", "leftovers", left[0].name, what, "This removes what is old: chopmark gc"))
+    step = "Move it away: nothing here was put by Chopmark."
+    findings += [Finding("warning", "stranger", f.name, "a file among the blobs that is none", step) for f in strange]
+    return _Part(findings, len(left) + len(strange))
+
+
+# Rows
+
+
+def _versions(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
+    page = ctx.tx.rows.versions(after=int(after or 0), limit=ROWS_A_PART)
+    findings = [finding for checked in page for finding in _version_findings(ctx, checked)]
+    return _Part(findings, len(page), 0, page[-1].key if len(page) == ROWS_A_PART else None)
+
+
+def _version_findings(ctx: Context, checked: CheckedVersion) -> list[Finding]:
+    found = [Finding("error", "row_altered", checked.ref, fault, _RESTORE) for fault in checked.faults]
+    version = checked.version
+    if version is None:
+        return found
+    try:
+        manifest = ctx.tx.manifests.get(version.digest)
+        contradictions = list(manifest_faults(version, manifest))
+    except IntegrityFailure as error:
+        contradictions = [Contradiction("manifest_altered", error.message)]
+    moves = ctx.tx.stages.history(version.id, limit=1)
+    contradictions += move_faults(version, moves[0] if moves else None)
+    events = ctx.tx.audit.list(target=version.ref, newest_first=True, limit=EVENTS_MAX)
+    contradictions += version_faults(version, events)
+    return found + [_contradicted(c, version.ref) for c in contradictions]
+
+
+def _contradicted(found: Contradiction, where: str) -> Finding:
+    step = _RESTORE if found.code.startswith("manifest") else _TAMPERED.format(where)
+    return Finding("error", found.code, where, found.what, step)
+
+
+def _models(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
+    page = ctx.tx.rows.models(after=int(after or 0), limit=ROWS_A_PART)
+    findings = [finding for model in page for finding in _model_findings(ctx, model)]
+    return _Part(findings, len(page), 0, page[-1].key if len(page) == ROWS_A_PART else None)
+
+
+def _model_findings(ctx: Context, model: CheckedModel) -> list[Finding]:
+    found = []
+    if model.last_number < model.highest_number:
+        what = f"its last number is {model.last_number}, and it has a version {model.highest_number}"
+        found.append(Finding("error", "number_altered", model.ref, what, _RESTORE))
+    for name in model.alias_names:
+        where = f"{model.ref}@{name}"
+        alias = ctx.tx.aliases.get(model.id, name)
+        moves = ctx.tx.aliases.history(model.id, name, limit=1)
+        contradictions = alias_faults(alias, moves[0] if moves else None, _last_alias_event(ctx, where))
+        found += [_contradicted(c, where) for c in contradictions]
+    return found
+
+
+def _last_alias_event(ctx: Context, alias: str) -> AuditEvent | None:
+    events = ctx.tx.audit.list(target=alias, newest_first=True, limit=1)
+    return events[0] if events else None
+
+
+def _edges(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
+    page = ctx.tx.rows.edges(after=int(after or 0), limit=ROWS_A_PART)
+    nodes = {end for _, edge in page for end in (edge.source, edge.target) if end.startswith("version:")}
+    there = {node for node in nodes if ctx.tx.versions.by_id(UUID(node.removeprefix("version:"))) is not None}
+    findings = [
+        Finding("error", "edge_dangling", f"{e.source} {e.relation} {e.target}", "it leads to no version", _RESTORE)
+        for _, e in page
+        if {end for end in (e.source, e.target) if end.startswith("version:")} - there
+    ]
+    return _Part(findings, len(page), 0, page[-1][0] if len(page) == ROWS_A_PART else None)
+
+
+def _orphans(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
+    found = ctx.tx.rows.orphans()
+    return _Part([Finding("error", "rows_orphaned", "catalog", what, _RESTORE) for what in found], len(found))
+
+
+def _audit(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
+    verdict = verify(ctx, VerifyAudit())
+    if not verdict.fault:
+        return _Part([], verdict.events)
+    step = "Compare it with a copy or a signed checkpoint: chopmark audit verify"
+    finding = Finding("error", "audit_broken", f"event {verdict.fault_seq}", verdict.fault, step)
+    return _Part([finding], verdict.events)
+
+
+_PHASES: dict[str, Callable[[Context, CheckStorage, str | int | None], _Part]] = {
+    "blobs": _blobs,
+    "leftovers": _store,
+    "versions": _versions,
+    "models": _models,
+    "edges": _edges,
+    "rows": _orphans,
+    "events": _audit,
+}
