@@ -7,10 +7,8 @@ from uuid import UUID
 
 from chopmark.abc.records import RecordStore
 from chopmark.app.context import Context
-from chopmark.app.recording import manifest_name, read_segments, registry_ids, within
-from chopmark.base.jsons import decode
+from chopmark.app.recording import read_segments, registry_ids, within
 from chopmark.domain.lineage import Edge
-from chopmark.domain.manifest import Manifest, manifest_digest
 from chopmark.domain.records import ModelState, VersionState, Whole, put_together
 from chopmark.errors import ChopmarkError, Conflict, IntegrityFailure, NotFound
 from chopmark.ops.keeping import RebuildCatalog, Rebuilt
@@ -26,16 +24,15 @@ def rebuild(ctx: Context, request: RebuildCatalog) -> Rebuilt:
         msg = "This registry has a catalog with entries; a rebuild makes one where none is left."
         raise Conflict(msg, hint="Move its database away first, or restore into another place.")
     chosen = chosen_registry(ctx.records, request.registry)
-    records = within(ctx.records, chosen)
-    whole, faults = whole_of(records)
+    whole, faults = whole_of(within(ctx.records, chosen))
     if faults and not request.partial:
         msg = "The records are not whole: " + "; ".join(faults[:_SHOWN]) + "."
         hint = "Bring the files back from a backup of the store, or rebuild what is left: chopmark rebuild --partial"
         raise IntegrityFailure(msg, hint=hint, faults=faults)
     _put_back_names(ctx, whole)
-    left = _put_back_versions(ctx, whole, records, faults)
+    left = _put_back_versions(ctx, whole, faults)
     if left and not request.partial:
-        msg = "Manifests are missing or damaged: " + "; ".join(faults[:_SHOWN]) + "."
+        msg = "Manifests are missing: " + "; ".join(faults[:_SHOWN]) + "."
         hint = "Bring the files back from a backup of the store, or rebuild what is left: chopmark rebuild --partial"
         raise IntegrityFailure(msg, hint=hint, faults=faults)
     _put_back_aliases(ctx, whole.models)
@@ -101,13 +98,13 @@ def _put_back_names(ctx: Context, whole: Whole) -> None:
         ctx.tx.models.insert(model.model)
 
 
-def _put_back_versions(ctx: Context, whole: Whole, records: RecordStore, faults: list[str]) -> set[UUID]:
+def _put_back_versions(ctx: Context, whole: Whole, faults: list[str]) -> set[UUID]:
     """Put back every version whose manifest is there; returns those that could not be."""
     left: set[UUID] = set()
     edges: dict[tuple[str, str, str], Edge] = {}
     for state in whole.versions:
         try:
-            manifest = _manifest(records, state)
+            manifest = whole.manifest_of(state)
         except ChopmarkError as error:
             faults.append(error.message)
             left.add(state.version.id)
@@ -121,19 +118,6 @@ def _put_back_versions(ctx: Context, whole: Whole, records: RecordStore, faults:
     ctx.tx.lineage.insert(sorted(edges.values(), key=lambda e: (e.at, e.source, e.target)))
     _put_back_trust(ctx, whole.versions)
     return left
-
-
-def _manifest(records: RecordStore, state: VersionState) -> Manifest:
-    ref, digest = state.version.ref, state.version.digest
-    try:
-        found = decode(records.get(manifest_name(digest)), Manifest)
-    except NotFound:
-        raise IntegrityFailure(f"the manifest of {ref} is missing from the records") from None
-    except ChopmarkError:
-        raise IntegrityFailure(f"the manifest of {ref} is damaged") from None
-    if manifest_digest(found) != digest:
-        raise IntegrityFailure(f"the manifest of {ref} is not the one with the digest {digest[:19]}")
-    return found
 
 
 def _put_back_trust(ctx: Context, versions: Iterable[VersionState]) -> None:

@@ -34,7 +34,6 @@ from chopmark.errors import ChopmarkError, NotFound
 
 __all__ = [
     "Recorder",
-    "manifest_name",
     "read_segments",
     "registry_id",
     "registry_ids",
@@ -47,11 +46,6 @@ EVENTS_A_SEGMENT = 500
 EVENTS_MERGED = 32
 HISTORY_MAX = 10_000
 """Entries of one history that a state holds; what is older is in the audit."""
-
-
-def manifest_name(digest: str) -> str:
-    """Name of the file that holds the manifest of this digest."""
-    return f"manifests/{digest.removeprefix(PREFIX)}.json"
 
 
 def registry_id(first: AuditEvent) -> str:
@@ -129,12 +123,10 @@ class Recorder:
             seq = tx.audit.head()[0]
             states = _states(tx, events, seq)
             digests = {s.version.digest for s in states if isinstance(s, VersionState) and _is_new(s, events)}
-            manifests = {digest: tx.manifests.get(digest) for digest in sorted(digests)}
+            found = {digest: tx.manifests.get(digest) for digest in sorted(digests)}
             first = tx.audit.list(limit=1)[0]
-        segment, records = Segment(events, states), within(self._records, registry_id(first))
-        for digest, manifest in manifests.items():
-            if manifest is not None:
-                records.put(manifest_name(digest), canonical(manifest))
+        manifests = {digest: canonical(manifest) for digest, manifest in found.items() if manifest is not None}
+        segment, records = Segment(events, states, manifests), within(self._records, registry_id(first))
         records.put(segment.span.name, encode_segment(segment))
         with self._catalog.writing() as writing:
             writing.recorded.move(segment.span.last)

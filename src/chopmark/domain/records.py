@@ -4,7 +4,8 @@ A *segment* is a run of events with the states, after its last event, of everyth
 registry, put together, hold the whole chain of events and the latest state of every project, model
 and version: `put_together` is the inverse of having lived.
 
-As text a segment is JSON lines: a header, the events, the states, and a last line with the SHA-256 of all before.
+As text a segment is JSON lines: a header, the events, the manifests of versions that were added, the states, and a last
+line with the SHA-256 of all before.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Literal
 import msgspec
 
 from chopmark.base.digest import digest_of
-from chopmark.base.jsons import encode
+from chopmark.base.jsons import decode, encode
 from chopmark.domain.audit import GENESIS, AuditEvent, ChainFault, find_fault
 from chopmark.domain.lifecycle import StageMove
 from chopmark.domain.lineage import Edge
+from chopmark.domain.manifest import Manifest
 from chopmark.domain.refs import ModelRef, parse_model
 from chopmark.domain.versions import Alias, AliasMove, Evaluation, Model, Project, TrustDecision, Version
 from chopmark.errors import ChopmarkError, IntegrityFailure
@@ -75,7 +77,7 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True, tag="model", omit_de
 class VersionState(msgspec.Struct, frozen=True, kw_only=True, tag="version", omit_defaults=True):
     """A version as it was after event ``seq``, with all that hangs on it, oldest first.
 
-    Its manifest is a file of its own, because it never changes and may be large.
+    Its manifest, which never changes and may be large, is told once: in the segment in which it was added.
     """
 
     seq: int
@@ -107,11 +109,15 @@ class _Event(msgspec.Struct, frozen=True, tag="event"):
     event: AuditEvent
 
 
+class _Manifest(msgspec.Struct, frozen=True, tag="manifest"):
+    manifest: msgspec.Raw  # canonical, so that its hash is the digest
+
+
 class _End(msgspec.Struct, frozen=True, tag="end"):
     sha256: str
 
 
-_Line = _Header | _Event | ProjectState | ModelState | VersionState | Gone | _End
+_Line = _Header | _Event | _Manifest | ProjectState | ModelState | VersionState | Gone | _End
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
@@ -135,10 +141,14 @@ def span_of(name: str) -> Span | None:
 
 
 class Segment(msgspec.Struct, frozen=True):
-    """A run of events, and states of what they concern as of the last of them."""
+    """A run of events, and states of what they concern as of the last of them.
+
+    ``manifests`` are those of the versions that were added, in canonical JSON, by their digests.
+    """
 
     events: list[AuditEvent]
     states: list[State]
+    manifests: dict[str, bytes] = {}
 
     @property
     def span(self) -> Span:
@@ -150,7 +160,9 @@ class Segment(msgspec.Struct, frozen=True):
 def encode_segment(segment: Segment) -> bytes:
     """Text of a segment."""
     span = segment.span
-    lines: list[_Line] = [_Header(first=span.first, last=span.last), *map(_Event, segment.events), *segment.states]
+    lines: list[_Line] = [_Header(first=span.first, last=span.last), *map(_Event, segment.events)]
+    lines += [_Manifest(msgspec.Raw(manifest)) for manifest in segment.manifests.values()]
+    lines += segment.states
     body = b"".join(encode(line) + b"\n" for line in lines)
     return body + encode(_End(digest_of(body))) + b"\n"
 
@@ -175,8 +187,9 @@ def decode_segment(data: bytes, name: str) -> Segment:
     if not isinstance(header, _Header) or header.schema != SCHEMA:
         raise _damaged(name, "its layout is not known to this release")
     events = [line.event for line in lines if isinstance(line, _Event)]
-    states: list[State] = [line for line in lines if not isinstance(line, (_Event, _Header, _End))]
-    return Segment(events, states)
+    states: list[State] = [line for line in lines if not isinstance(line, (_Event, _Header, _Manifest, _End))]
+    texts = [bytes(line.manifest) for line in lines if isinstance(line, _Manifest)]
+    return Segment(events, states, {digest_of(text): text for text in texts})
 
 
 def _damaged(name: str, what: str) -> IntegrityFailure:
@@ -218,7 +231,8 @@ def subject_of_state(state: State) -> Subject:
 def merge_segments(segments: Sequence[Segment]) -> Segment:
     """One segment that says what several, one after the other, say."""
     events = {event.seq: event for segment in segments for event in segment.events}
-    return Segment([events[seq] for seq in sorted(events)], list(_latest(segments).values()))
+    manifests = {digest: text for segment in segments for digest, text in segment.manifests.items()}
+    return Segment([events[seq] for seq in sorted(events)], list(_latest(segments).values()), manifests)
 
 
 def _latest(segments: Iterable[Segment]) -> dict[Subject, State]:
@@ -241,6 +255,8 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
         The chain, oldest first.
     projects, models, versions
         Latest states, each by its reference.
+    manifests
+        Manifests in canonical JSON, by their digests.
     fault
         What keeps the chain from being whole; None when it is.
     left_out
@@ -252,6 +268,7 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     projects: list[ProjectState]
     models: list[ModelState]
     versions: list[VersionState]
+    manifests: dict[str, bytes]
     fault: ChainFault | None = None
     left_out: tuple[str, ...] = ()
 
@@ -259,6 +276,19 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     def head(self) -> str:
         """Hash of the last event."""
         return self.events[-1].hash if self.events else GENESIS
+
+    def manifest_of(self, state: VersionState) -> Manifest:
+        """The manifest of a version.
+
+        Raises
+        ------
+        IntegrityFailure
+            When it is not among the records.
+        """
+        text = self.manifests.get(state.version.digest)
+        if text is None:
+            raise IntegrityFailure(f"the manifest of {state.version.ref} is missing from the records")
+        return decode(text, Manifest)
 
 
 def put_together(segments: Sequence[Segment]) -> Whole:
@@ -282,6 +312,7 @@ def put_together(segments: Sequence[Segment]) -> Whole:
             (s for s in versions if s.seq >= purged.get(_model_of(s.version), 0)),
             key=lambda s: (s.version.created_at, s.version.ref),
         ),
+        manifests={digest: text for segment in taken for digest, text in segment.manifests.items()},
         fault=find_fault(chain),
         left_out=tuple(s.span.name for s in segments if s.events[-1].hash not in on_chain),
     )

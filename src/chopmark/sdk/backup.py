@@ -15,11 +15,10 @@ import msgspec
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.records import RecordStore
 from chopmark.app.rebuild import chosen_registry, whole_of
-from chopmark.app.recording import manifest_name, spans_of, within
+from chopmark.app.recording import spans_of, within
 from chopmark.base.clock import Clock, system_clock
-from chopmark.base.jsons import canonical, decode
 from chopmark.base.settings import Settings, load_settings
-from chopmark.domain.manifest import FileEntry, Manifest, manifest_digest
+from chopmark.domain.manifest import FileEntry
 from chopmark.domain.names import counted
 from chopmark.domain.records import Segment, Whole, encode_segment
 from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound, Unsupported
@@ -104,10 +103,9 @@ def _copy_all(source: Transport, store: BlobStore, records: RecordStore, place: 
     origin, target = within(source.records, registry), within(records, registry)
     whole = _whole(origin)
     _check_same_course(target, whole, place)
-    manifests = _manifests(origin, whole)
-    files = {f.digest: f for m in manifests.values() for f in m.files}
+    files = _files(whole)
     copied = _copy_blobs(source.store, store, files.values(), f"Backing up to {place}", settings)
-    _write_records(target, whole, manifests)
+    _write_records(target, whole)
     return Backup(
         place=place,
         registry=registry,
@@ -146,18 +144,9 @@ def _check_same_course(target: RecordStore, whole: Whole, place: str) -> None:
         raise Conflict(msg, hint="Choose another place: what is there may be all that is left of it.")
 
 
-def _manifests(records: RecordStore, whole: Whole) -> dict[str, Manifest]:
-    found: dict[str, Manifest] = {}
-    for state in whole.versions:
-        digest = state.version.digest
-        if digest in found:
-            continue
-        manifest = decode(records.get(manifest_name(digest)), Manifest)
-        if manifest_digest(manifest) != digest:
-            msg = f"The recorded manifest of {state.version.ref} was changed."
-            raise IntegrityFailure(msg, hint="See what is wrong: chopmark fsck")
-        found[digest] = manifest
-    return found
+def _files(whole: Whole) -> dict[str, FileEntry]:
+    """The files of all versions, equal bytes once."""
+    return {file.digest: file for state in whole.versions for file in whole.manifest_of(state).files}
 
 
 def _copy_blobs(
@@ -176,13 +165,11 @@ def _copy_blobs(
     return wanted
 
 
-def _write_records(target: RecordStore, whole: Whole, manifests: dict[str, Manifest]) -> None:
+def _write_records(target: RecordStore, whole: Whole) -> None:
     """One file that tells all, then away with those it makes needless: at every moment one can be restored from."""
-    there = set(target.names("manifests/"))
-    for digest, manifest in manifests.items():
-        if manifest_name(digest) not in there:
-            target.put(manifest_name(digest), canonical(manifest))
-    segment = Segment(whole.events, [*whole.projects, *whole.models, *whole.versions])
+    needed = {state.version.digest for state in whole.versions}
+    manifests = {digest: text for digest, text in whole.manifests.items() if digest in needed}
+    segment = Segment(whole.events, [*whole.projects, *whole.models, *whole.versions], manifests)
     before = spans_of(target)
     target.put(segment.span.name, encode_segment(segment))
     for span in before:
@@ -229,14 +216,13 @@ def restore_registry(
         _refuse_what_is_used(transport.call(ListAudit(limit=1)), transport.location)
         origin, target = within(records, chosen), within(transport.records, chosen)
         whole = _whole(origin)
-        manifests = _manifests(origin, whole)
-        files = {f.digest: f for m in manifests.values() for f in m.files}
+        files = _files(whole)
         try:
             _copy_blobs(store, transport.store, files.values(), f"Restoring {backup}", resolved.settings)
         except _Collected as error:
             msg = f"The backup in {backup} lacks bytes that its versions need."
             raise IntegrityFailure(msg, hint="Take an older or another backup.") from error
-        _write_records(target, whole, manifests)
+        _write_records(target, whole)
         answer: Rebuilt = transport.call(RebuildCatalog(registry=chosen))
     finally:
         store.close()
