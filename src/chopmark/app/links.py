@@ -48,7 +48,7 @@ def link(ctx: Context, request: LinkLineage) -> LineageLink:
     ctx.tx.lineage.lock()
     source, target = known_nodes(ctx, [edge.source, edge.target])
     if _is_there(ctx, edge):
-        raise Conflict(f"{source.label} is {_words(edge)} {target.label} already.")
+        raise Conflict(f"There is an edge {source.label} {edge.relation} {target.label} already.")
     _refuse_cycle(ctx, edge)
     ctx.tx.lineage.insert([edge])
     made = LineageLink(source=source, relation=edge.relation, target=target, at=ctx.now)
@@ -76,11 +76,11 @@ def unlink(ctx: Context, request: UnlinkLineage) -> Done:
     edge = _edge(ctx, request.source, request.relation, _find_target(ctx, request.target))
     source, target = known_nodes(ctx, [edge.source, edge.target])
     if not _is_there(ctx, edge):
-        msg = f"{source.label} is not {_words(edge)} {target.label}."
+        msg = f"There is no edge {source.label} {edge.relation} {target.label}."
         raise NotFound(msg, hint=f"See its edges with: chopmark lineage {source.label} --depth 1")
     fact = _fact_behind(ctx, edge)
     if fact:
-        msg = f"That {source.label} is {_words(edge)} {target.label} follows from {fact}, which never changes."
+        msg = f"The edge {source.label} {edge.relation} {target.label} follows from {fact}, which never changes."
         raise Conflict(msg, hint="Only links that were added later can be taken back.")
     ctx.tx.lineage.remove(edge)
     ctx.emit(
@@ -91,7 +91,7 @@ def unlink(ctx: Context, request: UnlinkLineage) -> Done:
         target_node=edge.target,
         reason=check_reason(request.reason, "Taking back a link"),
     )
-    return Done(source.label, f"no longer {_words(edge)} {target.label}")
+    return Done(source.label, f"no longer {edge.relation} {target.label}")
 
 
 def _edge(ctx: Context, source: str, relation: str, target: str) -> Edge:
@@ -161,13 +161,13 @@ def _replaced(ctx: Context, node: str) -> list[Edge]:
 def _cycle(ctx: Context, edge: Edge, way: Sequence[Edge]) -> Conflict:
     ends = dict.fromkeys(end for e in (edge, *way) for end in (e.source, e.target))
     labels = {node.id: node.label for node in known_nodes(ctx, list(ends))}
-    steps = [f"{labels[e.source]} is {_words(e)} {labels[e.target]}" for e in way]
+    steps = [f"{labels[e.source]} {e.relation} {labels[e.target]}" for e in way]
     shown = steps[:STEPS_SHOWN]
     if len(steps) > len(shown):
         shown.append(f"and so on, {len(steps):,} steps in all")
     msg = (
-        f"{labels[edge.source]} cannot be {_words(edge)} {labels[edge.target]}, "
-        f"which would then come from itself: {'; '.join(shown) or 'the way is very long'}."
+        f"{labels[edge.source]} {edge.relation} {labels[edge.target]} would close a cycle, "
+        f"because {'; '.join(shown) or 'of a way that is very long'}."
     )
     hint = "Take back the link that is wrong first: chopmark unlink SOURCE RELATION TARGET --reason '…'"
     return Conflict(msg, hint=hint, path=[[e.source, e.relation, e.target] for e in way])
@@ -196,7 +196,3 @@ def _evaluation_behind(ctx: Context, edge: Edge, version: Version) -> str:
     if any(dataset_node(e.dataset) == edge.target for e in found):
         return f"an evaluation of {version.ref}"
     return ""
-
-
-def _words(edge: Edge) -> str:
-    return edge.relation.replace("_", " ")

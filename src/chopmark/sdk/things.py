@@ -5,7 +5,7 @@ from __future__ import annotations
 from chopmark.domain.datasets import DatasetRecord, DatasetRef
 from chopmark.domain.lineage import dataset_node
 from chopmark.domain.lineage_graph import LineageNode
-from chopmark.domain.refs import parse_ref
+from chopmark.domain.refs import DEFAULT_PROJECT, parse_ref
 from chopmark.domain.versions import Version
 from chopmark.errors import InvalidRequest
 
@@ -32,7 +32,7 @@ def name_of(thing: object, project: str) -> str:
     """
     match thing:
         case Version():
-            return thing.ref
+            return _reference(thing.ref)
         case DatasetRef():
             return dataset_node(thing)
         case DatasetRecord():
@@ -40,7 +40,15 @@ def name_of(thing: object, project: str) -> str:
         case LineageNode():
             return thing.id
         case str():
-            return thing if thing.startswith(("dataset:", "run:")) else str(parse_ref(thing, project))
+            return thing if thing.startswith(_PREFIXES) else _reference(str(parse_ref(thing, project)))
         case _:
             msg = f"A {type(thing).__name__} has no place in the lineage."
             raise InvalidRequest(msg, hint="Give a version, a reference, a DatasetRef, dataset:NAME or run:ID.")
+
+
+_PREFIXES = ("dataset:", "run:")
+
+
+def _reference(text: str) -> str:
+    """The reference, with its project when the model's name would make it something else."""
+    return f"{DEFAULT_PROJECT}/{text}" if text.startswith(_PREFIXES) else text
