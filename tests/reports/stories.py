@@ -7,9 +7,11 @@ from uuid import UUID
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.datasets import ColumnProfile, DatasetRef
 from chopmark.domain.lifecycle import StageMove
+from chopmark.domain.lineage import Edge
+from chopmark.domain.lineage_graph import LineageGraph, LineageNode
 from chopmark.domain.manifest import Environment, FileEntry, Manifest, Member
 from chopmark.domain.signature import Field, Signature
-from chopmark.domain.story import Relative, Sibling, VersionStory
+from chopmark.domain.story import Sibling, VersionStory
 from chopmark.domain.versions import AliasMove, Evaluation, Model, TrustDecision
 from tests.domain.records import NOON, a_version
 
@@ -120,8 +122,18 @@ def a_story(**fields: Any) -> VersionStory:
             ),
         ),
         uses=("fraud:2 is in production", EVIL),
-        relatives=(
-            Relative(direction="from", relation="fine_tuned_from", kind="version", label="fraud:1", stage="archived"),
+        lineage=LineageGraph(
+            roots=("version:2",),
+            direction="both",
+            nodes=(
+                LineageNode(id="version:2", kind="version", label="fraud:2", semver="1.1.0", stage="production"),
+                LineageNode(id="version:1", kind="version", label="fraud:1", semver="1.0.0", stage="archived"),
+                LineageNode(id="dataset:d", kind="dataset", label=EVIL),
+            ),
+            edges=(
+                Edge(source="version:2", relation="fine_tuned_from", target="version:1", at=NOON),
+                Edge(source="version:1", relation="trained_on", target="dataset:d", at=NOON),
+            ),
         ),
         siblings=tuple(
             Sibling(

@@ -75,7 +75,7 @@ def test_every_part_is_told() -> None:
     text = " ".join(page.texts)
     for said in ("fraud:2 · 1.1.0", "@champion", "february", "0.95", "fine tuned from", "version.promoted", "2.0 KiB"):
         assert said in text, said
-    assert page.tags.count("svg") == 4  # a metric over versions, columns, stages, files
+    assert page.tags.count("svg") == 5  # a metric over versions, columns, lineage, stages, files
 
 
 def test_nothing_of_strangers_is_markup() -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from uuid import UUID
-
+from chopmark.app import lineage
 from chopmark.app.context import Context, resolve, the_model
 from chopmark.app.uses import uses_of
 from chopmark.app.versions import manifest
-from chopmark.domain.lineage import Edge, dataset_node, version_node
+from chopmark.domain.lineage_graph import LineageGraph
 from chopmark.domain.refs import ModelRef
-from chopmark.domain.story import Relative, Sibling, VersionStory
-from chopmark.domain.versions import AliasMove, Evaluation, Version
+from chopmark.domain.story import Sibling, VersionStory
+from chopmark.domain.versions import AliasMove, Version
+from chopmark.ops.lineage import GetLineage
 from chopmark.ops.requests import GetManifest
 from chopmark.ops.story import TellStory
 
@@ -21,26 +20,26 @@ EVALUATIONS_MAX = 200
 EVENTS_MAX = 200
 MOVES_MAX = 1_000
 SIBLINGS_MAX = 50
-RELATIVES_MAX = 200
+LINEAGE_DEPTH = 2
+LINEAGE_EDGES_MAX = 60
 
 
 def tell(ctx: Context, request: TellStory) -> VersionStory:
     """Everything about a version."""
     version = resolve(ctx, request.ref, deleted=True)
     tx = ctx.tx
-    evaluations = tuple(tx.evaluations.list(version.id, limit=EVALUATIONS_MAX))
     return VersionStory(
         told_at=ctx.now,
         version=version,
         model=the_model(ctx, ModelRef(version.project, version.model), deleted=True),
         manifest=manifest(ctx, GetManifest(ref=version.ref)),
-        evaluations=evaluations,
+        evaluations=tuple(tx.evaluations.list(version.id, limit=EVALUATIONS_MAX)),
         stage_moves=tuple(tx.stages.history(version.id, limit=MOVES_MAX)),
         alias_moves=tuple(m for m in tx.aliases.history(version.model_id, limit=MOVES_MAX) if _concerns(m, version)),
         trust=tuple(tx.trust.get(version.digest)),
         events=tuple(tx.audit.list(target=version.ref, newest_first=True, limit=EVENTS_MAX)),
         uses=tuple(uses_of(ctx, version)),
-        relatives=tuple(_relatives(ctx, version, evaluations)),
+        lineage=_lineage(ctx, version),
         siblings=tuple(_siblings(ctx, version)),
     )
 
@@ -59,35 +58,7 @@ def _siblings(ctx: Context, version: Version) -> list[Sibling]:
     ]
 
 
-def _relatives(ctx: Context, version: Version, evaluations: tuple[Evaluation, ...]) -> Iterator[Relative]:
-    node = version_node(version.id)
-    data = (*version.datasets, *(e.dataset for e in evaluations))
-    names = {dataset_node(d): f"{d.name} {d.version}".strip() for d in data}
-    edges = [*ctx.tx.lineage.outgoing(node), *ctx.tx.lineage.incoming(node)]
-    for edge in edges[:RELATIVES_MAX]:
-        relative = _relative(ctx, edge, edge.target if edge.source == node else edge.source, names, node)
-        if relative is not None:
-            yield relative
-
-
-def _relative(ctx: Context, edge: Edge, other: str, names: dict[str, str], node: str) -> Relative | None:
-    kind, _, rest = other.partition(":")
-    # A member points to its ensemble, which is made from it; every other edge points to what something comes from.
-    comes_from = (edge.source == node) != (edge.relation == "ensemble_member_of")
-    if kind != "version":
-        return Relative(
-            direction="from" if comes_from else "to",
-            relation=edge.relation,
-            kind=kind,
-            label=names.get(other, rest),
-        )
-    found = ctx.tx.versions.by_id(UUID(rest))
-    if found is None:
-        return None
-    return Relative(
-        direction="from" if comes_from else "to",
-        relation=edge.relation,
-        kind=kind,
-        label=found.ref,
-        stage=found.stage,
-    )
+def _lineage(ctx: Context, version: Version) -> LineageGraph | None:
+    request = GetLineage(of=version.ref, depth=LINEAGE_DEPTH, limit=LINEAGE_EDGES_MAX)
+    found = lineage.graph(ctx, request)
+    return found if found.edges else None

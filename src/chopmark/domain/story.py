@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.lifecycle import StageMove
+from chopmark.domain.lineage_graph import LineageGraph
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.names import counted
 from chopmark.domain.versions import AliasMove, Evaluation, Model, TrustDecision, Version
 
-__all__ = ["Relative", "Sibling", "VersionStory"]
+__all__ = ["Sibling", "VersionStory"]
 
 
 class Sibling(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,28 +24,6 @@ class Sibling(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     created_at: datetime
     metrics: dict[str, float] = {}
-
-
-class Relative(msgspec.Struct, frozen=True, kw_only=True):
-    """A neighbour in the lineage.
-
-    Attributes
-    ----------
-    direction
-        ``from`` when the version comes from it, ``to`` when it comes from the version.
-    relation
-        As the edge says.
-    kind, label
-        ``version``, ``dataset`` or ``run``, and what people call it.
-    stage
-        Of a version.
-    """
-
-    direction: Literal["from", "to"]
-    relation: str
-    kind: str
-    label: str
-    stage: str = ""
 
 
 class VersionStory(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +39,8 @@ class VersionStory(msgspec.Struct, frozen=True, kw_only=True):
         Newest first; alias moves to it and away from it; events of the audit about it.
     uses
         Who uses it, in words.
-    relatives
-        Its neighbours in the lineage.
+    lineage
+        Two steps up and down from it; None where nothing is linked to it.
     siblings
         The newest versions of the model by number, and this one.
     """
@@ -77,7 +55,7 @@ class VersionStory(msgspec.Struct, frozen=True, kw_only=True):
     trust: tuple[TrustDecision, ...] = ()
     events: tuple[AuditEvent, ...] = ()
     uses: tuple[str, ...] = ()
-    relatives: tuple[Relative, ...] = ()
+    lineage: LineageGraph | None = None
     siblings: tuple[Sibling, ...] = ()
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ from chopmark.domain.story import VersionStory
 from chopmark.reports import story_tables as told
 from chopmark.reports.card_text import card_html
 from chopmark.reports.comparison_page import change_html
+from chopmark.reports.lineage_svg import lineage_svg
 from chopmark.reports.page import cell_text, columns, facts, html_page, section, short, table, when
 from chopmark.reports.plots import Point, column_ranges, file_sizes, line, stage_timeline
 from chopmark.reports.svg import Markup, element
@@ -24,16 +25,8 @@ _COLUMNS_PLOTTED_MAX = 30
 _CARD_LENGTH_MAX = 100_000
 
 
-def story_html(story: VersionStory, lineage: str = "") -> str:
-    """The page.
-
-    Parameters
-    ----------
-    story
-        Of the version.
-    lineage
-        A picture of its lineage as SVG of `chopmark.reports`; empty for none.
-    """
+def story_html(story: VersionStory) -> str:
+    """The page."""
     version = story.version
     parts = [
         *_head(story),
@@ -44,7 +37,7 @@ def story_html(story: VersionStory, lineage: str = "") -> str:
         section("Configuration", _pairs(version.config, "setting")),
         section("Inputs and outputs", table(told.SIGNATURE_HEAD, told.signature(story))),
         section("Data", *_data(version.datasets)),
-        section("Lineage", *_lineage(story, lineage)),
+        section("Lineage", *_lineage(story)),
         section("Stages", *_stages(story)),
         section("Aliases", table(told.ALIAS_HEAD, told.alias_moves(story))),
         section("Files", *_files(story)),
@@ -112,9 +105,10 @@ def _data(datasets: tuple[DatasetRef, ...]) -> Iterator[Markup]:
                 yield element("p", {"class": "muted"}, f"{counted(left, 'more column')} not drawn.")
 
 
-def _lineage(story: VersionStory, picture: str) -> Iterator[Markup]:
-    if picture:
-        yield element("div", {"class": "tree"}, Markup(picture))
+def _lineage(story: VersionStory) -> Iterator[Markup]:
+    if story.lineage is None:
+        return
+    yield element("div", {"class": "tree"}, Markup(lineage_svg(story.lineage)))
     yield table(told.RELATIVE_HEAD, told.relatives(story))
 
 

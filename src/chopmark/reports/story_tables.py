@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chopmark.domain.datasets import DatasetRef
+from chopmark.domain.lineage import relation_words
 from chopmark.domain.names import counted
 from chopmark.domain.story import Sibling, VersionStory
 from chopmark.reports.page import cell_text, short, size_text, when
@@ -48,7 +49,7 @@ DATASET_HEAD = ("data set", "relation", "split", "rows", "digest", "where")
 EVALUATION_HEAD = ("data set", "split", "when", "metrics", "by", "comment")
 EVENT_HEAD = ("seq", "when", "event", "by", "reason")
 FILE_HEAD = ("path", "role", "size", "digest")
-RELATIVE_HEAD = ("neighbour", "relation", "kind", "stage")
+RELATIVE_HEAD = ("relation", "neighbour", "kind", "what is known of it")
 SIGNATURE_HEAD = ("name", "side", "type", "shape", "may be missing")
 STAGE_HEAD = ("when", "from", "to", "by", "reason")
 TRUST_HEAD = ("when", "basis", "names", "by", "reason")
@@ -146,9 +147,17 @@ def dataset(data: DatasetRef) -> list[str]:
 
 def relatives(story: VersionStory) -> Rows:
     """Neighbours in the lineage: what it comes from, then what comes from it."""
-    for r in sorted(story.relatives, key=lambda r: r.direction):
-        words = r.relation.replace("_", " ")
-        yield [r.label, words if r.direction == "from" else f"is {words} this one", r.kind, r.stage]
+    graph = story.lineage
+    if graph is None:
+        return
+    known = {node.id: node for node in graph.nodes}
+    (root,) = graph.roots
+    for upstream in (True, False):
+        for edge in graph.edges:
+            here, there = (edge.downstream, edge.upstream) if upstream else (edge.upstream, edge.downstream)
+            if here == root:
+                node = known[there]
+                yield [relation_words(edge.relation, upstream=upstream), node.label, node.kind, node.summary]
 
 
 def stage_moves(story: VersionStory) -> Rows:

@@ -45,11 +45,11 @@ def format_of(format: str, path: str | Path | None) -> ReportFormat:  # noqa: A0
     return _SUFFIXES[suffix]
 
 
-def rendered(story: VersionStory, format: ReportFormat, lineage: str = "") -> str:  # noqa: A002
-    """The report as text; ``lineage`` is a picture for the HTML page."""
+def rendered(story: VersionStory, format: ReportFormat) -> str:  # noqa: A002
+    """The report as text."""
     match format:
         case "html":
-            return story_html(story, lineage)
+            return story_html(story)
         case "markdown":
             return story_markdown(story)
         case "card":
