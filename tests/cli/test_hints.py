@@ -67,7 +67,7 @@ def test_there_are_hints_to_check() -> None:
 @pytest.mark.parametrize("hint", HINTS, ids=lambda h: f"{h.place} {h.text}")
 def test_a_command_that_is_named_is_there(hint: Hint) -> None:
     words = list(takewhile(lambda word: word not in SHELL, shlex.split(hint.text)))
-    path = tuple(words[:2]) if tuple(words[:2]) in COMMANDS else tuple(words[:1])
+    path = next((p for p in (tuple(words[:n]) for n in (3, 2)) if p in COMMANDS), tuple(words[:1]))
     assert path in COMMANDS
     arguments = words[len(path) :]
     command = COMMANDS[path]

@@ -61,7 +61,7 @@ def programs_check(found: Iterable[Path], running: Path) -> Check:
     others = list(found)
     if not others:
         advice = f"Add {running} to PATH, or run: python -m chopmark"
-        return Check("programs", "warn", "no chopmark is on the path", advice)
+        return Check("programs", "warn", "the program is not on the path", advice)
     if len(others) == 1 and others[0].parent.resolve() == running.resolve():
         return Check("programs", "ok", str(others[0]))
     finding = "the shell finds " + ", then ".join(map(str, others))

@@ -262,7 +262,7 @@ class AsyncModels:
         card: str | None = None,
         tags: Mapping[str, str] | None = None,
         remove_tags: Sequence[str] = (),
-        retention: Retention | None | UnsetType = UNSET,
+        retention: Retention | UnsetType | None = UNSET,
         reason: str = "",
     ) -> Model:
         """Change what is said about a model; tags are merged; each change is audited."""
