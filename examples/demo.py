@@ -2,8 +2,10 @@
 
 Trains three anomaly detectors, two versions each, on river's Shuttle data (49,097 rows of sensor
 readings of a space shuttle, 7.15 % anomalies) and scikit-learn's breast cancer data; registers
-them with metrics on held-out rows; promotes with reasons; loads by stage and by alias; and shows
-that a tampered file is refused. Needs no network. Leaves ``demo-registry`` to explore.
+them with metrics on held-out rows; compares them on those rows; promotes with reasons; loads by stage
+and by alias; shows that a tampered file is refused; draws the lineage and writes a report; frees
+the bytes of what was purged; and makes a deleted database again. Needs no network. Leaves
+``demo-registry`` to explore.
 
     python examples/demo.py [DIRECTORY]
 """
@@ -51,18 +53,25 @@ def main() -> None:
     make_room(directory)
     started = time.perf_counter()
     with cm.open(directory) as registry:
-        registered = register_all(registry, shuttle(), tumours())
+        data = [shuttle(), tumours()]
+        registered = register_all(registry, *data)
+        compare(registry, *data)
         govern(registry, registered)
-        use(registry, shuttle())
+        use(registry, data[0])
         refuse_tampering(registry)
-        verify(registry)
+        tell(registry, directory)
+        free(registry, data[0])
+        head = verify(registry)
+    lose_and_rebuild(directory, head)
     say(f"\nDone in {time.perf_counter() - started:.1f} s. The registry stays in {directory}; try:\n")
     for command in (
         "chopmark list shuttle-forest",
         "chopmark get shuttle-forest@champion",
         "chopmark search 'metrics.roc_auc > 0.9 order by metrics.roc_auc desc'",
-        "chopmark history shuttle-forest:2",
-        "chopmark audit list --newest --limit 5",
+        "chopmark compare tumour-neighbours:1 tumour-neighbours:2",
+        "chopmark lineage shuttle-stream@champion",
+        "chopmark audit trail shuttle-forest:2",
+        "chopmark fsck",
         "chopmark --help",
     ):
         say(f"  CHOPMARK_URL={directory} .venv/bin/{command}")
@@ -153,6 +162,17 @@ def metrics_of(detector: Any, data: Data) -> dict[str, float]:
     }
 
 
+def compare(registry: cm.Registry, *data: Data) -> None:
+    """Put the two versions of each scikit-learn detector side by side on rows that neither has seen."""
+    by_name = {d.name: d for d in data}
+    for name, data_name in (("shuttle-forest", "shuttle"), ("tumour-neighbours", "breast-cancer")):
+        rows = by_name[data_name]
+        sample = rows.test.index[:2_000]
+        found = registry.compare([f"{name}:1", f"{name}:2"], data=(rows.test.loc[sample], rows.truth[:2_000]))
+        say(f"\n{name}: its two versions on {len(sample):,} held-out rows")
+        say(indented(found))
+
+
 def govern(registry: cm.Registry, registered: dict[str, list[cm.Version]]) -> None:
     """Promote the better version of each detector with a reason, and name the champions."""
     say("\nPromotion: the best on held-out rows goes to production, through staging")
@@ -219,14 +239,59 @@ def stored_file(registry: cm.Registry, digest: str) -> Path:
     return next(p for p in Path(registry.location).rglob(f"{name[:2]}*/**/*") if name[4:] in p.name)
 
 
-def verify(registry: cm.Registry) -> None:
-    """Read every byte again, now that the bit is back, and walk the audit."""
+def tell(registry: cm.Registry, directory: Path) -> None:
+    """Draw where a champion comes from, and write its whole story."""
+    say("\nWhere shuttle-stream@champion comes from, and what came of it:")
+    say("\n".join(f"  {line}" for line in registry.lineage.graph("shuttle-stream@champion").to_text().splitlines()))
+    report = directory / "shuttle-forest.html"
+    written = registry.versions.report("shuttle-forest@champion", path=report)
+    say(f"The story of shuttle-forest@champion, with plots, is in {report} ({len(written):,} characters)")
+
+
+def free(registry: cm.Registry, data: Data) -> None:
+    """Purge a version that was a mistake, and free its bytes: first told, then done."""
+    mistake = IsolationForest(n_estimators=150, random_state=SEED).fit(data.train)
+    version = registry.register("shuttle-forest", mistake, task="anomaly-detection", owner="demo")
+    registry.versions.delete(version, reason="not scaled")
+    registry.versions.purge(version, reason="not scaled")
+    planned = list(registry.storage.garbage(grace_hours=0))
+    say(f"\n{version.ref} was a mistake and is purged. A collection would free:")
+    for item in planned:
+        say(f"  {item.kind:<8} {item.what[:26]:<26} {item.size_bytes:>9,} bytes: {item.why}")
+    freed = registry.storage.collect(grace_hours=0)
+    if freed.size_bytes != sum(item.size_bytes for item in planned):
+        sys.exit("The collection freed something else than it said.")
+    say(f"It did: {freed.size_bytes:,} bytes are free.")
+
+
+def lose_and_rebuild(directory: Path, head: str) -> None:
+    """Delete the database, and make it again from the records beside the blobs."""
+    for file in directory.glob("chopmark.db*"):
+        file.unlink()
+    rebuilt = cm.rebuild(directory)
+    if rebuilt.head != head:
+        sys.exit("The audit did not come back as it was.")
+    with cm.open(directory) as registry:
+        verdict = registry.audit.verify()
+        found = registry.storage.check()
+        if verdict.fault or not found.ok:
+            sys.exit(f"The registry is not whole: {verdict.fault or found}")
+        say(
+            f"\nThe database was deleted and made again from the records: {rebuilt.versions} versions, "
+            f"{rebuilt.events} events with the same last hash {head[:19]}. "
+            f"Checked: {found.read_bytes:,} bytes, rows, history and audit agree."
+        )
+
+
+def verify(registry: cm.Registry) -> str:
+    """Read every byte again, now that the bit is back, and walk the audit; the hash of its last event."""
     for name, _, _ in detectors():
         for version in registry.versions.list(name):
             if not registry.files.verify(version).ok:
                 sys.exit(f"{version.ref} is damaged.")
     verdict = registry.audit.verify()
     say(f"\nThe bit was put back. Every byte verified; the audit's chain of {verdict.events} events is whole.")
+    return verdict.head
 
 
 def make_room(directory: Path) -> None:
