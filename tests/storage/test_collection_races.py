@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from chopmark.catalog import upgrade_catalog
 from chopmark.errors import IntegrityFailure, Unavailable
 from chopmark.ops.requests import RegisterVersion
 
-AT_ONCE = {"gc_grace_hours": 0, "purge_after_days": 0, "actor": "ada"}
+AT_ONCE: dict[str, Any] = {"gc_grace_hours": 0, "purge_after_days": 0, "actor": "ada"}
 CONTENTS = 3
 ROUNDS = 25
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -67,6 +68,10 @@ class Rows(Protocol):
 
     def edges(self, *, after: int = 0, limit: int) -> list[tuple[int, Edge]]:
         """Lineage edges by key."""
+        ...
+
+    def missing(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the ids that are no version's; the rows themselves are not read."""
         ...
 
     def orphans(self) -> list[str]:

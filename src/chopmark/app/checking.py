@@ -18,8 +18,10 @@ from chopmark.base.jsons import canonical
 from chopmark.base.paging import decode_cursor, encode_cursor
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.integrity import Contradiction, alias_faults, manifest_faults, move_faults, version_faults
+from chopmark.domain.lineage import Edge, version_node
 from chopmark.domain.names import counted
 from chopmark.domain.storage import side_by_side
+from chopmark.domain.versions import Version
 from chopmark.errors import IntegrityFailure, NotFound
 from chopmark.ops.requests import VerifyAudit
 from chopmark.ops.storage import CheckPage, CheckStorage, Finding
@@ -118,17 +120,22 @@ def _content_fault(store: BlobStore, stat: BlobStat) -> tuple[str, int]:
 
 
 def _lost(ctx: Context, digest: str, code: str, what: str) -> Finding:
-    users = ctx.tx.versions.blob_users(digest, limit=USERS_SHOWN + 1)
-    named = []
-    for version in users[:USERS_SHOWN]:
-        manifest = ctx.tx.manifests.get(version.digest)
-        paths = [f.path for f in manifest.files if f.digest == digest] if manifest is not None else []
-        named.append(f"{version.ref} ({', '.join(paths[:USERS_SHOWN])})")
-    more = " and others" if len(users) > USERS_SHOWN else ""
+    try:
+        users = ctx.tx.versions.blob_users(digest, limit=USERS_SHOWN + 1)
+        named = [_named(ctx, version, digest) for version in users[:USERS_SHOWN]]
+        more = " and others" if len(users) > USERS_SHOWN else ""
+    except IntegrityFailure:
+        named, more = ["versions whose rows cannot be read"], ""
     lost_by = f"; {', '.join(named)}{more} cannot be loaded" if named else ""
     severity = "error" if named else "warning"
     step = _BYTES if named else "No version refers to it, and this frees it: chopmark gc"
     return Finding(severity, code, digest, what + lost_by, step)  # type: ignore[arg-type]
+
+
+def _named(ctx: Context, version: Version, digest: str) -> str:
+    manifest = ctx.tx.manifests.get(version.digest)
+    paths = [f.path for f in manifest.files if f.digest == digest] if manifest is not None else []
+    return f"{version.ref} ({', '.join(paths[:USERS_SHOWN])})" if paths else version.ref
 
 
 def _store(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
@@ -203,14 +210,18 @@ def _last_alias_event(ctx: Context, alias: str) -> AuditEvent | None:
 
 def _edges(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
     page = ctx.tx.rows.edges(after=int(after or 0), limit=ROWS_A_PART)
-    nodes = {end for _, edge in page for end in (edge.source, edge.target) if end.startswith("version:")}
-    there = {node for node in nodes if ctx.tx.versions.by_id(UUID(node.removeprefix("version:"))) is not None}
+    ids = {UUID(node.removeprefix("version:")) for _, edge in page for node in _version_nodes(edge)}
+    gone = {version_node(i) for i in ctx.tx.rows.missing(sorted(ids))}
     findings = [
         Finding("error", "edge_dangling", f"{e.source} {e.relation} {e.target}", "it leads to no version", _RESTORE)
         for _, e in page
-        if {end for end in (e.source, e.target) if end.startswith("version:")} - there
+        if gone & _version_nodes(e)
     ]
     return _Part(findings, len(page), 0, page[-1][0] if len(page) == ROWS_A_PART else None)
+
+
+def _version_nodes(edge: Edge) -> set[str]:
+    return {node for node in (edge.source, edge.target) if node.startswith("version:")}
 
 
 def _orphans(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -66,6 +66,12 @@ class RowStatements:
     def version(self) -> Prepared:
         """What `version_from_row` reads, of ``key``."""
         return self.compiler(version_columns(self.compiler).where(self.tables.versions.c.key == bindparam("key")))
+
+    @cached_property
+    def version_key(self) -> Prepared:
+        """Key of ``id``."""
+        c = self.tables.versions.c
+        return self.compiler(select(c.key).where(c.uid == bindparam("id")))
 
     @cached_property
     def manifest(self) -> Prepared:
@@ -207,6 +213,10 @@ class SqlRows:
             (key, Edge(source=source, relation=relation, target=target, at=from_us(at_us)))
             for key, source, relation, target, at_us in rows
         ]
+
+    def missing(self, ids: Sequence[UUID]) -> set[UUID]:
+        """See the interface."""
+        return {i for i in ids if self._run.one(self._sql.version_key, {"id": i.bytes}) is None}
 
     def orphans(self) -> list[str]:
         """See the interface."""

@@ -250,6 +250,10 @@ class MemoryRows:
         edges = [decode(body, Edge) for body in self._scope.read.edges.values()]
         return [(n, edge) for n, edge in enumerate(edges, 1) if n > after][:limit]
 
+    def missing(self, ids: Sequence[UUID]) -> set[UUID]:
+        """See the interface."""
+        return {i for i in ids if i not in self._scope.read.versions}
+
     def orphans(self) -> list[str]:
         """See the interface."""
         return []
