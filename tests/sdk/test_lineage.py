@@ -87,7 +87,7 @@ def test_a_limit_leaves_the_nearest(registry: cm.Registry) -> None:
     assert told(cut) == told(registry.lineage.graph("fraud:2", depth=1))
     for bad in ({"limit": 0}, {"limit": 10_001}, {"depth": 0}, {"depth": 1_001}):
         with pytest.raises(InvalidRequest):
-            registry.lineage.graph("fraud:2", **bad)
+            registry.lineage.graph("fraud:2", **bad)  # type: ignore[arg-type]
 
 
 def test_impact_of_a_data_set(registry: cm.Registry) -> None:

@@ -41,6 +41,16 @@ _SECTIONS = {
         "usage": Entry("chopmark.cli.usage", "usage", "Show how often versions were loaded, day by day."),
         "history": Entry("chopmark.cli.stages", "history", "List the stage moves of a version."),
     },
+    "Where it comes from": {
+        "lineage": Entry("chopmark.cli.lineage", "lineage", "Draw where a version comes from, and what comes from it."),
+        "impact": Entry(
+            "chopmark.cli.lineage",
+            "impact",
+            "Say what is affected when a data set, a run or a version turns out to be bad.",
+        ),
+        "link": Entry("chopmark.cli.lineage", "link", "Add an edge to the lineage that was not recorded."),
+        "unlink": Entry("chopmark.cli.lineage", "unlink", "Take back an edge that was linked."),
+    },
     "Out of use": {
         "deprecate": Entry("chopmark.cli.stages", "deprecate", "Say that a version should no longer be used."),
         "archive": Entry("chopmark.cli.stages", "archive", "Move a version to the stage 'archived'."),
@@ -52,6 +62,7 @@ _SECTIONS = {
         "model": Entry("chopmark.cli.models", "model", "Registered names."),
         "alias": Entry("chopmark.cli.aliases", "alias", "Movable pointers such as fraud@champion."),
         "project": Entry("chopmark.cli.projects", "project", "Namespaces of models, and what they ask of versions."),
+        "dataset": Entry("chopmark.cli.datasets", "dataset", "Data sets that versions were trained or evaluated on."),
         "trust": Entry("chopmark.cli.trust", "trust", "Decisions to let code of a version run."),
         "audit": Entry("chopmark.cli.audit", "audit", "What happened, in a chain of events that shows any change."),
     },
