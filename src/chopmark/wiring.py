@@ -96,6 +96,10 @@ class LocalTransport:
         """Record now what is not recorded beside the blobs yet; how many events that were."""
         return self._recorder.catch_up()
 
+    def record_again(self) -> int:
+        """Write all records beside the blobs anew; how many events they tell of."""
+        return self._recorder.record_again()
+
     def _record(self) -> None:
         """Record in the background: what fails here is done by the next turn, and `fsck` tells of it until then."""
         with suppress(ChopmarkError):

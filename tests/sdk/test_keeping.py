@@ -382,3 +382,58 @@ def test_two_processes_record_one_registry(tmp_path: Path) -> None:
     assert cm.rebuild(place).faults == ()
     with cm.open(place) as registry:
         assert seen(registry, without=OWN) == before
+
+
+def codes(registry: cm.Registry, *, content: bool = True) -> list[str]:
+    found = registry.storage.check(content=content).findings
+    return [finding.code for finding in found if finding.severity != "info"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [("cut", "record_damaged"), ("remove", "records_incomplete"), ("stranger", "records_diverged")],
+)
+def test_damaged_records_are_found_and_written_again(lived: Path, change: str, code: str) -> None:
+    segments = records_of(lived, "events")
+    first = segments[0]
+    match change:
+        case "cut":
+            first.write_bytes(first.read_bytes()[:-100])
+        case "remove":
+            first.unlink()
+        case _:
+            shutil.copy(first, first.with_name(first.name.replace(first.stem.rpartition("-")[2], "0" * 12)))
+    with cm.open(lived) as registry:
+        assert code in codes(registry)
+        before = seen(registry)
+        assert registry.storage.record_again() == len(before["events"])
+        assert codes(registry) == []
+    lose_database(lived)
+    assert cm.rebuild(lived).faults == ()
+    with cm.open(lived) as registry:
+        assert seen(registry, without=OWN) == before
+
+
+def test_what_cannot_be_recorded_is_told(lived: Path) -> None:
+    records = lived / "blobs" / "records"
+    with cm.open(lived) as registry:
+        (id_,) = records.iterdir()
+        events = id_ / "events"
+        events.rename(id_ / "moved")
+        events.write_text("in the way")
+        registry.register("late", {"x": 1})
+        assert "records_behind" in codes(registry)
+        events.unlink()
+        (id_ / "moved").rename(events)
+        assert codes(registry) == []
+
+
+def test_a_shared_store_is_found_and_nothing_of_it_collected(tmp_path: Path, clock: FakeClock) -> None:
+    for name in ("one", "two"):
+        with cm.open(tmp_path / name, clock=clock) as registry:
+            registry.register("m", {"of": name})
+    shutil.copytree(tmp_path / "two" / "blobs", tmp_path / "one" / "blobs", dirs_exist_ok=True)
+    with cm.open(tmp_path / "one", clock=clock) as registry:
+        assert "store_shared" in codes(registry)
+        with pytest.raises(Conflict, match="records of 2 registries"):
+            registry.storage.collect(grace_hours=0)

@@ -402,9 +402,9 @@ class Life(RuleBasedStateMachine):
                 done = [e.metrics["f1"] for e in self.registry.versions.evaluations(ref, limit=1000)]
                 assert done[::-1] == entry.evaluations
                 assert self.registry.load(ref) == {"content": entry.content}
-            for alias, moves in known.moves.items():
+            for alias, numbers_held in known.moves.items():
                 told = self.registry.aliases.history(f"{name}@{alias}", limit=1000)
-                assert [move.number for move in told][::-1] == moves
+                assert [move.number for move in told][::-1] == numbers_held
         assert self.registry.audit.verify().fault == ""
 
 

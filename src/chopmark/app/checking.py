@@ -12,6 +12,7 @@ from uuid import UUID
 from chopmark.abc.blobs import BlobStat, BlobStore, KeepsLeftovers
 from chopmark.abc.checking import CheckedModel, CheckedVersion
 from chopmark.app.audit import verify
+from chopmark.app.checking_records import record_findings
 from chopmark.app.context import Context
 from chopmark.app.garbage import stored_after
 from chopmark.base.jsons import canonical
@@ -238,6 +239,11 @@ def _audit(ctx: Context, request: CheckStorage, after: str | int | None) -> _Par
     return _Part([finding], verdict.events)
 
 
+def _records(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:
+    findings, checked, then = record_findings(ctx, str(after or ""), content=request.content)
+    return _Part(findings, checked, 0, then)
+
+
 _PHASES: dict[str, Callable[[Context, CheckStorage, str | int | None], _Part]] = {
     "blobs": _blobs,
     "leftovers": _store,
@@ -246,4 +252,5 @@ _PHASES: dict[str, Callable[[Context, CheckStorage, str | int | None], _Part]] =
     "edges": _edges,
     "rows": _orphans,
     "events": _audit,
+    "records": _records,
 }

@@ -15,8 +15,10 @@ from chopmark.abc.blobs import KeepsLeftovers
 from chopmark.abc.catalog import Taken, VersionChange
 from chopmark.app.context import Context, Outside, find_model, resolve
 from chopmark.app.garbage import Limits, Position, Survey, limits_of, next_cursor, position_of, survey, told
+from chopmark.app.recording import registry_ids
 from chopmark.app.retention import dropped, due_versions
 from chopmark.domain.refs import parse_ref
+from chopmark.errors import Conflict
 from chopmark.ops.storage import CollectionPage, CollectStorage, PlanCollection, Reclaimed
 
 __all__ = ["collect", "look", "plan"]
@@ -42,12 +44,26 @@ def plan(ctx: Context, request: PlanCollection) -> CollectionPage:
 def look(outside: Outside, request: CollectStorage) -> _Step:
     """Find what this step may free, and say in the catalog that a collection is open, before anything is deleted."""
     at = position_of(request, outside.now)
+    if not request.cursor:
+        _refuse_a_shared_store(outside)
     with outside.catalog.reading() as tx:
         found = survey(tx, outside.store, at, limits_of(request, at))
     if found.items and at.phase in _UNDER_LOCK and not outside.is_rehearsal:
         with outside.catalog.writing() as tx:
             tx.collection.open()
     return _Step(at, found)
+
+
+def _refuse_a_shared_store(outside: Outside) -> None:
+    """What one registry does not refer to, another may."""
+    there = registry_ids(outside.records)
+    if len(there) > 1:
+        msg = (
+            f"The store holds the records of {len(there)} registries; a collection by one would free what others need."
+        )
+        raise Conflict(
+            msg, hint="Give each registry a store of its own: chopmark backup, then chopmark restore --from."
+        )
 
 
 def collect(ctx: Context, request: CollectStorage) -> CollectionPage:

@@ -35,6 +35,7 @@ class Outside(NamedTuple):
 
     catalog: Catalog
     store: BlobStore
+    records: RecordStore
     now: datetime
     is_rehearsal: bool
 

@@ -121,7 +121,7 @@ class Dispatch:
     def _prepared(self, handler: Handler, request: Request, *, is_rehearsal: bool = False) -> Any:
         if handler.before is None:
             return None
-        return handler.before(Outside(self.catalog, self.store, self.clock(), is_rehearsal), request)
+        return handler.before(Outside(self.catalog, self.store, self.records, self.clock(), is_rehearsal), request)
 
     def on(self, event: str, listener: Listener) -> Callable[[], None]:
         """Call a function after each event of that name (``*`` for all), in the same process.

@@ -115,23 +115,53 @@ class Recorder:
             done += written.last - written.first + 1
         return done
 
+    def record_again(self) -> int:
+        """Write all records anew from the catalog, then remove those that were there; how many events that were.
+
+        At every moment one of the two is whole.
+        """
+        with self._catalog.reading() as tx:
+            first = tx.audit.list(limit=1)
+        if not first:
+            return 0
+        records = within(self._records, registry_id(first[0]))
+        before, written, seq = spans_of(records), set[Span](), 0
+        while (segment := self._segment_after(seq)) is not None:
+            records.put(segment.span.name, encode_segment(segment))
+            written.add(segment.span)
+            seq = segment.span.last
+        for span in before:
+            if span not in written:
+                records.delete(span.name)
+        with self._catalog.writing() as writing:
+            writing.recorded.move(seq)
+        return seq
+
     def _next_segment(self) -> Span | None:
         with self._catalog.reading() as tx:
-            events = tx.audit.list(after_seq=tx.recorded.position(), limit=EVENTS_A_SEGMENT)
+            position = tx.recorded.position()
+        segment = self._segment_after(position)
+        if segment is None:
+            return None
+        with self._catalog.reading() as tx:
+            records = within(self._records, registry_id(tx.audit.list(limit=1)[0]))
+        records.put(segment.span.name, encode_segment(segment))
+        with self._catalog.writing() as writing:
+            writing.recorded.move(segment.span.last)
+        _merge(records, segment.span)
+        return segment.span
+
+    def _segment_after(self, position: int) -> Segment | None:
+        with self._catalog.reading() as tx:
+            events = tx.audit.list(after_seq=position, limit=EVENTS_A_SEGMENT)
             if not events:
                 return None
             seq = tx.audit.head()[0]
             states = _states(tx, events, seq)
             digests = {s.version.digest for s in states if isinstance(s, VersionState) and _is_new(s, events)}
             found = {digest: tx.manifests.get(digest) for digest in sorted(digests)}
-            first = tx.audit.list(limit=1)[0]
         manifests = {digest: canonical(manifest) for digest, manifest in found.items() if manifest is not None}
-        segment, records = Segment(events, states, manifests), within(self._records, registry_id(first))
-        records.put(segment.span.name, encode_segment(segment))
-        with self._catalog.writing() as writing:
-            writing.recorded.move(segment.span.last)
-        _merge(records, segment.span)
-        return segment.span
+        return Segment(events, states, manifests)
 
 
 def _merge(records: RecordStore, written: Span) -> None:

@@ -62,18 +62,24 @@ def show_rebuilt(session: Session, rebuilt: Rebuilt, title: str) -> None:
     examples="""
     chopmark rebuild
     chopmark rebuild --partial          when records are damaged
+    chopmark rebuild --records          when the database is well and they are not
     """,
 )
 @option("--registry", default="", metavar="ID", help="Which one, when the store holds records of several.")
 @option("--partial", is_flag=True, help="Go on with what is left when records are missing or damaged.")
+@option("--records", is_flag=True, help="The other way round: write the records anew from the database.")
 @pass_session
-def rebuild(session: Session, registry: str, partial: bool) -> None:
+def rebuild(session: Session, registry: str, partial: bool, records: bool) -> None:
     """Make a lost database again, from the records beside the blobs.
 
     Projects, models, versions, aliases, histories, evaluations, lineage, trust and the audit come
     back as they were. Works on an empty database only; for PostgreSQL make the tables first with
     `chopmark db upgrade`.
     """
+    if records:
+        events = session.registry().storage.record_again()
+        session.output.text(f"The records tell of {count(events, 'event')} again.", record={"events": events})
+        return
     from chopmark.sdk.opening import rebuild_registry
 
     rebuilt = rebuild_registry(**session.arguments, registry=registry, partial=partial)

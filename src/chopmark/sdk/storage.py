@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from chopmark.domain.names import counted
 from chopmark.domain.storage import By
+from chopmark.errors import ChopmarkError
 from chopmark.ops.storage import (
     CheckPage,
     CheckStorage,
@@ -198,6 +200,8 @@ class Storage(Surface):
         CheckReport
             With every finding; it does not raise for them.
         """
+        with suppress(ChopmarkError):
+            self._transport.catch_up()  # what is only late is no finding; what cannot be recorded is
         findings: list[Finding] = []
         checked: dict[str, int] = {}
         read_bytes, cursor = 0, ""
@@ -237,6 +241,16 @@ class Storage(Surface):
             When bytes or records are missing or damaged; the backup stays as it was.
         """
         return back_up(self._transport, place, self._settings)
+
+    def record_again(self) -> int:
+        """Write the records beside the blobs anew from the catalog, when a check found them damaged.
+
+        Returns
+        -------
+        int
+            Events that they tell of.
+        """
+        return self._transport.record_again()
 
     def _collection(self, kind: type[CollectStorage], grace_hours: float | None, cursor: str) -> CollectStorage:
         settings = self._settings

@@ -55,6 +55,10 @@ class Transport(Protocol):
         """Record beside the blobs what is not recorded there yet; how many events that were."""
         ...
 
+    def record_again(self) -> int:
+        """Write all records beside the blobs anew; how many events they tell of."""
+        ...
+
     def close(self) -> None:
         """Give back connections."""
         ...
@@ -92,6 +96,10 @@ class DryRun:
 
     def catch_up(self) -> int:
         """A rehearsal leaves nothing to record."""
+        return 0
+
+    def record_again(self) -> int:
+        """A rehearsal leaves the records as they are."""
         return 0
 
     def close(self) -> None:
