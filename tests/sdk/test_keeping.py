@@ -15,8 +15,9 @@ import pytest
 
 import chopmark as cm
 from chopmark.base.clock import FakeClock
+from chopmark.blobs.records import LocalRecords
 from chopmark.domain.records import decode_segment, encode_segment
-from chopmark.errors import AlreadyRegistered, Conflict, Denied, IntegrityFailure, InvalidRequest, NotFound
+from chopmark.errors import AlreadyRegistered, Conflict, Denied, IntegrityFailure, InvalidRequest, NotFound, Unavailable
 from tests.sdk.life import live, seen
 
 OWN = ("registry.rebuilt",)
@@ -414,17 +415,15 @@ def test_damaged_records_are_found_and_written_again(lived: Path, change: str, c
         assert seen(registry, without=OWN) == before
 
 
-def test_what_cannot_be_recorded_is_told(lived: Path) -> None:
-    records = lived / "blobs" / "records"
+def test_what_cannot_be_recorded_is_told(lived: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(records: LocalRecords, name: str, data: bytes) -> None:  # noqa: ARG001
+        raise Unavailable("Could not write a record: No space left on device.")
+
     with cm.open(lived) as registry:
-        (id_,) = records.iterdir()
-        events = id_ / "events"
-        events.rename(id_ / "moved")
-        events.write_text("in the way")
-        registry.register("late", {"x": 1})
-        assert "records_behind" in codes(registry)
-        events.unlink()
-        (id_ / "moved").rename(events)
+        with monkeypatch.context() as patched:
+            patched.setattr(LocalRecords, "put", full)
+            registry.register("late", {"x": 1})
+            assert codes(registry) == ["records_behind"]
         assert codes(registry) == []
 
 
