@@ -24,6 +24,7 @@ SURFACES = {
     "lineage": ("lineage.py", "Lineage"),
     "trust": ("trust.py", "Trust"),
     "audit": ("audit.py", "Audit"),
+    "storage": ("storage.py", "Storage"),
 }
 # A draft registers at the end of a synchronous block, and a dry run gives back a synchronous registry.
 # `on` only notes a function.

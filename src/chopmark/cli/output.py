@@ -125,7 +125,8 @@ def _marked(record: Any) -> dict[str, Any]:
 
 
 def note(text: str) -> None:
-    """Say something on standard error that is no answer."""
+    """Say something on standard error that is no answer, after what was answered."""
+    sys.stdout.flush()
     click.echo(f"note: {plain(text)}", err=True)
 
 

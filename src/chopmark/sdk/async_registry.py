@@ -25,12 +25,15 @@ from chopmark.domain.manifest import FileEntry, Kind, Manifest
 from chopmark.domain.replay import RegistryThen
 from chopmark.domain.retention import Retention
 from chopmark.domain.signature import Signature
+from chopmark.domain.storage import By
 from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import Alias, AliasMove, Evaluation, Model, Project, ProjectRules, TrustDecision, Version
 from chopmark.ops.lineage import LineageLink
 from chopmark.ops.results import AuditVerdict, Done
+from chopmark.ops.storage import CheckPage, Reclaimed, StorageTotals, Usage, Why
 from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
+from chopmark.sdk.backup import Backup
 from chopmark.sdk.comparing import Comparison
 from chopmark.sdk.draft import VersionFacts
 from chopmark.sdk.lineage import Lineage, LineageView
@@ -41,6 +44,7 @@ from chopmark.sdk.projects import Projects
 from chopmark.sdk.registry import Registry
 from chopmark.sdk.results import Page
 from chopmark.sdk.stages import Stages
+from chopmark.sdk.storage import CheckReport, Collected, Storage
 from chopmark.sdk.surface import ModelReference, Reference
 from chopmark.sdk.things import Thing
 from chopmark.sdk.trust import Trust
@@ -56,6 +60,7 @@ __all__ = [
     "AsyncProjects",
     "AsyncRegistry",
     "AsyncStages",
+    "AsyncStorage",
     "AsyncTrust",
     "AsyncVersions",
 ]
@@ -538,6 +543,59 @@ class AsyncAudit:
         return await asyncio.to_thread(self._registry.export, file)
 
 
+class AsyncStorage:
+    """`registry.storage` for an event loop."""
+
+    def __init__(self, registry: Storage) -> None:
+        self._registry = registry
+
+    async def garbage(self, *, grace_hours: float | None = None) -> AsyncIterator[Reclaimed]:
+        """What `collect` would free now, in its order; nothing is changed."""
+        found = self._registry.garbage(grace_hours=grace_hours)
+        while (one := await asyncio.to_thread(next, found, _END)) is not _END:
+            yield one
+
+    async def collect(
+        self, *, grace_hours: float | None = None, told: Callable[[Reclaimed], None] | None = None
+    ) -> Collected:
+        """Delete versions that retention drops, purge those deleted long ago, and free what nothing refers to."""
+        return await asyncio.to_thread(self._registry.collect, grace_hours=grace_hours, told=told)
+
+    async def usage(
+        self,
+        by: By = "model",
+        *,
+        project: str | None = None,
+        model: ModelReference | None = None,
+        limit: int = 50,
+        cursor: str = "",
+    ) -> Page[Usage]:
+        """What each project, model or version holds, alone and together with others, a page at a time."""
+        return await asyncio.to_thread(
+            self._registry.usage, by, project=project, model=model, limit=limit, cursor=cursor
+        )
+
+    async def totals(self) -> StorageTotals:
+        """Blobs of the store: how many, what they take, and how much of it a collection would free now."""
+        return await asyncio.to_thread(self._registry.totals)
+
+    async def why(self, digest: str) -> Why:
+        """Which versions refer to the bytes of a digest, or that nothing does."""
+        return await asyncio.to_thread(self._registry.why, digest)
+
+    async def check(self, *, content: bool = True, told: Callable[[CheckPage], None] | None = None) -> CheckReport:
+        """Compare rows with each other, with the audit and with the bytes; nothing is changed."""
+        return await asyncio.to_thread(self._registry.check, content=content, told=told)
+
+    async def backup(self, place: str | Path) -> Backup:
+        """Copy the whole registry to another place, or bring the copy there up to date."""
+        return await asyncio.to_thread(self._registry.backup, place)
+
+    async def record_again(self) -> int:
+        """Write the records beside the blobs anew from the catalog, when a check found them damaged."""
+        return await asyncio.to_thread(self._registry.record_again)
+
+
 class AsyncRegistry:
     """A registry whose verbs are awaited; threads do the work.
 
@@ -558,6 +616,7 @@ class AsyncRegistry:
         self.lineage = AsyncLineage(registry.lineage)
         self.trust = AsyncTrust(registry.trust)
         self.audit = AsyncAudit(registry.audit)
+        self.storage = AsyncStorage(registry.storage)
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Any) -> Self:
