@@ -29,6 +29,7 @@ from typing import Any
 
 from chopmark.base.clock import to_us
 from chopmark.domain.query_parser import parse_query
+from chopmark.domain.query_text import query_text
 from chopmark.domain.query_tree import (
     FIELDS,
     KEYED,
@@ -71,6 +72,7 @@ __all__ = [
     "matches",
     "order_values",
     "parse_query",
+    "query_text",
     "text_condition",
 ]
 

@@ -60,6 +60,19 @@ class SemVer(msgspec.Struct, frozen=True, eq=True):
         major, minor, patch, prerelease, build = match.groups()
         return cls(int(major), int(minor), int(patch), prerelease or "", build or "")
 
+    @classmethod
+    def of_sort_key(cls, key: str) -> SemVer:
+        """The version whose `sort_key` this is; its build metadata is not in the key."""
+        numbers: list[int] = []
+        at = 0
+        for _ in range(3):
+            end = at + 3 + int(key[at : at + 3])
+            numbers.append(int(key[at + 3 : end]))
+            at = end
+        identifiers = key[at + 1 :].split("!") if key[at] == "-" else []
+        prerelease = ".".join(i[4:] if i.startswith("0") else i[1:] for i in identifiers)
+        return cls(numbers[0], numbers[1], numbers[2], prerelease)
+
     def bump(self, level: Bump) -> SemVer:
         """The next release at that level; a pre-release is followed by the release it announced."""
         announced = {
