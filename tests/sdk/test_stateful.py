@@ -55,6 +55,7 @@ class Known:
     aliases: dict[str, int] = field(default_factory=dict)
     moves: dict[str, list[int | None]] = field(default_factory=dict)
     last: int = 0
+    newest: int | None = None
     deleted: bool = False
 
     @property
@@ -350,6 +351,46 @@ class Life(RuleBasedStateMachine):
             except ChopmarkError:
                 continue
         assert self.registry.audit.verify() == before
+
+    @rule(name=names, newest=st.none() | st.integers(1, 3))
+    def keep(self, name: str, newest: int | None) -> None:
+        """A rule of retention, and a collection: what no rule keeps and nobody needs is deleted."""
+
+        def expected() -> None:
+            self.model(name)
+
+        rules = None if newest is None else cm.Retention(newest=newest)
+        if self.agree(expected, lambda: self.registry.models.update(name, retention=rules)) is None:
+            return
+        self.models[name].newest = newest
+        going = [(model, n) for model in self.models for n in self.dropped(model)]
+        planned = {item.what for item in self.registry.storage.garbage(grace_hours=0) if item.kind == "version"}
+        assert planned == {f"{model}:{n}" for model, n in going}
+        self.registry.storage.collect(grace_hours=0)
+        for model, n in going:
+            self.models[model].versions[n].deleted = True
+
+    def dropped(self, name: str) -> set[int]:
+        """Numbers of versions that the rule of their model drops."""
+        known = self.models[name]
+        if known.newest is None or known.deleted:
+            return set()
+        serving = {n for n, v in known.live.items() if v.stage in ("production", "canary")}
+        kept = serving | set(known.aliases.values()) | set(sorted(known.live)[-known.newest :])
+        while True:
+            users = {
+                v.parent for m, held in self.models.items() for n, v in held.live.items() if m != name or n in kept
+            }
+            more = {n for n in known.live if f"{name}:{n}" in users} - kept
+            if not more:
+                return set(known.live) - kept
+            kept |= more
+
+    @rule()
+    def check(self) -> None:
+        """Rows, history, audit and bytes never contradict each other."""
+        findings = self.registry.storage.check().findings
+        assert [f for f in findings if f.severity != "info"] == []
 
     # What must hold
 
