@@ -1,11 +1,15 @@
 """A version's trail: all that concerns it, nothing else, and told in words."""
 
+from datetime import UTC, datetime
+from uuid import UUID
+
 import pytest
 
 import chopmark as cm
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.trail import told
 from chopmark.errors import NotFound
+from chopmark.ops.table import OPS
 
 
 def events(registry: cm.Registry, ref: str) -> list[str]:
@@ -118,3 +122,37 @@ def test_pages(story: cm.Registry) -> None:
         if not cursor:
             break
     assert paged == whole
+
+
+def test_every_event_is_told_in_words() -> None:
+    """A verb whose event nobody can read is half a verb; only facts that are not known are left out."""
+    for op in OPS.values():
+        if op.event is not None and not op.event.startswith("alias."):
+            bare = AuditEvent(
+                seq=1, id=UUID(int=1), at=datetime.now(UTC), actor="ada", event=op.event, target="fraud:1"
+            )
+            assert op.event not in told(bare), op.name
+    odd = AuditEvent(
+        seq=1,
+        id=UUID(int=1),
+        at=datetime.now(UTC),
+        actor="a",
+        event="moon.risen",
+        target="moon",
+        data={"phase": "full"},
+    )
+    assert told(odd) == "moon.risen moon (phase full)"
+
+
+def test_links_of_the_lineage(registry: cm.Registry) -> None:
+    registry.register("fraud", {"a": 1})
+    registry.register("fraud", {"a": 2})
+    registry.register("fraud", {"a": 3})
+    registry.lineage.link("fraud:2", "retrained_from", "fraud:1", reason="same code")
+    registry.lineage.unlink("fraud:2", "retrained_from", "fraud:1", reason="a mistake")
+    for number in (1, 2):
+        assert words(registry, f"fraud:{number}")[2:] == [
+            "linked fraud:2 retrained from fraud:1",
+            "took back that fraud:2 retrained from fraud:1",
+        ]
+    assert len(words(registry, "fraud:3")) == 2

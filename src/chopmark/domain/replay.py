@@ -151,7 +151,7 @@ class Replay:
         model = self._models.get(name)
         if model is None or not number.isdecimal():
             return
-        if verb == "registered":
+        if verb in ("registered", "imported"):
             model.versions[int(number)] = _registered(event, int(number))
             return
         version = model.versions.get(int(number))

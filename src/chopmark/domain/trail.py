@@ -41,7 +41,7 @@ def concerning(events: Iterable[AuditEvent], model: str, number: int) -> Iterato
                 yield event
                 is_there = event.event != "model.purged"
         elif _names(event, ref, model, number):
-            if event.event == "version.registered":
+            if event.event in ("version.registered", "version.imported"):
                 is_there = True
                 if made is not None:
                     yield made
@@ -139,6 +139,24 @@ def _trusted(target: str, data: Mapping[str, Any]) -> str:
     return f"trusted {f'{names} of the types' if names else 'the code'} of {target}"
 
 
+def _imported(target: str, data: Mapping[str, Any]) -> str:
+    origin = data.get("origin") or {}
+    source = f" from {origin['ref']} of another registry" if origin.get("ref") else " from another registry"
+    return _registered(target, data).replace("registered", "imported", 1) + source
+
+
+def _linked(target: str, data: Mapping[str, Any]) -> str:
+    return f"linked {_link(target, data)}"
+
+
+def _unlinked(target: str, data: Mapping[str, Any]) -> str:
+    return f"took back that {_link(target, data)}"
+
+
+def _link(target: str, data: Mapping[str, Any]) -> str:
+    return f"{target} {str(data.get('relation', '?')).replace('_', ' ')} {data.get('to', '?')}"
+
+
 def _simple(words: str) -> Callable[[str, Mapping[str, Any]], str]:
     return lambda target, data: words.format(target)  # noqa: ARG005 - one signature for all
 
@@ -152,6 +170,7 @@ _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "model.restored": _simple("restored the model {}"),
     "model.purged": _simple("purged the model {} with all its versions"),
     "version.registered": _registered,
+    "version.imported": _imported,
     "version.updated": _updated,
     "version.promoted": _moved,
     "version.archived": _moved,
@@ -162,4 +181,8 @@ _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "version.evaluated": _evaluated,
     "version.trusted": _trusted,
     "version.distrusted": _simple("withdrew all trust in {}"),
+    "lineage.linked": _linked,
+    "lineage.unlinked": _unlinked,
+    "storage.collected": _simple("freed bytes that nothing needs"),
+    "registry.rebuilt": _simple("restored the catalog from the records beside the blobs"),
 }
