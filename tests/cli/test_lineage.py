@@ -25,14 +25,14 @@ def test_a_tree(story: Program) -> None:
     ran = story.ok("lineage", "fraud:2")
     assert ran.out.splitlines()[0] == "fraud:2  1.0.1 · development"
     assert "   └─ fine-tuned as fraud:3  1.0.2 · development · @champion" in ran.out
-    assert "trained on data set march" in ran.out
+    assert "trained on data set march.csv" in ran.out
     assert "leads to" not in story.ok("lineage", "fraud:2", "--up").out
     assert "comes from" not in story.ok("lineage", "fraud:2", "--down").out
     assert "march" not in story.ok("lineage", "fraud:2", "--depth", "1").out
     assert story.ok("lineage", "fraud:2", "-q").out.split() == ["fraud:2", "fraud:1", "fraud:3"]
     cut = story.ok("lineage", "fraud:2", "--limit", "1")
     assert "there is more" in cut.out
-    assert "more than 1 edges" in cut.err
+    assert "more edges than the limit of 1" in cut.err
 
 
 def test_other_forms(story: Program, tmp_path: Path) -> None:
@@ -53,13 +53,13 @@ def test_other_forms(story: Program, tmp_path: Path) -> None:
 
 
 def test_impact(story: Program) -> None:
-    ran = story.ok("impact", "dataset:march")
+    ran = story.ok("impact", "dataset:march.csv")
     lines = ran.out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["fraud:3", "fraud:1", "fraud:2"]
     assert "fine_tuned_from fraud:2" in lines[1]
     assert "3 versions, 1 of them live" in ran.err
     assert story.ok("impact", "fraud:2", "-q").out == "fraud:3\n"
-    assert [a["live"] for a in story.ok("impact", "dataset:march", "--json").json["affected"]] == [True, False, False]
+    assert [a["live"] for a in story.ok("impact", "dataset:march.csv", "--json").json["affected"]] == [True, False, False]
     story.ok("evaluate", "fraud:2", "--dataset", "holdout", "--metric", "f1=0.5")
     ran = story.ok("impact", "dataset:holdout")
     assert ran.out == ""
@@ -83,9 +83,9 @@ def test_links(story: Program) -> None:
 
 
 def test_data_sets(story: Program) -> None:
-    assert story.ok("dataset", "list").out.splitlines()[1].split()[0] == "march"
+    assert story.ok("dataset", "list").out.splitlines()[1].split()[0] == "march.csv"
     assert "No data sets found." in story.ok("dataset", "list", "april").err
-    found = story.ok("dataset", "get", "march", "--json").json
+    found = story.ok("dataset", "get", "march.csv", "--json").json
     assert found["dataset"]["columns"][0]["name"] == "a"
     told = story.ok("dataset", "get", found["node"].removeprefix("dataset:")[:14]).out
     assert found["dataset"]["digest"] in told

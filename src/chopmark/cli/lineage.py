@@ -85,7 +85,7 @@ def lineage(
     else:
         click.echo(_rendered(found, chosen), nl=False)
     if found.truncated and not session.json:
-        note(f"There is more than {limit:,} edges: repeat with a larger --limit, or a --depth.")
+        note(f"There are more edges than the limit of {limit:,}: repeat with a larger --limit, or with a --depth.")
 
 
 @command(

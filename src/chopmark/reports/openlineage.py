@@ -22,7 +22,7 @@ __all__ = ["EVENT_SCHEMA", "PRODUCER", "openlineage_events"]
 
 Json = dict[str, Any]
 
-PRODUCER = "https://pypi.org/project/chopmark/"
+PRODUCER = "urn:chopmark"
 EVENT_SCHEMA = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS = "https://openlineage.io/spec/facets/"
 _NAMESPACE = "chopmark"

@@ -132,7 +132,8 @@ def _character_width(character: str) -> float:
         return 0.42
     if character in "mwMW@%…—":
         return 1.0
-    if ord(character) >= 0x2E80:  # noqa: PLR2004 - from here on: East Asian scripts and pictures
+    # East Asian scripts, pictures, and the sign that stands for what cannot be shown.
+    if ord(character) >= 0x2E80 or character < " ":  # noqa: PLR2004
         return 1.15
     return 0.74 if character.isupper() else 0.62
 
