@@ -9,6 +9,7 @@ import click
 from chopmark.cli.command import command
 from chopmark.cli.options import option, pass_session, reference_argument
 from chopmark.cli.session import Session
+from chopmark.cli.words import plain
 
 __all__ = ["report"]
 
@@ -48,6 +49,7 @@ def report(session: Session, ref: str, form: str | None, output: Path | None) ->
         form = "json" if session.json else "markdown"
     text = session.registry().versions.report(ref, form or "", output)
     if output is None:
-        click.echo(text, nl=False)
+        # Texts of strangers must not steer a terminal; JSON escapes them itself.
+        click.echo(text if form == "json" else plain(text), nl=False)
     else:
         session.output.text(str(output), record={"path": str(output), "size_bytes": output.stat().st_size})
