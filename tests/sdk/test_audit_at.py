@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import chopmark as cm
 from chopmark.base.clock import FakeClock
-from chopmark.domain.replay import RegistryThen
+from chopmark.domain.replay import RegistryThen, Replay
 from chopmark.errors import ChopmarkError, InvalidRequest, NotFound
 from chopmark.testing.registry import memory_registry
 
@@ -139,6 +139,10 @@ def test_any_story_replayed_to_any_moment_is_what_the_rows_said(steps: list[tupl
         snapshots.append((clock.now, rows(registry)))
     for time, snapshot in snapshots:
         assert replayed(registry.audit.at(time)) == snapshot
+    replay = Replay()
+    for event in registry.audit.list(limit=1_000):
+        replay.apply(event)
+    assert replay.version_count == sum(len(m.versions) for m in replay.models())
     time, snapshot = snapshots[len(snapshots) // 2]
     for ref, expected in snapshot["models"].items():
         assert replayed(registry.audit.at(time, ref))["models"] == {ref: expected}

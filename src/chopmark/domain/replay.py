@@ -100,19 +100,22 @@ class _Model:
 class Replay:
     """The state that a run of events leads to; apply them in order of ``seq``.
 
+    Attributes
+    ----------
+    seq
+        Number of the last event that was applied; 0 before the first.
+    version_count
+        How many versions there are, deleted ones too.
+
     Events of kinds that change nothing told here (tags, evaluations, trust, lineage) are passed
     over, and so are kinds that are not known.
     """
 
     def __init__(self) -> None:
         self.seq = 0
+        self.version_count = 0
         self._projects: dict[str, ProjectThen] = {}
         self._models: dict[str, _Model] = {}
-
-    @property
-    def version_count(self) -> int:
-        """How many versions there are, deleted ones too."""
-        return sum(len(m.versions) for m in self._models.values())
 
     def apply(self, event: AuditEvent) -> None:
         """Take the next event into account."""
@@ -139,10 +142,11 @@ class Replay:
 
     def _model(self, event: AuditEvent, verb: str) -> None:
         model = self._models.get(event.target)
+        if verb in ("created", "purged"):
+            gone = self._models.pop(event.target, None)
+            self.version_count -= len(gone.versions) if gone else 0
         if verb == "created":
             self._models[event.target] = _Model(event.data.get("kind", ""))
-        elif verb == "purged":
-            self._models.pop(event.target, None)
         elif model is not None and verb in ("deleted", "restored"):
             model.is_deleted = verb == "deleted"
 
@@ -152,6 +156,7 @@ class Replay:
         if model is None or not number.isdecimal():
             return
         if verb in ("registered", "imported"):
+            self.version_count += int(number) not in model.versions
             model.versions[int(number)] = _registered(event, int(number))
             return
         version = model.versions.get(int(number))
@@ -159,6 +164,7 @@ class Replay:
             return
         if verb == "purged":
             del model.versions[version.number]
+            self.version_count -= 1
             return
         model.versions[version.number] = _changed(version, verb, event.data)
         if verb == "deleted":  # a forced one takes its aliases along
