@@ -85,9 +85,9 @@ def compare(
     everything: bool,
     output: Path | None,
 ) -> None:
-    """Put versions side by side: what differs, and which is better.
+    """Put versions side by side, and run them on data.
 
-    With --data every version predicts the same rows: how far they agree, how fast they are and,
+    What differs is shown, with ▲ for better and ▼ for worse metrics. With --data every version predicts the same rows: how far they agree, how fast they are and,
     with --target, how right they are. A recommendation names a version, or says why none stands
     out. Quiet, only the recommended version is printed.
     """

@@ -40,7 +40,7 @@ __all__ = ["report"]
 )
 @pass_session
 def report(session: Session, ref: str, form: str | None, output: Path | None) -> None:
-    """Write a version's whole story.
+    """Write a version's whole story, or its model card.
 
     Identity, metrics and evaluations with plots, parameters, data, lineage, stage and alias moves,
     files, trust, users and audit. The HTML page is one file that needs nothing else.

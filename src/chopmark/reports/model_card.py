@@ -99,7 +99,7 @@ def card_facts(story: VersionStory) -> dict[str, Any]:
         "library_name": _library(version),
         "pipeline_tag": _pipeline(version),
         "tags": _tags(version),
-        "datasets": _unique(_slug(d.name) for d in version.datasets if d.relation == "trained_on"),
+        "datasets": _unique(_slug(d.name) for d in version.datasets if d.relation == "trained_on" and not _unnamed(d)),
         "metrics": _unique([*version.metrics, *(m for e in story.evaluations for m in e.metrics)]),
         **_base_model(version),
         "model-index": _index(story),
@@ -179,6 +179,11 @@ def _dataset(data: DatasetRef) -> dict[str, Any]:
         "revision": data.digest or data.version,
     }
     return {key: value for key, value in facts.items() if value}
+
+
+def _unnamed(data: DatasetRef) -> bool:
+    """Whether nobody gave the data a name, so that its digest stands in its place."""
+    return bool(data.digest) and data.digest.startswith(data.name)
 
 
 def _slug(text: str) -> str:
