@@ -15,8 +15,6 @@ from chopmark.domain.storage import By
 __all__ = ["Collection", "DueVersion", "Holding", "Usage"]
 
 
-
-
 class DueVersion(msgspec.Struct, frozen=True):
     """A version that was deleted, itself or with its model, before a time.
 

@@ -88,7 +88,7 @@ def _hours(ctx: click.Context, param: click.Parameter, text: str | None) -> floa
 @yes_option()
 @pass_session
 def gc(session: Session, grace: float | None, yes: bool) -> None:
-    """Delete what retention drops, purge what was deleted long ago, free what nothing refers to.
+    """Free what retention drops and nothing refers to.
 
     Versions that no retention rule keeps are deleted; those deleted longer ago than the setting purge_after_days are
     purged; bytes become free when no version refers to them. With --dry-run it lists everything with its bytes and why.
@@ -192,7 +192,7 @@ def _user(user: BlobUser) -> str:
 @option("--fast", is_flag=True, help="Compare presence and sizes of bytes, without reading them.")
 @pass_session
 def fsck(session: Session, fast: bool) -> int:
-    """Compare rows with each other, with the audit and with the bytes; changes nothing.
+    """Compare rows with each other, the audit and the bytes; changes nothing.
 
     Exits with 6 when something is lost or was changed behind the registry's back. Each finding says what to do.
     """
