@@ -81,5 +81,6 @@ def test_alone_and_truncated() -> None:
 
 @given(graphs())
 def test_any_graph_ends_and_is_no_longer_than_its_edges(drawn: LineageGraph) -> None:
-    entries = [line for line in lineage_tree(drawn).split("\n") if "─ " in line]
-    assert len(entries) <= 2 * len(drawn.edges) + 2
+    lines = lineage_tree(drawn).splitlines()
+    assert len(lines) <= 2 * len(drawn.edges) + 3
+    assert all(line[:2] in ("├─", "└─", "│ ", "  ") for line in lines[1:])

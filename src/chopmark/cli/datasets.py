@@ -25,17 +25,13 @@ dataset = Group(
 )
 
 
-def _which(record: DatasetRecord) -> str:
-    return record.dataset.digest[:19] or record.dataset.version or record.dataset.uri
-
-
 def _rows(record: DatasetRecord) -> str:
     return "" if record.dataset.row_count is None else f"{record.dataset.row_count:,}"
 
 
 _COLUMNS = (
     Column("NAME", lambda r: r.name),
-    Column("WHICH", _which, whole=True),
+    Column("WHICH", lambda r: r.which, whole=True),
     Column("ROWS", _rows, right=True),
     Column("KNOWN SINCE (UTC)", lambda r: stamp(r.at), whole=True),
 )

@@ -92,7 +92,12 @@ class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True):
         """What people call it."""
         return self.dataset.name
 
+    @property
+    def which(self) -> str:
+        """What tells it from others of its name: its digest, else its version, else where it is."""
+        version = f"version {self.dataset.version}" if self.dataset.version else ""
+        return self.dataset.digest[:19] or version or self.dataset.uri
+
     def __repr__(self) -> str:
-        which = self.dataset.digest[:19] or self.dataset.version or self.dataset.uri
         rows = "" if self.dataset.row_count is None else f" · {self.dataset.row_count:,} rows"
-        return f"<data set {self.name} · {which}{rows} · known since {self.at:%Y-%m-%d %H:%M} UTC>"
+        return f"<data set {self.name} · {self.which}{rows} · known since {self.at:%Y-%m-%d %H:%M} UTC>"

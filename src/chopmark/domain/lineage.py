@@ -177,7 +177,7 @@ def run_node(run_id: str) -> str:
 _KINDS: dict[str, NodeKind] = {"version": "version", "dataset": "dataset", "run": "run"}
 
 
-_UPWARD = {"ensemble_member_of": "has member"}
+_UPWARD = {"ensemble_member_of": "has member", "fine_tuned_from": "fine-tuned from"}
 _DOWNWARD = {
     "trained_on": "trained",
     "evaluated_on": "evaluated",

@@ -80,7 +80,8 @@ class LineageNode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         if self.dataset is None:
             return ""
         rows = "" if self.dataset.row_count is None else counted(self.dataset.row_count, "row")
-        which = self.dataset.digest[:19] or self.dataset.version
+        version = f"version {self.dataset.version}" if self.dataset.version else ""
+        which = self.dataset.digest[:19] or version
         return " · ".join(text for text in (self.dataset.split, rows, which) if text)
 
     def __repr__(self) -> str:

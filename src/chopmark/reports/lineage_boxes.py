@@ -65,7 +65,8 @@ def _details(node: LineageNode) -> str:
     if node.dataset is None:
         return "data set" if node.kind == "dataset" else "run"
     rows = "" if node.dataset.row_count is None else counted(node.dataset.row_count, "row")
-    return " · ".join(text for text in ("data set", node.dataset.split, rows, node.dataset.version) if text)
+    version = f"version {node.dataset.version}" if node.dataset.version else ""
+    return " · ".join(text for text in ("data set", node.dataset.split, rows, version) if text)
 
 
 def _outline(node: LineageNode, width: float, is_root: bool) -> list[Markup]:

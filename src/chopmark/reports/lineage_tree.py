@@ -77,7 +77,7 @@ def _branches(
         line = f"{entry.prefix}{'└─ ' if entry.is_last else '├─ '}{relation_words(entry.edge.relation, upstream=upstream)} "
         further = leaving.get(entry.node, []) if is_followed(entry.edge) else []
         if entry.node in shown:
-            yield line + known[entry.node].label + (" ↑ shown above" if further else "")
+            yield line + _one_line(known[entry.node].label) + (" ↑ shown above" if further else "")
             continue
         yield line + _described(known[entry.node])
         if is_followed(entry.edge):
@@ -111,4 +111,9 @@ def _beyond(leaving: dict[str, list[Edge]], start: str, upstream: bool) -> int:
 
 def _described(node: LineageNode) -> str:
     kind = {"version": "", "dataset": "data set ", "run": "run "}[node.kind]
-    return f"{kind}{node.label}{'  ' if node.summary else ''}{node.summary}"
+    return _one_line(f"{kind}{node.label}{'  ' if node.summary else ''}{node.summary}")
+
+
+def _one_line(text: str) -> str:
+    """Names come from others, and must not make lines of their own."""
+    return "".join(c if c.isprintable() else "·" for c in text)
