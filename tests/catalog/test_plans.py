@@ -138,6 +138,17 @@ def test_few_versions_of_one_kind_lead_an_order_by_a_metric(
     assert [step for step in plan if step.startswith("SCAN") and index not in step] == ["SCAN led"], plan
 
 
+def test_a_tag_in_a_stage_leads_an_order_by_a_metric(catalog: SqliteCatalog) -> None:
+    slots = Slots()
+    limits: dict[str, Any] = {"after": None, "in_project": False, "in_model": False, "deleted": False, "limit": 50}
+    plan = plan_of(parse_query('tags.team = "risk" and stage = "staging" order by metrics.auc'), slots, **limits)
+    stage, tag = leaders_of(plan, slots)
+    assert ([t.field for t in stage], [t.field for t in tag]) == (["stage"], ["tags", "stage"])
+    prepared = catalog.statements.compiler(catalog.statements.versions.search._chosen(led_by(plan, tag))[1])
+    assert prepared.sql.count("version_tags.stage = ") >= 1
+    assert "EXISTS" not in prepared.sql
+
+
 def test_few_words_lead(catalog: SqliteCatalog) -> None:
     for text in ('text ~ "forest"', 'text ~ "forest fraud" order by metrics.auc', 'text ~ "forest" order by number'):
         (plan,) = steps(catalog, text, led=True)
@@ -174,7 +185,7 @@ def test_what_may_lead() -> None:
     assert leaders('text ~ "a bb* c" and metrics.a > 1') == [1, 1, 1, 1]
     assert leaders('text ~ "a b c d e f g h i j k l"') == [1] * 8
     assert leaders('not text ~ "a" and (text ~ "b" or stage = "staging")') == []
-    assert leaders('tags.a = "b" and stage = "staging" order by metrics.a', in_project=True) == [1, 1, 1]
+    assert leaders('tags.a = "b" and stage = "staging" order by metrics.a', in_project=True) == [1, 1, 2]
     assert leaders("metrics.a > 1 order by metrics.a", in_model=True, deleted=True) == [1, 1]
     assert leaders("metrics.a > 1 order by metrics.a") == leaders('stage = "staging" order by number') == []
     assert leaders("metrics.a > 1", in_model=True) == leaders("metrics.a > 1", deleted=True) == []
@@ -191,6 +202,7 @@ def test_the_answer_does_not_depend_on_who_leads(
         for n in range(1, 10):
             words = "common " + ("rare rarity" if n in (3, 7) else "usual") + (" early" if n < 8 else " late")
             facts: dict[str, Any] = {"metrics": {"auc": n / 10}, "params": {"even": n % 2 == 0}, "description": words}
+            facts |= {"tags": {"team": "risk"}, "stage": "staging" if n in (2, 8) else "development"}
             records.add_version(tx, model, n, **facts)
         found = {
             text: [v.number for v in tx.versions.search(parse_query(text), limit=5).versions]
@@ -202,10 +214,11 @@ def test_the_answer_does_not_depend_on_who_leads(
                 'text ~ "rare common"',
                 'text ~ "common early" order by metrics.auc desc',
                 'text ~ "usual late" and metrics.auc > 0.8',
+                'tags.team = "risk" and stage = "staging" order by metrics.auc desc',
             )
         }
     in_project = numbers_in_project(catalog, 'text ~ "common late"')
-    assert list(found.values()) == [[6, 4], [8, 9], [3, 5, 7, 9], [7, 3], [7, 3], [7, 6, 5, 4, 3], [9]]
+    assert list(found.values()) == [[6, 4], [8, 9], [3, 5, 7, 9], [7, 3], [7, 3], [7, 6, 5, 4, 3], [9], [8, 2]]
     assert in_project == [9, 8]
 
 

@@ -133,7 +133,9 @@ def leaders_of(plan: Plan, slots: Slots) -> list[tuple[Test, ...]]:
         elif isinstance(test, Test) and test.field == "params" and test.op == "=":
             groups.setdefault(("params", test.key), []).append(test)
         elif _is_tag(test):
-            groups.setdefault(("tags", test.key), []).append(test)
+            # the stage stands beside the tag, and is counted with it; in the order of time the index is walked anyway
+            stages = filter(is_stage, required(plan.where)) if plan.part == "present" else ()
+            groups["tags", test.key] = [test, *stages]
     words = [test for test in required(plan.where) if _is_word(test) or is_prefix(test)]
     words.sort(key=lambda test: len(slots.values[test.values[0].name]), reverse=True)
     leaders = [*scopes, *(tuple(tests) for tests in groups.values()), *((word,) for word in words)]
@@ -182,7 +184,7 @@ def required(where: Shape | None) -> list[Shape]:
     return [each for term in where.terms for each in required(term)] if isinstance(where, Every) else [where]
 
 
-def is_stage(shape: Shape) -> bool:
+def is_stage(shape: Shape) -> TypeGuard[Test]:
     """Whether it asks for one stage."""
     return isinstance(shape, Test) and shape.field == "stage" and shape.op == "="
 

@@ -308,7 +308,7 @@ def tag_rows(tags: Mapping[str, str], version_key: int, created_us: int, stage: 
 
 def word_rows(words: Iterable[str], version_key: int, created_us: int) -> Iterator[Values]:
     """Rows of words by which a version is found."""
-    for word in words:
+    for word in sorted(words):  # side by side in the index
         yield {"word": word, "created_us": created_us, "version_key": version_key}
 
 

@@ -266,6 +266,8 @@ def _of_key(leader: Sequence[Test], tables: Tables) -> ColumnElement[bool]:
     of_key = c.key == bindparam(first.key, type_=WORD)
     if first.field == "metrics":
         return and_(of_key, *(compared(test, c.value, NUMBER) for test in leader))
+    if first.field == "tags" and len(leader) > 1:
+        return and_(_of_key(leader[:1], tables), *(compared(test, c.stage, TEXT) for test in leader[1:]))
     (slot,) = first.values
     whole = param_here(first, c) if first.field == "params" else compared(first, c.value, TEXT)
     if slot.kind != TEXT:
