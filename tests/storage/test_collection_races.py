@@ -5,17 +5,21 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import chopmark as cm
+from chopmark.app import collection
+from chopmark.app.context import Outside
+from chopmark.app.dispatch import Dispatch, Handler
 from chopmark.blobs.local import LocalStore
 from chopmark.catalog import upgrade_catalog
 from chopmark.errors import IntegrityFailure, Unavailable
-from chopmark.ops.requests import RegisterVersion
+from chopmark.ops.requests import RegisterVersion, Request
+from chopmark.ops.storage import CollectStorage
 
 AT_ONCE: dict[str, Any] = {"gc_grace_hours": 0, "purge_after_days": 0, "actor": "ada"}
 CONTENTS = 3
@@ -109,6 +113,9 @@ KILLED = """
 import os, signal, sys
 import chopmark as cm
 from chopmark.app import collection
+from chopmark.app import collection
+from chopmark.app.context import Outside
+from chopmark.app.dispatch import Dispatch, Handler
 from chopmark.blobs.local import LocalStore
 from chopmark.catalog.collection import SqlCollection
 from chopmark.catalog.sqlite import Journal
@@ -225,27 +232,85 @@ def test_bytes_taken_before_the_version_is_stored_are_stored_again(
         assert store.stat(taken[0]) is not None
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[cm.Registry]:
+    settings = dict(AT_ONCE)
+    if request.param == "postgres":
+        settings["database_url"] = request.getfixturevalue("postgres_url")
+        upgrade_catalog(settings["database_url"])
+    with cm.open(tmp_path / "registry", **settings) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("is_cut_off", [False, True])
 def test_bytes_that_go_between_the_question_and_the_transaction_are_missed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: cm.Registry, monkeypatch: pytest.MonkeyPatch, is_cut_off: bool
 ) -> None:
-    """A collection runs after the registration has found all its bytes, and before it begins to write."""
-    from chopmark.app.dispatch import Dispatch
+    """A collection runs, or is killed, after the registration found all its bytes and before it begins to write."""
+    catalog = registry._transport._dispatch.catalog
+    prepared = Dispatch._prepared
+    if is_cut_off:  # one that was open before, and deletes its first blob now
+        with catalog.writing() as tx:
+            tx.collection.open()
 
-    with cm.open(tmp_path / "registry", **AT_ONCE) as registry:
-        prepared = Dispatch._prepared
-
-        def then_collect(self: Dispatch, handler: object, request: object, **options: bool) -> object:
-            answer = prepared(self, handler, request, **options)  # type: ignore[arg-type]
-            if type(request).__name__ == "RegisterVersion":
-                monkeypatch.setattr(Dispatch, "_prepared", prepared)
+    def then_collect(self: Dispatch, handler: Handler, request: Request, **options: bool) -> object:
+        answer = prepared(self, handler, request, **options)
+        if isinstance(request, RegisterVersion):
+            monkeypatch.setattr(Dispatch, "_prepared", prepared)
+            if is_cut_off:
+                registry._transport.store.delete(request.manifest.files[0].digest)
+            else:
                 assert registry.storage.collect().counts == {"blob": 1}
-            return answer
+        return answer
 
-        draft = registry.draft("fraud")
-        draft.add_model({"t": 1})
-        request = draft._request(RegisterVersion, draft._stored(consume=False))
-        monkeypatch.setattr(Dispatch, "_prepared", then_collect)
-        with pytest.raises(IntegrityFailure, match="is missing") as caught:
+    draft = registry.draft("fraud")
+    draft.add_model({"t": 1})
+    request = draft._request(RegisterVersion, draft._stored(consume=False))
+    monkeypatch.setattr(Dispatch, "_prepared", then_collect)
+    with pytest.raises(IntegrityFailure, match="is missing") as caught:
+        registry._transport.call(request)
+    assert caught.value.details["missing"]
+    assert len(registry.search()) == 0
+
+
+def test_a_registration_that_holds_keeps_its_bytes_from_a_collection_that_waits(
+    registry: cm.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collection found the blob unused; when its turn comes the version is there."""
+    draft = registry.draft("fraud")
+    draft.add_model({"t": 1})
+    request = draft._request(RegisterVersion, draft._stored(consume=False))
+    look = collection.look
+
+    def then_register(outside: Outside, wanted: CollectStorage) -> object:
+        step = look(outside, wanted)
+        if step.at.phase == "blobs" and step.found.items:
+            monkeypatch.setitem(registry._transport._dispatch.handlers, "storage.collect", original)
             registry._transport.call(request)
-        assert caught.value.details["missing"]
-        assert len(registry.search()) == 0
+        return step
+
+    original = registry._transport._dispatch.handlers["storage.collect"]
+    monkeypatch.setitem(
+        registry._transport._dispatch.handlers, "storage.collect", original._replace(before=then_register)
+    )
+    assert registry.storage.collect().counts == {}
+    assert registry.load("fraud") == {"t": 1}
+
+
+def test_two_collections_share_the_work(registry: cm.Registry) -> None:
+    for n in range(200):
+        registry._transport.store.put(io.BytesIO(b"%d" % n))
+    registry.register("fraud", {"t": 1})
+    counts: list[int] = []
+
+    def run() -> None:
+        counts.append(registry.storage.collect().counts.get("blob", 0))
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(counts) == 3
+    assert sum(counts) == 200
+    assert_whole(registry)

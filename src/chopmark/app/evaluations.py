@@ -50,6 +50,7 @@ def evaluate(ctx: Context, request: q.EvaluateVersion) -> Evaluation:
 
 def keep_evaluation(ctx: Context, version: Version, evaluation: Evaluation) -> None:
     """Write an evaluation and the edge to its data set."""
+    ctx.tx.collection.hold()  # or a collection could remove the data set's row, which nothing refers to yet
     ctx.tx.evaluations.insert(version.id, evaluation)
     edge = Edge(
         source=version_node(version.id),
