@@ -9,8 +9,9 @@ Which index serves which search (`plans` says when):
 - one value of a tag, with or without a stage: ``version_tags`` (key, head, time), which has the
   stage beside it, read backwards;
 - ``order by metrics.x``: the versions that have the metric in the order of ``version_metrics``, from
-  the bound on that a filter sets, and when they are used up, those without it;
-- a stage: ``versions_by_stage``; within a model or project: ``versions_by_model``,
+  the bound on that a filter sets, and when they are used up, those without it; but few versions of a
+  model, project, name, stage, owner, team or format are sorted, and so are few of a tag in a stage;
+- a stage, owner, team or format: ``versions_by_stage`` and so on; within a model or project: ``versions_by_model``,
   ``versions_by_project``; a model's name: ``models_by_name``; anything else: ``versions_by_time``,
   read backwards until the page is full.
 """
