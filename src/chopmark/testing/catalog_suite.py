@@ -35,6 +35,7 @@ from chopmark.testing.catalog_lineage import LineageLaws
 from chopmark.testing.catalog_loads import LoadLaws
 from chopmark.testing.catalog_recorded import RecordedLaws
 from chopmark.testing.catalog_records import Records
+from chopmark.testing.catalog_rows import RowLaws
 from chopmark.testing.catalog_search import SearchLaws
 
 __all__ = ["CatalogFixtures", "CatalogSuite"]
@@ -710,6 +711,7 @@ class CatalogSuite(
     LineageLaws,
     LoadLaws,
     CollectionLaws,
+    RowLaws,
     RecordedLaws,
     SearchLaws,
 ):
