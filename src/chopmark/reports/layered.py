@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-__all__ = ["Drawing", "Link", "crossings", "draw"]
+__all__ = ["Arrangement", "Drawing", "Link", "arrange", "crossings", "draw", "placed"]
 
 SWEEPS = 24
 SWEEPS_FRUITLESS = 6
@@ -64,8 +64,33 @@ class Drawing(NamedTuple):
         return {node: depth for depth, layer in enumerate(self.layers) for node in layer}
 
 
+class Arrangement(NamedTuple):
+    """Layers in their order, before anything has a place.
+
+    Attributes
+    ----------
+    layers, ways
+        As of a `Drawing`.
+    ups, downs
+        Neighbours of each node and dummy in the layer above, and in the layer below.
+    nodes
+        What was asked for; everything else in the layers is a dummy.
+    """
+
+    layers: list[list[str]]
+    ways: list[list[str]]
+    ups: dict[str, list[str]]
+    downs: dict[str, list[str]]
+    nodes: frozenset[str]
+
+
 def draw(nodes: Sequence[str], links: Sequence[Link], *, size: float = 1.0, dummy_size: float = 0.4) -> Drawing:
-    """Lay out a graph.
+    """Lay out a graph: `arrange` it, and give everything its place."""
+    return placed(arrange(nodes, links), size=size, dummy_size=dummy_size)
+
+
+def arrange(nodes: Sequence[str], links: Sequence[Link]) -> Arrangement:
+    """Find layers and orders with few crossings.
 
     Parameters
     ----------
@@ -73,19 +98,26 @@ def draw(nodes: Sequence[str], links: Sequence[Link], *, size: float = 1.0, dumm
         Each once; their order decides where the drawing leaves it open.
     links
         Edges between different nodes; any may be there more than once, in kinds.
+    """
+    directed = _without_cycles(nodes, links)
+    layers, ways = _with_dummies(nodes, directed, _depths(nodes, directed))
+    ups, downs = _neighbours(layers, ways)
+    turned = [way if way[0] == link.tail else way[::-1] for way, link in zip(ways, links, strict=True)]
+    return Arrangement(_ordered(layers, ups, downs), turned, ups, downs, frozenset(nodes))
+
+
+def placed(arrangement: Arrangement, *, size: float, dummy_size: float) -> Drawing:
+    """Give everything its place within its layer.
+
+    Parameters
+    ----------
     size, dummy_size
         Room that a node and a dummy take within a layer.
     """
-    directed = _without_cycles(nodes, links)
-    depths = _depths(nodes, directed)
-    layers, ways = _with_dummies(nodes, directed, depths)
-    ups, downs = _neighbours(layers, ways)
-    ordered = _ordered(layers, ups, downs)
-    real = set(nodes)
-    sizes = {node: size if node in real else dummy_size for layer in layers for node in layer}
-    places = _aligned(ordered, ups, downs, sizes)
-    turned = [way if way[0] == link.tail else way[::-1] for way, link in zip(ways, links, strict=True)]
-    return Drawing(ordered, places, turned)
+    layers = arrangement.layers
+    sizes = {node: size if node in arrangement.nodes else dummy_size for layer in layers for node in layer}
+    places = _aligned(layers, arrangement.ups, arrangement.downs, sizes)
+    return Drawing(layers, places, arrangement.ways)
 
 
 def crossings(layers: Sequence[Sequence[str]], segments: Sequence[tuple[str, str]]) -> int:
@@ -260,30 +292,39 @@ def _median(places: Sequence[int]) -> float:
 
 
 def _transpose(order: list[list[str]], ups: dict[str, list[str]], downs: dict[str, list[str]]) -> None:
-    """Let neighbours change places while that saves crossings."""
-    improved = True
-    while improved:
-        improved = False
-        for i, layer in enumerate(order):
-            above = _sides(layer, ups, order[i - 1] if i else [])
-            below = _sides(layer, downs, order[i + 1] if i + 1 < len(order) else [])
-            for j in range(len(layer) - 1):
-                a, b = layer[j], layer[j + 1]
-                now = _inverted(above[a], above[b]) + _inverted(below[a], below[b])
-                then = _inverted(above[b], above[a]) + _inverted(below[b], below[a])
-                if then < now:
-                    layer[j], layer[j + 1] = b, a
-                    improved = True
+    """Let neighbours change places while that saves crossings; a layer is looked at again when one beside it changed."""
+    waiting = set(range(len(order)))
+    while waiting:
+        looked_at, waiting = sorted(waiting), set()
+        for i in looked_at:
+            above = _sides(order[i], ups, order[i - 1] if i else [])
+            below = _sides(order[i], downs, order[i + 1] if i + 1 < len(order) else [])
+            if _swap(order[i], above, below):
+                waiting.update(range(max(i - 1, 0), min(i + 2, len(order))))
+
+
+def _swap(layer: list[str], above: dict[str, list[int]], below: dict[str, list[int]]) -> bool:
+    """Let neighbours of one layer change places once; whether any did."""
+    improved = False
+    for j in range(len(layer) - 1):
+        a, b = layer[j], layer[j + 1]
+        now = _inverted(above[a], above[b]) + _inverted(below[a], below[b])
+        if now and _inverted(above[b], above[a]) + _inverted(below[b], below[a]) < now:
+            layer[j], layer[j + 1] = b, a
+            improved = True
+    return improved
 
 
 def _sides(layer: Sequence[str], neighbours: dict[str, list[str]], other: Sequence[str]) -> dict[str, list[int]]:
     place = {node: p for p, node in enumerate(other)}
-    return {node: sorted(place[n] for n in neighbours[node]) for node in layer}
+    return {node: sorted([place[n] for n in neighbours[node]]) for node in layer}
 
 
 def _inverted(left: Sequence[int], right: Sequence[int]) -> int:
     """Crossings of the edges of two neighbours with sorted ends, the first standing left of the second."""
-    return sum(bisect_left(right, end) for end in left)
+    if not left or not right or left[-1] <= right[0]:
+        return 0
+    return sum([bisect_left(right, end) for end in left])
 
 
 def _aligned(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from chopmark.domain.lineage import RELATIONS, SHOWN, Edge, relation_words
 from chopmark.domain.lineage_graph import LineageGraph, LineageNode
-from chopmark.reports.layered import Drawing, Link, draw
+from chopmark.reports.layered import Drawing, Link, arrange, placed
 from chopmark.reports.lineage_boxes import HEIGHT, box, box_width
 from chopmark.reports.svg import Markup, document, element, number, text_width
 
@@ -98,12 +98,13 @@ def lineage_svg(graph: LineageGraph) -> str:
 
 def _planned(nodes: list[str], links: list[Link], width: float) -> _Plan:
     """From left to right, which reads best, unless that is too wide and the other way is narrower."""
-    drawing = draw(nodes, links, size=HEIGHT + 18, dummy_size=14)
+    arrangement = arrange(nodes, links)
+    drawing = placed(arrangement, size=HEIGHT + 18, dummy_size=14)
     beside = _Plan(drawing, drawing.depth_of, frozenset(nodes), width, beside=True)
     across = len(beside.drawing.layers) * (width + GAP_BESIDE)
     if across <= WIDTH_READ:
         return beside
-    drawing = draw(nodes, links, size=width + 22, dummy_size=18)
+    drawing = placed(arrangement, size=width + 22, dummy_size=18)
     below = _Plan(drawing, drawing.depth_of, frozenset(nodes), width, beside=False)
     return below if max(below.drawing.places.values(), default=0.0) + width < across else beside
 
