@@ -65,6 +65,7 @@ def filled(connection: sqlalchemy.Connection, place: str) -> dict[str, list[tupl
     asked = {
         "words": f"SELECT word, created_us, version_key FROM {place}version_words",
         "datasets": f"SELECT node, name, body FROM {place}datasets",
+        "sizes": f"SELECT version_key, digest, size_bytes FROM {place}version_files",
         "facts": f"SELECT name, value FROM {place}schema_facts WHERE name IN ('collection', 'recorded_seq')",
     }
     return {what: sorted(map(tuple, connection.exec_driver_sql(sql))) for what, sql in asked.items()}
@@ -88,13 +89,17 @@ def test_old_rows_are_found_as_new_ones(
         found = filled(old, f"{schema}.{prefix}" if schema else prefix)
     assert found["words"] == expected["words"]
     assert found["datasets"] == expected["datasets"]
+    assert found["sizes"] == expected["sizes"]
+    assert all(size_bytes > 0 for _, _, size_bytes in found["sizes"])
     assert found["facts"] == [("collection", "0"), ("recorded_seq", "0")]
     assert len(found["words"]) > 2_000
     assert {name for _, name, _ in found["datasets"]} == {"payments", "holdout"}
     catalog = open_catalog(old_url, schema=schema, table_prefix=prefix)
     with catalog.reading() as tx:
         page = tx.versions.search(parse_query('text ~ "grösse FINE eu word9"'), limit=9)
+        checked = tx.rows.versions(limit=9)
         gone = tx.versions.search(parse_query('text ~ "churn"'), limit=9, deleted=True)
     catalog.close()
     assert [v.ref for v in page.versions] == ["card-fraud:1"]
     assert [v.ref for v in gone.versions] == ["churn:1"]
+    assert [(c.ref, c.faults) for c in checked] == [("card-fraud:1", ()), ("card-fraud:2", ()), ("churn:1", ())]
