@@ -1,0 +1,108 @@
+"""A version's story, on every back end: what happened to it is in it, and nothing of other versions."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import chopmark as cm
+from chopmark.domain.story import VersionStory
+from chopmark.errors import InvalidRequest, NotFound
+from chopmark.ops.story import TellStory
+
+
+@pytest.fixture
+def lived(registry: cm.Registry) -> cm.Registry:
+    data = pd.DataFrame({"amount": [1.0, 2.0, 4.0]})
+    registry.register("fraud", {"t": 1}, metrics={"f1": 0.8}, dataset=data)
+    registry.register("fraud", {"t": 2}, metrics={"f1": 0.9}, dataset=data, parents=["fraud:1"])
+    registry.register("other", {"t": 3}, metrics={"f1": 0.1})
+    registry.versions.evaluate("fraud:2", {"f1": 0.88}, dataset="march")
+    registry.promote("fraud:2", "staging", reason="checked")
+    registry.promote("fraud:2", "production", reason="better")
+    registry.alias("fraud@champion", "fraud:1", reason="first")
+    registry.alias("fraud@champion", "fraud:2", reason="second")
+    registry.alias("fraud@beta", "fraud:1")
+    return registry
+
+
+def story_of(registry: cm.Registry, ref: str) -> VersionStory:
+    told: VersionStory = registry._transport.call(TellStory(ref=ref))
+    return told
+
+
+def test_the_whole_story(lived: cm.Registry) -> None:
+    story = story_of(lived, "fraud#production")
+    assert story.version == lived.get("fraud:2")
+    assert story.model == lived.models.get("fraud")
+    assert story.manifest.files == lived.files.manifest("fraud:2").files
+    assert [e.metrics for e in story.evaluations] == [{"f1": 0.88}]
+    assert [(m.from_stage, m.to_stage) for m in story.stage_moves] == [
+        ("staging", "production"),
+        ("development", "staging"),
+    ]
+    assert [(m.name, m.previous, m.number) for m in story.alias_moves] == [("champion", 1, 2)]
+    assert [e.event for e in story.events] == [
+        "version.promoted",
+        "version.promoted",
+        "version.evaluated",
+        "version.registered",
+    ]
+    assert story.uses == tuple(lived.versions.uses("fraud:2"))
+    assert [(s.number, s.metrics) for s in story.siblings] == [(1, {"f1": 0.8}), (2, {"f1": 0.9})]
+    assert story.lineage is not None
+    labels = {node.id: node.label for node in story.lineage.nodes}
+    edges = {(labels[e.source], e.relation, labels[e.target]) for e in story.lineage.edges}
+    assert ("fraud:2", "retrained_from", "fraud:1") in edges or ("fraud:2", "derived_from", "fraud:1") in edges
+    assert ("fraud:2", "evaluated_on", "march") in edges
+    assert story.told_at > story.stage_moves[0].at
+    assert repr(story).startswith("<story of fraud:2 as of ")
+
+
+def test_a_version_that_left_an_alias_knows_it(lived: cm.Registry) -> None:
+    moves = story_of(lived, "fraud:1").alias_moves
+    assert [(m.name, m.previous, m.number) for m in moves] == [
+        ("beta", None, 1),
+        ("champion", 1, 2),
+        ("champion", None, 1),
+    ]
+
+
+def test_nothing_happened_yet(registry: cm.Registry) -> None:
+    registry.register("fresh", {"t": 1})
+    story = story_of(registry, "fresh")
+    assert (story.evaluations, story.stage_moves, story.alias_moves, story.uses) == ((), (), (), ())
+    assert story.lineage is None
+    assert [s.number for s in story.siblings] == [1]
+
+
+def test_the_deleted_have_a_story_and_the_unknown_have_none(lived: cm.Registry) -> None:
+    lived.versions.delete("other:1")
+    story = story_of(lived, "other:1")
+    assert story.version.deleted_at is not None
+    assert story.siblings[-1].number == 1
+    with pytest.raises(NotFound):
+        lived.versions.report("other:2")
+
+
+def test_every_form_is_written(lived: cm.Registry, tmp_path: Path) -> None:
+    page = lived.versions.report("fraud:2", path=tmp_path / "f.html")
+    assert (tmp_path / "f.html").read_text() == page
+    assert page.startswith("<!doctype html>")
+    assert lived.versions.report("fraud:2", path=tmp_path / "f.md").startswith("# fraud:2")
+    assert json.loads(lived.versions.report("fraud:2", "json"))["version"]["number"] == 2
+    card = lived.versions.report("fraud:2", "card", tmp_path / "README.md")
+    assert card.startswith("---\n")
+    assert (tmp_path / "README.md").read_text() == card
+
+
+def test_forms_that_are_not_there(lived: cm.Registry, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="'pdf' is no format"):
+        lived.versions.report("fraud:2", "pdf")
+    with pytest.raises(InvalidRequest, match="cannot be told from its name"):
+        lived.versions.report("fraud:2", path=tmp_path / "f.pdf")
+    with pytest.raises(InvalidRequest, match="cannot be written"):
+        lived.versions.report("fraud:2", path=tmp_path / "no" / "f.html")
+    with pytest.raises(InvalidRequest, match="cannot be written"):
+        lived.versions.report("fraud:2", "html", tmp_path)
