@@ -11,7 +11,7 @@ import chopmark as cm
 from chopmark.abc.blobs import BlobStore
 from chopmark.base.clock import FakeClock
 from chopmark.catalog import upgrade_catalog
-from chopmark.errors import NotFound
+from chopmark.errors import Denied, NotFound
 from chopmark.ops.storage import Reclaimed
 from chopmark.testing.registry import memory_registry
 
@@ -184,3 +184,56 @@ def test_what_interrupted_puts_left_is_removed(tmp_path: Path, clock: FakeClock)
         clock.advance(2 * DAY)
         assert collected_as_planned(registry) == {"leftover": ["tmp/put-dead"]}
         assert not left.exists()
+
+
+def test_data_sets_go_with_the_last_version_that_was_trained_on_them(registry: cm.Registry, clock: FakeClock) -> None:
+    march, april = cm.DatasetRef("march", digest="sha256:" + "a" * 64), cm.DatasetRef("april", uri="s3://data/april")
+    registry.register("fraud", {"t": 1}, dataset=march)
+    registry.register("fraud", {"t": 2}, dataset=[march, april])
+    registry.versions.delete("fraud:2")
+    clock.advance(31 * DAY)
+    assert collected_as_planned(registry)["dataset"] == ["dataset:s3://data/april:"]
+    registry.versions.delete("fraud:1")
+    clock.advance(31 * DAY)
+    assert collected_as_planned(registry)["dataset"] == [f"dataset:{march.digest}"]
+
+
+def test_a_catalog_made_again_after_a_collection_is_as_it_was(tmp_path: Path, clock: FakeClock) -> None:
+    place = tmp_path / "registry"
+    with cm.open(place, clock=clock, actor="ada") as registry:
+        for n in range(1, 5):
+            registry.register("fraud", {"t": n}, dataset=cm.DatasetRef(f"d{n}"))
+        registry.models.update("fraud", retention=cm.Retention(newest=2))
+        registry.storage.collect()
+        clock.advance(31 * DAY)
+        assert registry.storage.collect().counts["purge"] == 2
+        seen = list(registry.versions.each()), registry.models.get("fraud"), registry.audit.verify()
+    for file in place.glob("chopmark.db*"):
+        file.unlink()
+    cm.rebuild(place)
+    with cm.open(place, clock=clock, actor="ada") as registry:
+        again = list(registry.versions.each()), registry.models.get("fraud")
+        assert again == seen[:2]
+        assert registry.storage.check().ok
+        assert registry.audit.verify().events == seen[2].events + 1
+        registry.storage.collect()
+        assert all(registry.files.verify(v).ok for v in again[0])
+
+
+def test_a_collection_may_only_be_run_by_who_may_purge(clock: FakeClock) -> None:
+    registry = memory_registry(clock=clock, role="maintainer")
+    assert list(registry.storage.garbage()) == []
+    with pytest.raises(Denied, match="purge"):
+        registry.storage.collect()
+
+
+def test_every_step_that_frees_something_is_an_event(registry: cm.Registry, clock: FakeClock) -> None:
+    registry.register("fraud", {"t": 1})
+    registry.versions.delete("fraud:1")
+    clock.advance(31 * DAY)
+    freed = registry.storage.collect()
+    told = [event.data for event in registry.audit.list(event="storage.collected")]
+    assert told == [{"purge": 1, "size_bytes": 0}, {"manifest": 1, "size_bytes": 0}, {"blob": 1, "size_bytes": 7}]
+    assert freed.size_bytes == 7
+    (purged,) = registry.audit.list(target="fraud:1", event="version.purged")
+    assert purged.data["reason"].startswith("collection: it was deleted on ")
