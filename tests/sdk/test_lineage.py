@@ -194,6 +194,16 @@ def test_links_that_mean_nothing(local: cm.Registry, source: str, relation: str,
     assert len(local.audit.list(event="lineage.linked")) == 0
 
 
+def test_what_was_deleted_is_not_linked_but_can_be_unlinked(registry: cm.Registry) -> None:
+    made = family(registry)
+    registry.lineage.link("other", "derived_from", "fraud:3", reason="r")
+    registry.versions.delete(made["other"])
+    for ends in (("other:1", "fraud:2"), ("fraud:2", "other:1")):
+        with pytest.raises(NotFound, match="other:1 was deleted"):
+            registry.lineage.link(ends[0], "derived_from", ends[1], reason="r")
+    assert registry.lineage.unlink("other:1", "derived_from", "fraud:3", reason="r").ref == "other:1"
+
+
 def test_a_link_needs_a_reason_and_a_thing(local: cm.Registry) -> None:
     made = family(local)
     with pytest.raises(InvalidRequest, match="needs a reason"):

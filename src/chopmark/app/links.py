@@ -43,9 +43,10 @@ def link(ctx: Context, request: LinkLineage) -> LineageLink:
     Conflict
         When the edge is there, or would close a cycle; shows the way round.
     """
-    edge = _edge(ctx, request.source, request.relation, _target(ctx, request))
+    edge = _edge(ctx, request.source, request.relation, _target(ctx, request), deleted=False)
     # Two links at once that close a cycle together: the second must see the first.
     ctx.tx.lineage.lock()
+    _hold_versions(ctx, edge)
     source, target = known_nodes(ctx, [edge.source, edge.target])
     if _is_there(ctx, edge):
         raise Conflict(f"There is an edge {source.label} {edge.relation} {target.label} already.")
@@ -73,7 +74,8 @@ def unlink(ctx: Context, request: UnlinkLineage) -> Done:
     Conflict
         When it follows from what a registration or an evaluation recorded.
     """
-    edge = _edge(ctx, request.source, request.relation, _find_target(ctx, request.target))
+    target_node = _find_target(ctx, request.target, deleted=True)
+    edge = _edge(ctx, request.source, request.relation, target_node, deleted=True)
     source, target = known_nodes(ctx, [edge.source, edge.target])
     if not _is_there(ctx, edge):
         msg = f"There is no edge {source.label} {edge.relation} {target.label}."
@@ -94,10 +96,10 @@ def unlink(ctx: Context, request: UnlinkLineage) -> Done:
     return Done(source.label, f"no longer {edge.relation} {target.label}")
 
 
-def _edge(ctx: Context, source: str, relation: str, target: str) -> Edge:
+def _edge(ctx: Context, source: str, relation: str, target: str, *, deleted: bool) -> Edge:
     if source.startswith(("dataset:", "run:")):
         check_link(kind_of_node(source), relation, kind_of_node(target))
-    node = version_node(find_version_node(ctx, source, deleted=True).id)
+    node = version_node(find_version_node(ctx, source, deleted=deleted).id)
     check_link("version", relation, kind_of_node(target))
     if node == target:
         raise InvalidRequest(f"{source} cannot be {relation} itself.")
@@ -110,19 +112,28 @@ def _target(ctx: Context, request: LinkLineage) -> str:
         msg = "A link needs a target, or the data set itself; not both."
         raise InvalidRequest(msg, hint="For example: link('fraud:4', 'retrained_from', 'fraud:3', reason='…').")
     if dataset is None:
-        return _find_target(ctx, request.target)
+        return _find_target(ctx, request.target, deleted=False)
     check_dataset(dataset)
     check_link("version", request.relation, "dataset")
     note_datasets(ctx, [dataset])
     return dataset_node(dataset)
 
 
-def _find_target(ctx: Context, text: str) -> str:
+def _find_target(ctx: Context, text: str, *, deleted: bool) -> str:
     if text.startswith("dataset:"):
         return one_dataset(ctx, text).node
     if text.startswith("run:"):
         return run_node(check_text(text.removeprefix("run:"), "run", 500))
-    return version_node(find_version_node(ctx, text, deleted=True).id)
+    return version_node(find_version_node(ctx, text, deleted=deleted).id)
+
+
+def _hold_versions(ctx: Context, edge: Edge) -> None:
+    """Keep the versions from being purged until the edge to them is there."""
+    nodes = [node for node in (edge.source, edge.target) if kind_of_node(node) == "version"]
+    for project, model in sorted({(v.project, v.model) for v in ctx.tx.lineage.versions(nodes)}):
+        ctx.tx.models.lock(project, model)
+    if len(ctx.tx.lineage.versions(nodes)) < len(nodes):
+        raise NotFound("A version was purged while it was linked.", hint="See what there is with: chopmark list")
 
 
 def _is_there(ctx: Context, edge: Edge) -> bool:
