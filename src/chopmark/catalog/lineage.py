@@ -37,7 +37,7 @@ from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.filters import ZERO, place
 from chopmark.catalog.records import json_text, version_from_row
 from chopmark.catalog.schema import UID, WORD
-from chopmark.catalog.versions import version_columns
+from chopmark.catalog.version_statements import version_columns
 from chopmark.domain.datasets import DatasetRecord, DatasetRef
 from chopmark.domain.lineage import (
     SHOWN,

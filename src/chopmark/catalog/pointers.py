@@ -15,7 +15,7 @@ from chopmark.base.clock import from_us, to_us
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import json_text, version_from_row
-from chopmark.catalog.versions import version_columns
+from chopmark.catalog.version_statements import version_columns
 from chopmark.domain.versions import Alias, AliasMove, TrustDecision, Version
 from chopmark.errors import NotFound
 

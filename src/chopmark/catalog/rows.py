@@ -22,7 +22,7 @@ from chopmark.catalog.records import (
     version_row,
     word_rows,
 )
-from chopmark.catalog.versions import version_columns
+from chopmark.catalog.version_statements import version_columns
 from chopmark.domain.lineage import Edge
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.names import counted

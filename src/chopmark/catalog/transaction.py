@@ -21,7 +21,8 @@ from chopmark.catalog.names import NameStatements, SqlModels, SqlProjects
 from chopmark.catalog.pointers import PointerStatements, SqlAliases, SqlTrust
 from chopmark.catalog.recorded import RecordedStatements, SqlRecorded
 from chopmark.catalog.rows import RowStatements, SqlRows
-from chopmark.catalog.versions import SqlManifests, SqlVersions, VersionStatements
+from chopmark.catalog.version_statements import VersionStatements
+from chopmark.catalog.versions import SqlManifests, SqlVersions
 
 __all__ = ["SqlTransaction", "Statements"]
 
