@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chopmark.domain.lineage import relation_words
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.story import VersionStory
+from chopmark.reports.model_card import model_card
 from chopmark.reports.story_markdown import story_markdown
 from chopmark.reports.story_page import story_html
 from tests.domain.records import a_version
@@ -73,7 +76,15 @@ def test_every_part_is_told() -> None:
         "Audit",
     ]
     text = " ".join(page.texts)
-    for said in ("fraud:2 · 1.1.0", "@champion", "february", "0.95", "fine tuned from", "version.promoted", "2.0 KiB"):
+    for said in (
+        "fraud:2 · 1.1.0",
+        "@champion",
+        "february",
+        "0.95",
+        relation_words("fine_tuned_from", upstream=True),
+        "version.promoted",
+        "2.0 KiB",
+    ):
         assert said in text, said
     assert page.tags.count("svg") == 5  # a metric over versions, columns, lineage, stages, files
 
@@ -133,6 +144,27 @@ def test_any_texts_make_a_whole_page(card: str, description: str, tags: dict[str
         "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "pre", "code", "strong", "figure", "footer",
         "svg", "desc", "g", "rect", "line", "circle", "polyline", "text", "path",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "# " + " " * 90_000 + "x",
+        "```\n" * 20_000,
+        "`" * 90_000,
+        "**" * 45_000,
+        "- a\n" * 20_000,
+        "---\n" * 20_000,
+        "<" * 90_000,
+    ],
+)
+def test_no_card_takes_long(card: str) -> None:
+    started = perf_counter()
+    story = a_story(card=card, metrics={"m" * 200: 1.0})
+    story_html(story)
+    story_markdown(story)
+    model_card(story)
+    assert perf_counter() - started < 5
 
 
 @pytest.mark.parametrize("count", [1, 250])

@@ -9,7 +9,7 @@ from chopmark.reports.svg import Markup, element
 
 __all__ = ["card_html", "split_front_matter", "without_html"]
 
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*\s*$")
+_HEADING = re.compile(r"(#{1,6})\s+(\S.*)$")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])\s+(.*)$")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 _INLINE = re.compile(r"(`[^`\n]+`|\*\*[^*\n]+\*\*)")
@@ -39,7 +39,7 @@ def _blocks(lines: list[str]) -> Iterator[Markup]:
             yield element("pre", None, "\n".join(lines[at + 1 : end]))
             at = end + 1
         elif heading:
-            yield element("h3", None, *_inline(heading[2]))
+            yield element("h3", None, *_inline(heading[2].rstrip().rstrip("#").rstrip()))
             at += 1
         elif not line.strip():
             at += 1

@@ -19,6 +19,7 @@ WIDTH = 560.0
 _ROW = 24.0
 _SMALL = 11.0
 _FILES_MAX = 12
+_LABEL_LENGTH_MAX = 200  # no label has room for more, and fitting one takes its time
 _PLAIN_MAX = 1e7
 NARROW = 320.0
 """Width of plots that stand beside each other."""
@@ -208,10 +209,12 @@ def file_sizes(files: Sequence[FileEntry]) -> Markup:
 
 def _tail(path: str, width: float) -> str:
     """The end of a path that fits: paths are mostly alike at their beginning."""
-    kept = path
-    while text_width(kept if kept == path else "…" + kept) > width:
+    if len(path) <= _LABEL_LENGTH_MAX and text_width(path) <= width:
+        return path
+    kept = path[-_LABEL_LENGTH_MAX:]
+    while text_width("…" + kept) > width:
         kept = kept[1:]
-    return kept if kept == path else "…" + kept
+    return "…" + kept
 
 
 def column_ranges(title: str, profiles: Sequence[ColumnProfile]) -> Markup:
@@ -293,9 +296,9 @@ def scale_ticks(low: float, high: float, count: int) -> list[float]:
 
 def fitted(text: str, width: float, size: float = 13.0) -> str:
     """A text cut to a width, with an ellipsis."""
-    if text_width(text, size) <= width:
+    if len(text) <= _LABEL_LENGTH_MAX and text_width(text, size) <= width:
         return text
-    kept = text
+    kept = text[:_LABEL_LENGTH_MAX]
     while kept and text_width(kept + "…", size) > width:
         kept = kept[:-1]
     return kept + "…"

@@ -136,6 +136,8 @@ def signature(story: VersionStory) -> Rows:
         for f in fields[:ROWS_MAX]:
             shape = " × ".join("any" if n < 0 else str(n) for n in f.shape)
             yield [f.name, side, f.dtype or f.type, shape, "yes" if f.nullable else ""]
+        if len(fields) > ROWS_MAX:
+            yield ["…", side, f"{len(fields) - ROWS_MAX:,} more", "", ""]
 
 
 def dataset(data: DatasetRef) -> list[str]:
