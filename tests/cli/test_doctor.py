@@ -218,7 +218,7 @@ host:/ /srv/nfs/local/far fuse.sshfs rw 0 0
 @pytest.mark.parametrize(
     ("place", "kind", "status"),
     [
-        ("/home/ada/registry", "ext4", "ok"),
+        ("/data/registry", "ext4", "ok"),
         ("/srv/nfs/registry", "nfs4", "fail"),
         ("/srv/nfsish/registry", "ext4", "ok"),
         ("/srv/my share/registry", "cifs", "fail"),
