@@ -31,7 +31,8 @@ def compared(*subjects: Subject, baseline: int = 0, **options: Any) -> VersionCo
 
 
 def test_changes_know_their_direction() -> None:
-    assert change_of(0.9, 0.8, "maximize") == Change(pytest.approx(0.1), pytest.approx(12.5), "better")
+    change = change_of(0.9, 0.8, "maximize")
+    assert (change.difference, change.percent, change.verdict) == (pytest.approx(0.1), pytest.approx(12.5), "better")
     assert change_of(0.9, 0.8, "minimize").verdict == "worse"
     assert change_of(0.9, 0.8, None).verdict == "unknown"
     assert change_of(0.1 + 0.2, 0.3, "maximize").verdict == "same"

@@ -119,7 +119,7 @@ def test_dominance_in_recorded_metrics() -> None:
 def test_better_here_and_worse_there_has_no_winner() -> None:
     told = recommend_by_metrics(recorded(roc_auc=(0.9, 0.95), loss=(0.2, 0.3)), basis="metrics", same_data="different")
     assert told.winner == ""
-    assert told.reasons == ("m:0 is better in loss, m:1 is better in roc_auc",)
+    assert told.reasons == ("m:0 against m:1: m:0 is better in loss, m:1 is better in roc_auc",)
     assert told.tie_breaks == ("m:0 is smallest (1,000 bytes)",)
     assert "They were measured on different data." in told.cautions
 

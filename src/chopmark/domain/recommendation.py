@@ -202,12 +202,9 @@ def _balance(a: Candidate, b: Candidate, standing: _Standing) -> str:
         return f"{a.ref} and {b.ref} share no metric whose direction is known"
     if not standing.better and not standing.worse:
         return f"{a.ref} and {b.ref} are within {TOLERANCE:.1%} of each other in every metric"
-    parts = []
-    if standing.better:
-        parts.append(f"{a.ref} is better in {_named(standing.better)}")
-    if standing.worse:
-        parts.append(f"{b.ref} is better in {_named(standing.worse)}")
-    return ", ".join(parts)
+    sides = ((a.ref, standing.better), (b.ref, standing.worse))
+    told = ", ".join(f"{ref} is better in {_named(names)}" for ref, names in sides if names)
+    return f"{a.ref} against {b.ref}: {told}"
 
 
 def _common(against: Sequence[_Standing]) -> Sequence[str]:
