@@ -44,6 +44,7 @@ __all__ = ["CollectionStatements", "SqlCollection"]
 BLOBS_A_PAGE = 5_000
 NEVER_US = -(2**62)
 _FACT = "collection"
+_LAST = "sha256:g"  # after all digests: the first letter after the hexadecimal digits
 _MEMBER = "ensemble_member_of"
 
 
@@ -106,13 +107,24 @@ class CollectionStatements:
         return self.compiler(children.where(self._is_due())), self.compiler(ensembles.where(self._is_due()))
 
     @cached_property
+    def blobs_bound(self) -> Prepared:
+        """The digest with which a page after ``after`` ends; nothing when it is the last page."""
+        f = self.tables.files
+        page = select(f.c.digest).where(f.c.digest > bindparam("after")).order_by(f.c.digest)
+        return self.compiler(page.offset(BLOBS_A_PAGE - 1).limit(1))
+
+    @cached_property
     def live_blobs(self) -> Prepared:
-        """Digest and size after ``after``, but of versions deleted before ``before``."""
+        """Digest and size after ``after`` to ``bound``, but of versions deleted before ``before``.
+
+        With a limit instead of a bound PostgreSQL joins all files before it takes the first of them.
+        """
         f, v, m = self.tables.files, self.tables.versions, self.tables.models
         joined = f.join(v, v.c.key == f.c.version_key).join(m, m.c.key == v.c.model_key)
         page = select(f.c.digest, func.max(f.c.size_bytes)).select_from(joined)
-        page = page.where(f.c.digest > bindparam("after"), ~self._is_due()).group_by(f.c.digest)
-        return self.compiler(page.order_by(f.c.digest).limit(BLOBS_A_PAGE))
+        within = (f.c.digest > bindparam("after"), f.c.digest <= bindparam("bound"))
+        page = page.where(*within, ~self._is_due()).group_by(f.c.digest)
+        return self.compiler(page.order_by(f.c.digest))
 
     def referenced(self, count: int) -> Prepared:
         """Those of ``count`` digests ``v0`` … that a file of a version has."""
@@ -334,10 +346,13 @@ class SqlCollection:
     def live_blobs(self, deleted_before: datetime | None, *, after: str = "") -> Iterator[tuple[str, int]]:
         """See the interface."""
         before = NEVER_US if deleted_before is None else to_us(deleted_before)
-        while rows := self._run.all(self._sql.live_blobs, {"before": before, "after": after}):
-            for row in rows:
-                after, size_bytes = _sized(row)
-                yield after, size_bytes
+        while after < _LAST:
+            row = self._run.one(self._sql.blobs_bound, {"after": after})
+            bound = _LAST if row is None else _word(row)
+            yield from map(
+                _sized, self._run.all(self._sql.live_blobs, {"before": before, "after": after, "bound": bound})
+            )
+            after = bound
 
     def referenced(self, digests: Sequence[str]) -> set[str]:
         """See the interface."""
