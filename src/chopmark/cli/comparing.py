@@ -128,11 +128,11 @@ def _write(session: Session, found: Comparison, path: Path) -> None:
 
 def _print(found: Comparison, *, everything: bool) -> None:
     from chopmark.domain.comparison import SECTIONS
-    from chopmark.reports.comparison_page import SECTION_TITLES, change_text, data_rows, pair_texts, row_texts
+    from chopmark.reports.comparison_page import SECTION_TITLES, change_text, data_rows, pair_texts, remarks, row_texts
 
     click.echo(click.style(plain(found.recommendation.sentence), bold=True))
-    for reason in (*found.recommendation.reasons, *found.recommendation.cautions):
-        click.echo(f"  {plain(reason)}")
+    for remark in remarks(found.recommendation):
+        click.echo(f"  {plain(remark)}")
     shown = found if everything else found.differences()
     for name in SECTIONS:
         rows = []

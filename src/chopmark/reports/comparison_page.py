@@ -21,6 +21,7 @@ __all__ = [
     "comparison_html",
     "comparison_markdown",
     "comparison_table",
+    "remarks",
     "row_texts",
 ]
 
@@ -41,6 +42,7 @@ _CLASSES = {"better": "good", "worse": "bad", "same": "muted", "unknown": "muted
 _VALUE_LENGTH_MAX = 300
 _PLOTTED_MAX = 12
 _ROWS_MAX = 300
+_REASONS_MAX = 10
 _TITLE_LENGTH_MAX = 90
 _PERCENT_FINE = 1_000
 _PERCENT_PLAIN = 1e6
@@ -52,6 +54,13 @@ def change_text(change: Change) -> str:
         return "="
     percent = "" if change.percent is None else f" ({_percent(change.percent)})"
     return f"{ARROWS[change.verdict]} {change.difference:+.4g}{percent}"
+
+
+def remarks(recommendation: Recommendation) -> list[str]:
+    """Reasons, as many as one reads (twenty versions make 190 pairs), and every caution."""
+    reasons = list(recommendation.reasons[:_REASONS_MAX])
+    left = len(recommendation.reasons) - len(reasons)
+    return [*reasons, *([f"and {counted(left, 'more pair')}"] if left else []), *recommendation.cautions]
 
 
 def _percent(percent: float) -> str:
@@ -104,7 +113,7 @@ def comparison_table(comparison: VersionComparison) -> str:
 
 
 def _call(recommendation: Recommendation) -> Markup:
-    more = [element("li", None, text) for text in (*recommendation.reasons, *recommendation.cautions)]
+    more = [element("li", None, text) for text in remarks(recommendation)]
     return element(
         "div",
         {"class": "call" if recommendation.winner else "call warn"},
@@ -219,7 +228,7 @@ def _data_sections(data: DataComparison) -> list[Markup]:
         else Markup("")
     )
     return [
-        section("On the data", *told, _answers_table(data), latency),
+        section("On the data", *told, _answers_table(data), element("figure", None, latency) if latency else latency),
         section("Agreement", _pairs_table(data)),
     ]
 
@@ -282,7 +291,7 @@ def comparison_markdown(comparison: VersionComparison) -> str:
     parts = [
         f"# Comparison of {escaped(', '.join(comparison.refs))}",
         f"**{escaped(recommendation.sentence)}**",
-        bullet_list((*recommendation.reasons, *recommendation.cautions)),
+        bullet_list(remarks(recommendation)),
         f"Changes are counted from {escaped(comparison.baseline)}: ▲ better, ▼ worse, △ nobody knows.",
     ]
     if comparison.data is not None:
