@@ -221,7 +221,7 @@ def _sections(story: VersionStory) -> Iterator[str]:
         fields = [("input", f) for f in version.signature.inputs] + [("output", f) for f in version.signature.outputs]
         rows = [[side, f.name, f.dtype or f.type, "yes" if f.nullable else "no"] for side, f in fields[:_ROWS_MAX]]
         yield "## Inputs and outputs\n\n" + markdown_table(["", "name", "type", "may be missing"], rows)
-    yield f"## How to load it\n\n```python\nimport chopmark as cm\n\nregistry = cm.open()\nmodel = registry.load({version.ref!r})\n```"
+    yield f"## How to load it\n\n```python\nimport chopmark\n\nregistry = chopmark.open()\nmodel = registry.load({version.ref!r})\n```"
 
 
 def _identity(version: Version) -> Iterator[str]:
