@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from chopmark.abc import catalog as abc
-from chopmark.catalog.collection import CollectionStatements, SqlCollection
+from chopmark.catalog.collection import SqlCollection
+from chopmark.catalog.collection_statements import CollectionStatements
 from chopmark.catalog.execution import Compiler, Executor
 from chopmark.catalog.history import (
     HistoryStatements,
