@@ -1,6 +1,7 @@
 """Retention: what protects, what rules keep, and laws that hold for any rules and any versions."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from chopmark.errors import InvalidRequest
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
-def version(number: int, age_days: float = 100, **facts: object) -> Candidate:
+def version(number: int, age_days: float = 100, **facts: Any) -> Candidate:
     created_at = NOW - timedelta(days=age_days)
     return replace(Candidate(ref=f"m:{number}", number=number, created_at=created_at), **facts)
 
@@ -40,13 +41,13 @@ def test_the_newest_stay_with_their_reason() -> None:
         ({"last_loaded": date(2026, 5, 20)}, "it was loaded within 20 days"),
     ],
 )
-def test_what_keeps_a_version(facts: dict[str, object], reason: str) -> None:
+def test_what_keeps_a_version(facts: dict[str, Any], reason: str) -> None:
     rules = Retention(newest=1, days=10, used_days=20)
     assert kept(rules, version(1, **facts), version(2))["m:1"] == (reason,)
 
 
 @pytest.mark.parametrize("facts", [{"stage": "staging"}, {"last_loaded": date(2026, 5, 1)}, {"stage": "archived"}])
-def test_what_does_not(facts: dict[str, object]) -> None:
+def test_what_does_not(facts: dict[str, Any]) -> None:
     assert "m:1" not in kept(Retention(newest=1, days=10, used_days=20), version(1, **facts), version(2))
 
 

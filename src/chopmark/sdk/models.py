@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 from msgspec import UNSET, UnsetType
 
 from chopmark.domain.manifest import Kind
-from chopmark.domain.usage import LoadCount
 from chopmark.domain.retention import Retention
+from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import Model, Version
 from chopmark.ops import requests as q
 from chopmark.ops.results import Done, ModelPage
@@ -104,7 +104,7 @@ class Models(Surface):
         card: str | None = None,
         tags: Mapping[str, str] | None = None,
         remove_tags: Sequence[str] = (),
-        retention: Retention | None | UnsetType = UNSET,
+        retention: Retention | UnsetType | None = UNSET,
         reason: str = "",
     ) -> Model:
         """Change what is said about a model; tags are merged; each change is audited.
