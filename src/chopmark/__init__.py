@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from chopmark.domain.versions import Alias, Model, Project, ProjectRules, Version
     from chopmark.formats.data import describe_dataset as dataset
     from chopmark.sdk.async_registry import AsyncRegistry
-    from chopmark.sdk.ensemble import Ensemble
     from chopmark.sdk.backup import restore_registry as restore
+    from chopmark.sdk.ensemble import Ensemble
     from chopmark.sdk.opening import open_registry as open  # noqa: A004 - the verb users expect
     from chopmark.sdk.opening import rebuild_registry as rebuild
     from chopmark.sdk.registry import Registry

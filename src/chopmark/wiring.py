@@ -188,8 +188,8 @@ def _refuse_a_lost_catalog(dispatch: Dispatch, settings: Settings) -> None:
             f"The catalog of {_location(settings)} is empty, and the records beside its blobs tell of one that is not."
         )
         hint = (
-            "If its database was lost: chopmark rebuild. "
-            "If this is another registry: give it a store of its own, as two never share one."
+            "If this is another registry, give it a store of its own, as two never share one. "
+            "If its database was lost: chopmark rebuild"
         )
         raise IntegrityFailure(msg, hint=hint)
 

@@ -59,7 +59,11 @@ def test_impact(story: Program) -> None:
     assert "fine_tuned_from fraud:2" in lines[1]
     assert "3 versions, 1 of them live" in ran.err
     assert story.ok("impact", "fraud:2", "-q").out == "fraud:3\n"
-    assert [a["live"] for a in story.ok("impact", "dataset:march.csv", "--json").json["affected"]] == [True, False, False]
+    assert [a["live"] for a in story.ok("impact", "dataset:march.csv", "--json").json["affected"]] == [
+        True,
+        False,
+        False,
+    ]
     story.ok("evaluate", "fraud:2", "--dataset", "holdout", "--metric", "f1=0.5")
     ran = story.ok("impact", "dataset:holdout")
     assert ran.out == ""

@@ -19,7 +19,19 @@ def test_the_twin_is_what_the_generator_writes() -> None:
 
 def test_every_verb_has_a_twin(local: cm.Registry) -> None:
     twin = cm.AsyncRegistry(local)
-    for name in ("", "versions", "models", "aliases", "stages", "files", "projects", "lineage", "trust", "audit", "storage"):
+    for name in (
+        "",
+        "versions",
+        "models",
+        "aliases",
+        "stages",
+        "files",
+        "projects",
+        "lineage",
+        "trust",
+        "audit",
+        "storage",
+    ):
         ours = getattr(local, name) if name else local
         theirs = getattr(twin, name) if name else twin
         verbs = {n for n, m in inspect.getmembers(ours) if not n.startswith("_") and callable(m)}

@@ -1,15 +1,18 @@
 """The one door: every op has a handler, asks its permission, writes one transaction."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 import chopmark as cm
 from chopmark.app.handlers import HANDLERS
 from chopmark.domain.access import ROLES
+from chopmark.domain.versions import Origin
 from chopmark.errors import Conflict, Denied, Unsupported
 from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
+from chopmark.ops.keeping import ImportVersion, RebuildCatalog
 from chopmark.ops.storage import CollectStorage
 from chopmark.ops.table import BY_REQUEST, OPS
 from chopmark.testing.registry import memory_registry
@@ -35,6 +38,13 @@ def declared(base: type[q.Request]) -> Iterator[type[q.Request]]:
             yield from declared(kind)
 
 
+ORIGIN = Origin(
+    ref="fraud:1",
+    digest="sha256:" + "0" * 64,
+    created_by="ada",
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    exported_at=datetime(2026, 1, 2, tzinfo=UTC),
+)
 REQUESTS = {
     "project.create": q.CreateProject(name="p"),
     "project.configure": q.ConfigureProject(name="default", description="x"),
@@ -43,6 +53,8 @@ REQUESTS = {
     "model.delete": q.DeleteModel(model="fraud"),
     "model.restore": q.RestoreModel(model="fraud"),
     "model.purge": q.PurgeModel(model="fraud", reason="r"),
+    "version.import": ImportVersion(model="fraud", manifest=cm.Manifest(kind="external"), origin=ORIGIN),
+    "registry.rebuild": RebuildCatalog(),
     "version.update": q.UpdateVersion(ref="fraud:1", description="x"),
     "version.promote": q.PromoteVersion(ref="fraud:1", stage="staging", reason="r"),
     "version.archive": q.ArchiveVersion(ref="fraud:1", reason="r"),

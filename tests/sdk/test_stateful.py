@@ -314,7 +314,7 @@ class Life(RuleBasedStateMachine):
             known = self.models.get(name)
             if known is None:
                 raise NotFound(name)
-            if not known.deleted:
+            if not known.deleted or not known.versions:
                 raise Conflict(name)
 
         if self.agree(expected, lambda: self.registry.models.restore(name)) is not None:

@@ -122,7 +122,10 @@ def test_a_teams_registry_is_rebuilt_backed_up_and_restored_anywhere(
             assert seen(rebuilt, without=("registry.rebuilt",)) == before
             assert rebuilt.load("fraud:1") == {"threshold": 0.7}
     assert cm.restore(tmp_path / "backup", tmp_path / "laptop").head == made.head
-    restored: dict[str, Any] = {"store_endpoint": registry.settings.store_endpoint, "store_url": str(tmp_path / "other" / "blobs")}
+    restored: dict[str, Any] = {
+        "store_endpoint": registry.settings.store_endpoint,
+        "store_url": str(tmp_path / "other" / "blobs"),
+    }
     assert cm.restore(in_store, tmp_path / "other", **restored).head == made.head
     for name in ("laptop", "other"):
         with cm.open(tmp_path / name) as copy:

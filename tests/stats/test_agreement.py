@@ -42,7 +42,8 @@ def test_class_metrics_are_scikit_learns() -> None:
     assert found["recall_macro"] == pytest.approx(metrics.recall_score(truth, answers, **options))
     assert found["f1_macro"] == pytest.approx(metrics.f1_score(truth, answers, **options))
     binary_truth, binary_answers = truth == 1, answers == 1
-    of_one = ours.class_metrics(binary_truth, binary_answers, True)
+    positive = True
+    of_one = ours.class_metrics(binary_truth, binary_answers, positive)
     assert of_one["precision"] == pytest.approx(metrics.precision_score(binary_truth, binary_answers))
     assert of_one["recall"] == pytest.approx(metrics.recall_score(binary_truth, binary_answers))
     assert of_one["f1"] == pytest.approx(metrics.f1_score(binary_truth, binary_answers))

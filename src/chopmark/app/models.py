@@ -163,6 +163,9 @@ def restore(ctx: Context, request: q.RestoreModel) -> Model:
     if model.deleted_at is None:
         msg = f"{model.ref} is not deleted."
         raise Conflict(msg)
+    if model.last_number and not ctx.tx.versions.in_model(model.id, deleted=True, limit=1):
+        msg = f"Of {model.ref} only the name is left; its versions were purged."
+        raise Conflict(msg, hint="Register a version to use the name again: its numbers go on.")
     changed = structs.replace(model, deleted_at=None, updated_at=ctx.now)
     ctx.tx.models.update(changed)
     ctx.emit(model.ref, reason=request.reason)

@@ -68,6 +68,7 @@ def show_rebuilt(session: Session, rebuilt: Rebuilt, title: str) -> None:
 @option("--registry", default="", metavar="ID", help="Which one, when the store holds records of several.")
 @option("--partial", is_flag=True, help="Go on with what is left when records are missing or damaged.")
 @option("--records", is_flag=True, help="The other way round: write the records anew from the database.")
+@dry_run_option()
 @pass_session
 def rebuild(session: Session, registry: str, partial: bool, records: bool) -> None:
     """Make a lost database again, from the records beside the blobs.
@@ -77,12 +78,14 @@ def rebuild(session: Session, registry: str, partial: bool, records: bool) -> No
     `chopmark db upgrade`.
     """
     if records:
+        if session.dry_run:
+            raise click.UsageError("Writing the records anew changes nothing of the registry; it has no dry run.")
         events = session.registry().storage.record_again()
         session.output.text(f"The records tell of {count(events, 'event')} again.", record={"events": events})
         return
     from chopmark.sdk.opening import rebuild_registry
 
-    rebuilt = rebuild_registry(**session.arguments, registry=registry, partial=partial)
+    rebuilt = rebuild_registry(**session.arguments, registry=registry, partial=partial, dry_run=session.dry_run)
     show_rebuilt(session, rebuilt, "The catalog was made again")
 
 
@@ -90,7 +93,7 @@ def rebuild(session: Session, registry: str, partial: bool, records: bool) -> No
     "export",
     examples="""
     chopmark export fraud@champion champion.chopmark
-    chopmark export fraud:3 .                into ./fraud-3.chopmark
+    chopmark export fraud:3 exports        into exports/fraud-3.chopmark
     """,
 )
 @reference_argument()
@@ -114,7 +117,7 @@ def export(session: Session, ref: str, file: Path, force: bool) -> None:
     chopmark import champion.chopmark --model risk/fraud
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path), help="What chopmark export wrote.")
+@click.argument("file", type=click.Path(path_type=Path), help="The file that an export wrote.")
 @option(
     "--model", metavar="MODEL", shell_complete=complete_model, help="Name to register it under; its own by default."
 )

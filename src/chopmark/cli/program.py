@@ -72,9 +72,17 @@ _SECTIONS = {
         "why": Entry("chopmark.cli.storage", "why", "Say which versions refer to the bytes of a digest."),
         "fsck": Entry("chopmark.cli.storage", "fsck", "Compare rows with each other, the audit and the bytes."),
         "backup": Entry("chopmark.cli.keeping", "backup", "Copy the whole registry to another place."),
-        "rebuild": Entry("chopmark.cli.keeping", "rebuild", "Make a lost database again from the records."),
-        "export": Entry("chopmark.cli.keeping", "export", "Write a version to one portable file."),
-        "import": Entry("chopmark.cli.keeping", "import_file", "Register the version of a portable file."),
+        "rebuild": Entry(
+            "chopmark.cli.keeping", "rebuild", "Make a lost database again, from the records beside the blobs."
+        ),
+        "export": Entry(
+            "chopmark.cli.keeping", "export", "Write a version to one file that another registry can import."
+        ),
+        "import": Entry(
+            "chopmark.cli.keeping",
+            "import_file",
+            "Register the version of a file that was exported, here or elsewhere.",
+        ),
     },
     "The installation": {
         "config": Entry("chopmark.cli.config", "config", "Settings and where they come from."),

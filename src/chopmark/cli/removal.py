@@ -69,7 +69,7 @@ def restore(session: Session, ref: str | None, backup: str, registry: str, reaso
     that `--at` or the settings name, which must be empty.
     """
     if (ref is None) is (not backup):
-        msg = "Say what to restore: a version (chopmark restore REF) or a registry (chopmark restore --from PLACE)."
+        msg = "Say what to restore: a version (REF), or a registry (--from PLACE)."
         raise click.UsageError(msg)
     if backup:
         from chopmark.sdk.backup import restore_registry

@@ -51,6 +51,7 @@ def rebuild_registry(
     *,
     registry: str = "",
     partial: bool = False,
+    dry_run: bool = False,
     clock: Clock = system_clock,
     **settings: Any,
 ) -> Rebuilt:
@@ -67,6 +68,8 @@ def rebuild_registry(
         Which one, when the store holds records of several.
     partial
         Whether to go on when records are missing or damaged, with what is left.
+    dry_run
+        Say what would come back; the database stays empty.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def rebuild_registry(
     resolved = _resolved(url, settings)
     transport = connect(resolved, clock=clock, rebuilding=True)
     try:
-        answer: Rebuilt = transport.call(RebuildCatalog(registry=registry, partial=partial))
+        answer: Rebuilt = transport.call(RebuildCatalog(registry=registry, partial=partial), dry_run=dry_run)
     finally:
         transport.close()
     return answer
