@@ -1,9 +1,12 @@
 """Work that may wait: done once for all who asked, and never lost at the end of a process."""
 
+import gc
 import os
 import subprocess
 import sys
 import threading
+import time
+import weakref
 
 from chopmark.base.deferred import Deferred
 
@@ -68,3 +71,24 @@ def test_the_child_of_a_fork_leaves_what_its_parent_asked_for_to_the_parent() ->
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     deferred.close()
     assert runs == [os.getpid()]
+
+
+def test_it_does_not_keep_alive_what_nobody_else_holds() -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.deferred = Deferred(self.act, delay_s=0)
+            self.done = threading.Event()
+
+        def act(self) -> None:
+            self.done.set()
+
+    holder = Holder()
+    holder.deferred.ask()
+    assert holder.done.wait(5)
+    gone = weakref.ref(holder)
+    del holder
+    deadline = time.monotonic() + 5
+    while gone() is not None and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.01)
+    assert gone() is None

@@ -75,6 +75,10 @@ def test_import_chopmark_loads_nothing_heavy() -> None:
     assert loaded_by("import chopmark") & HEAVY == set()
 
 
+def test_the_registry_class_knows_no_database() -> None:
+    assert loaded_by("import chopmark; chopmark.Registry") & HEAVY == set()
+
+
 def test_help_loads_nothing_heavy() -> None:
     run_help = "import runpy; sys.argv = ['chopmark', '--help']; runpy.run_module('chopmark', run_name='__main__')"
     assert loaded_by(run_help) & HEAVY == set()

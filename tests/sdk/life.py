@@ -40,6 +40,10 @@ def live(registry: cm.Registry) -> None:
     registry.versions.update(first, tags={"seen": "yes"}, annotations={"note": [1, 2]}, description="changed")
     registry.versions.evaluate(second, {"f1": 0.8}, dataset="april", comment="by hand")
     registry.versions.evaluate(second, {"f1": 0.9}, dataset="may")
+    registry.lineage.link(second, "replaces", first, reason="it does")
+    registry.lineage.link("both", "derived_from", third, reason="wrong")
+    registry.lineage.unlink("both", "derived_from", third, reason="it was not")
+    registry.lineage.link(second, "trained_on", cm.DatasetRef("june", uri="s3://data/june"), reason="forgotten")
     registry.versions.delete(third, reason="a mistake")
     gone = registry.register("tmp", {"x": 1})
     registry.register("tmp", {"x": 2})
@@ -75,6 +79,7 @@ def seen(registry: cm.Registry, *, without: tuple[str, ...] = ()) -> dict[str, A
     aliases = ("fraud@champion", "fraud@old", "fraud@gone") if "fraud" in found["models"] else ()
     for alias in aliases:
         found[f"history of {alias}"] = list(registry.aliases.history(alias))
+    found["datasets"] = {d.node: d for d in registry.lineage.datasets(limit=1000)}
     with registry._transport._dispatch.catalog.reading() as tx:
         for version in registry.versions.search("", limit=1000):
             node = f"version:{version.id.hex}"

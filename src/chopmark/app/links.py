@@ -43,6 +43,7 @@ def link(ctx: Context, request: LinkLineage) -> LineageLink:
     Conflict
         When the edge is there, or would close a cycle; shows the way round.
     """
+    ctx.tx.collection.hold()  # the row of a data set that nothing leads to yet stays until the edge does
     edge = _edge(ctx, request.source, request.relation, _target(ctx, request), deleted=False)
     # Two links at once that close a cycle together: the second must see the first.
     ctx.tx.lineage.lock()

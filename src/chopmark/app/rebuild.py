@@ -8,8 +8,8 @@ from uuid import UUID
 from chopmark.abc.records import RecordStore
 from chopmark.app.context import Context
 from chopmark.app.recording import read_segments, registry_ids, within
-from chopmark.domain.lineage import Edge
-from chopmark.domain.records import ModelState, VersionState, Whole, put_together
+from chopmark.domain.lineage import version_node
+from chopmark.domain.records import ModelState, VersionState, Whole, edges_of, put_together
 from chopmark.errors import ChopmarkError, Conflict, IntegrityFailure, NotFound
 from chopmark.ops.keeping import RebuildCatalog, Rebuilt
 
@@ -101,7 +101,6 @@ def _put_back_names(ctx: Context, whole: Whole) -> None:
 def _put_back_versions(ctx: Context, whole: Whole, faults: list[str]) -> set[UUID]:
     """Put back every version whose manifest is there; returns those that could not be."""
     left: set[UUID] = set()
-    edges: dict[tuple[str, str, str], Edge] = {}
     for state in whole.versions:
         try:
             manifest = whole.manifest_of(state)
@@ -114,8 +113,10 @@ def _put_back_versions(ctx: Context, whole: Whole, faults: list[str]) -> set[UUI
             ctx.tx.stages.record(state.version.id, move)
         for evaluation in state.evaluations:
             ctx.tx.evaluations.insert(state.version.id, evaluation)
-        edges |= {(e.source, e.relation, e.target): e for e in state.edges}
-    ctx.tx.lineage.insert(sorted(edges.values(), key=lambda e: (e.at, e.source, e.target)))
+    datasets = {record.node: record for state in whole.versions for record in state.datasets}
+    ctx.tx.datasets.put(datasets.values())
+    nodes = {version_node(version_id) for version_id in left}
+    ctx.tx.lineage.insert(e for e in edges_of(whole.versions) if not {e.source, e.target} & nodes)
     _put_back_trust(ctx, whole.versions)
     return left
 

@@ -257,5 +257,6 @@ def state_of_version(tx: Transaction, version: Version, seq: int) -> VersionStat
         stage_moves=tx.stages.history(version.id, limit=HISTORY_MAX)[::-1],
         evaluations=tx.evaluations.list(version.id, limit=HISTORY_MAX)[::-1],
         edges=edges,
+        datasets=sorted(tx.datasets.get({e.target for e in edges}), key=lambda d: d.node),
         trust=tx.trust.get(version.digest)[::-1],
     )

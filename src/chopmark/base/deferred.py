@@ -64,16 +64,28 @@ class Deferred:
         # The parent's thread and locks did not come along with a fork.
         self._pid, self._lock = os.getpid(), threading.Lock()
         self._wake, self._closing = threading.Event(), threading.Event()
-        threading.Thread(target=self._loop, name="chopmark-deferred", daemon=True).start()
+        arguments = (weakref.ref(self), self._wake, self._closing, self._delay_s)
+        threading.Thread(target=_loop, args=arguments, name="chopmark-deferred", daemon=True).start()
+        weakref.finalize(self, _end, self._wake, self._closing).atexit = False
         _flush_at_exit(self)
 
-    def _loop(self) -> None:
-        wake, closing = self._wake, self._closing
-        while not closing.is_set():
-            wake.wait()
-            wake.clear()
-            if not closing.wait(self._delay_s):
-                self.flush()
+
+def _loop(reference: weakref.ref[Deferred], wake: threading.Event, closing: threading.Event, delay_s: float) -> None:
+    """Flush some time after each request. The thread does not keep alive what nobody else holds."""
+    while not closing.is_set():
+        wake.wait()
+        wake.clear()
+        if not closing.wait(delay_s):
+            deferred = reference()
+            if deferred is None:
+                return
+            deferred.flush()
+            del deferred
+
+
+def _end(wake: threading.Event, closing: threading.Event) -> None:
+    closing.set()
+    wake.set()
 
 
 def _flush_at_exit(deferred: Deferred) -> None:

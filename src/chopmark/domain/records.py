@@ -19,8 +19,9 @@ import msgspec
 from chopmark.base.digest import digest_of
 from chopmark.base.jsons import decode, encode
 from chopmark.domain.audit import GENESIS, AuditEvent, ChainFault, find_fault
+from chopmark.domain.datasets import DatasetRecord
 from chopmark.domain.lifecycle import StageMove
-from chopmark.domain.lineage import Edge
+from chopmark.domain.lineage import Edge, version_node
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.refs import ModelRef, parse_model
 from chopmark.domain.versions import Alias, AliasMove, Evaluation, Model, Project, TrustDecision, Version
@@ -37,6 +38,7 @@ __all__ = [
     "VersionState",
     "Whole",
     "decode_segment",
+    "edges_of",
     "encode_segment",
     "merge_segments",
     "put_together",
@@ -77,6 +79,8 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True, tag="model", omit_de
 class VersionState(msgspec.Struct, frozen=True, kw_only=True, tag="version", omit_defaults=True):
     """A version as it was after event ``seq``, with all that hangs on it, oldest first.
 
+    ``datasets`` are those that its edges lead to.
+
     Its manifest, which never changes and may be large, is told once: in the segment in which it was added.
     """
 
@@ -85,6 +89,7 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True, tag="version", omi
     stage_moves: list[StageMove] = []
     evaluations: list[Evaluation] = []
     edges: list[Edge] = []
+    datasets: list[DatasetRecord] = []
     trust: list[TrustDecision] = []
 
 
@@ -316,6 +321,24 @@ def put_together(segments: Sequence[Segment]) -> Whole:
         fault=find_fault(chain),
         left_out=tuple(s.span.name for s in segments if s.events[-1].hash not in on_chain),
     )
+
+
+def edges_of(versions: Iterable[VersionState]) -> list[Edge]:
+    """Edges that stand, oldest first: of the states at an edge's two ends, the later one knows."""
+    states = {version_node(state.version.id): state for state in versions}
+    held = {node: {_key(edge) for edge in state.edges} for node, state in states.items()}
+    found: dict[tuple[str, str, str], Edge] = {}
+    for state in states.values():
+        for edge in state.edges:
+            ends = [node for node in (edge.source, edge.target) if node in states]
+            latest = max(ends, key=lambda node: states[node].seq)
+            if _key(edge) in held[latest]:
+                found[_key(edge)] = edge
+    return sorted(found.values(), key=lambda e: (e.at, *_key(e)))
+
+
+def _key(edge: Edge) -> tuple[str, str, str]:
+    return edge.source, edge.relation, edge.target
 
 
 def _model_of(version: Version) -> str:

@@ -7,11 +7,12 @@ from datetime import datetime
 import msgspec
 
 from chopmark.domain.manifest import Manifest
+from chopmark.domain.names import counted
 from chopmark.domain.records import VersionState
 from chopmark.domain.versions import Evaluation, Model, Origin
 from chopmark.ops.requests import RegisterVersion, Request
 
-__all__ = ["ExportVersion", "ImportVersion", "PortableVersion", "RebuildCatalog", "Rebuilt"]
+__all__ = ["Backup", "ExportVersion", "ImportVersion", "PortableVersion", "RebuildCatalog", "Rebuilt"]
 
 
 class RebuildCatalog(Request, frozen=True, kw_only=True):
@@ -81,3 +82,34 @@ class ImportVersion(RegisterVersion, frozen=True, kw_only=True):
 
     origin: Origin
     evaluations: tuple[Evaluation, ...] = ()
+
+
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup holds now, and what this one had to copy.
+
+    Attributes
+    ----------
+    place, registry
+        Where it is, and the identifier of the registry.
+    events, head
+        Length of the audit in it, and the hash of its last event: it is as old as that.
+    versions, blobs, size_bytes
+        What it holds; blobs and bytes as they are before compression.
+    copied_blobs, copied_bytes
+        What was not there before.
+    """
+
+    place: str
+    registry: str
+    events: int
+    head: str
+    versions: int
+    blobs: int
+    size_bytes: int
+    copied_blobs: int
+    copied_bytes: int
+
+    def __repr__(self) -> str:
+        copied = f"{counted(self.copied_blobs, 'blob')} ({counted(self.copied_bytes, 'byte')}) copied"
+        held = f"{counted(self.versions, 'version')} up to event {self.events}"
+        return f"<backup in {self.place} · {held} · {copied}>"

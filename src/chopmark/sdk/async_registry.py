@@ -28,12 +28,12 @@ from chopmark.domain.signature import Signature
 from chopmark.domain.storage import By
 from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import Alias, AliasMove, Evaluation, Model, Project, ProjectRules, TrustDecision, Version
+from chopmark.ops.keeping import Backup
 from chopmark.ops.lineage import LineageLink
 from chopmark.ops.results import AuditVerdict, Done
 from chopmark.ops.storage import CheckPage, Reclaimed, StorageTotals, Usage, Why
 from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
-from chopmark.sdk.backup import Backup
 from chopmark.sdk.comparing import Comparison
 from chopmark.sdk.draft import VersionFacts
 from chopmark.sdk.lineage import Lineage, LineageView

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.records import RecordStore
 from chopmark.app.rebuild import chosen_registry, whole_of
@@ -19,51 +17,19 @@ from chopmark.app.recording import spans_of, within
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.settings import Settings, load_settings
 from chopmark.domain.manifest import FileEntry
-from chopmark.domain.names import counted
 from chopmark.domain.records import Segment, Whole, encode_segment
 from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound, Unsupported
-from chopmark.ops.keeping import RebuildCatalog, Rebuilt
+from chopmark.ops.keeping import Backup, RebuildCatalog, Rebuilt
 from chopmark.ops.requests import ListAudit
 from chopmark.ops.results import AuditPage
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.transport import DryRun, Transport
 from chopmark.wiring import connect, open_place
 
-__all__ = ["Backup", "back_up", "restore_registry"]
+__all__ = ["back_up", "restore_registry"]
 
 _ROUNDS = 3
 _SHOWN = 5
-
-
-class Backup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a backup holds now, and what this one had to copy.
-
-    Attributes
-    ----------
-    place, registry
-        Where it is, and the identifier of the registry.
-    events, head
-        Length of the audit in it, and the hash of its last event: it is as old as that.
-    versions, blobs, size_bytes
-        What it holds; blobs and bytes as they are before compression.
-    copied_blobs, copied_bytes
-        What was not there before.
-    """
-
-    place: str
-    registry: str
-    events: int
-    head: str
-    versions: int
-    blobs: int
-    size_bytes: int
-    copied_blobs: int
-    copied_bytes: int
-
-    def __repr__(self) -> str:
-        copied = f"{counted(self.copied_blobs, 'blob')} ({counted(self.copied_bytes, 'byte')}) copied"
-        held = f"{counted(self.versions, 'version')} up to event {self.events}"
-        return f"<backup in {self.place} · {held} · {copied}>"
 
 
 class _Collected(Exception):

@@ -11,6 +11,7 @@ import msgspec
 from chopmark.domain.names import counted
 from chopmark.domain.storage import By
 from chopmark.errors import ChopmarkError
+from chopmark.ops.keeping import Backup
 from chopmark.ops.storage import (
     CheckPage,
     CheckStorage,
@@ -27,7 +28,6 @@ from chopmark.ops.storage import (
     UsagePage,
     Why,
 )
-from chopmark.sdk.backup import Backup, back_up
 from chopmark.sdk.results import Page
 from chopmark.sdk.surface import ModelReference, Surface
 
@@ -240,6 +240,8 @@ class Storage(Surface):
         IntegrityFailure
             When bytes or records are missing or damaged; the backup stays as it was.
         """
+        from chopmark.sdk.backup import back_up  # which knows databases, as nothing else here does
+
         return back_up(self._transport, place, self._settings)
 
     def record_again(self) -> int:

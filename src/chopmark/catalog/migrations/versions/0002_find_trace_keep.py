@@ -63,9 +63,18 @@ def upgrade() -> None:
         op.create_index(f"{p}versions_by_{field}", p + "versions", [field, "created_us", "uid"], schema=schema)
     for fact in ("collection", "recorded_seq"):
         op.execute(f"INSERT INTO {at}schema_facts (name, value) VALUES ('{fact}', '0')")  # noqa: S608
+    _remove_lost_edges(at)
     _fill_words(at)
     _fill_datasets(at)
     _fill_sizes(at)
+
+
+def _remove_lost_edges(at: str) -> None:
+    """The release before left the edges of versions that were purged."""
+    node = "encode(v.uid, 'hex')" if op.get_bind().dialect.name == "postgresql" else "lower(hex(v.uid))"
+    for end in ("source", "target"):
+        lost = f"NOT EXISTS (SELECT 1 FROM {at}versions v WHERE {at}lineage_edges.{end} = 'version:' || {node})"  # noqa: S608
+        op.execute(f"DELETE FROM {at}lineage_edges WHERE {end} LIKE 'version:%' AND {lost}")  # noqa: S608
 
 
 def _fill_words(at: str) -> None:
