@@ -43,6 +43,15 @@ def test_a_tree_both_ways() -> None:
     ]
 
 
+def test_a_data_set_without_a_name_has_its_digest_once() -> None:
+    digest = "sha256:" + "9" * 64
+    shown = dataset(digest[:19], digest=digest, row_count=569)
+    lines = lineage_tree(graph(version(2), (version(2), "trained_on", shown))).splitlines()
+    assert lines[-1] == "   └─ trained on data set sha256:999999999999  569 rows"
+    named = dataset("march", digest=digest, row_count=569)
+    assert named.summary == "569 rows · sha256:999999999999"
+
+
 def test_a_node_that_was_shown_is_marked() -> None:
     top, left, right, bottom, far = (version(n) for n in range(1, 6))
     tree = lineage_tree(

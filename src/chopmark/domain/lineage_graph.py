@@ -82,6 +82,8 @@ class LineageNode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         rows = "" if self.dataset.row_count is None else counted(self.dataset.row_count, "row")
         version = f"version {self.dataset.version}" if self.dataset.version else ""
         which = self.dataset.digest[:19] or version
+        if which == self.label:  # without a name it is called by its digest already
+            which = version
         return " · ".join(text for text in (self.dataset.split, rows, which) if text)
 
     def __repr__(self) -> str:
