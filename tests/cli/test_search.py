@@ -39,6 +39,15 @@ def test_keys_that_no_version_has_are_told_on_standard_error(filled: Program, sh
     assert "No version has metrics.lost." in filled.ok("search", "order by metrics.lost", *shape).err
 
 
+def test_keys_that_no_version_has_are_in_the_document(filled: Program) -> None:
+    answer = filled.ok("search", "metrics.los < 1 and tags.other", "--json").json
+    assert answer == {"items": [], "cursor": "", "unknown": {"metrics.los": ["metrics.loss"], "tags.other": []}}
+    answer = filled.ok("search", "order by metrics.lost", "--json").json
+    assert ([v["number"] for v in answer["items"]], answer["unknown"]) == ([2, 1], {"metrics.lost": ["metrics.loss"]})
+    for known in ("metrics.loss > 9", "metrics.loss > 0"):
+        assert set(filled.ok("search", known, "--json").json) == {"items", "cursor"}
+
+
 def test_the_best_by_the_name_of_the_metric(filled: Program) -> None:
     assert filled.ok("best", "fraud", "loss", "-q").out == "fraud:2\n"
     assert filled.ok("best", "fraud", "loss", "--maximize", "-q").out == "fraud:1\n"

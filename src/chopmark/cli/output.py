@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -66,10 +66,14 @@ class Output:
         name: Callable[[Any], str],
         cursor: str = "",
         empty: str = "Nothing found.",
+        more: Mapping[str, Any] | None = None,
     ) -> None:
-        """Print a list; ``cursor`` is where it goes on, ``empty`` what is said of an empty one."""
+        """Print a list; ``cursor`` is where it goes on, ``empty`` what is said of an empty one.
+
+        ``more`` stands beside the items in the JSON document and nowhere else.
+        """
         if self._as_json:
-            self._json({"items": list(items), "cursor": cursor})
+            self._json({"items": list(items), "cursor": cursor, **(more or {})})
             return
         if self._quiet:
             for item in items:

@@ -105,7 +105,10 @@ def _search(
 
 
 def _print_page(session: Session, page: Page[Version]) -> None:
-    session.output.page(page, VERSION_COLUMNS, name=lambda v: v.ref, cursor=page.cursor, empty="No versions found.")
+    more = {"unknown": page.unknown} if page.unknown else None
+    session.output.page(
+        page, VERSION_COLUMNS, name=lambda v: v.ref, cursor=page.cursor, empty="No versions found.", more=more
+    )
     for key, near in page.unknown.items():
         note(words_about_unknown(key, near))
 
