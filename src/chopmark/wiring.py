@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from msgspec import structs
@@ -37,8 +37,9 @@ from chopmark.ops.usage import DailyLoads, RecordUsage
 
 __all__ = [
     "DATABASE_FILE",
+    "CatalogStanding",
     "LocalTransport",
-    "collection_is_open",
+    "catalog_standing",
     "connect",
     "database_faults",
     "database_file",
@@ -263,12 +264,24 @@ def database_faults(settings: Settings) -> list[str]:
     return sqlite_faults(file) if file is not None else []
 
 
-def collection_is_open(settings: Settings) -> bool:
-    """Whether a collection of garbage runs at this moment, or was cut off."""
+class CatalogStanding(NamedTuple):
+    """What a check of an installation asks a catalog.
+
+    ``collects``: a collection of garbage runs at this moment, or was cut off; ``recorded``, ``events``: how many events
+    are recorded beside the blobs, of how many.
+    """
+
+    collects: bool
+    recorded: int
+    events: int
+
+
+def catalog_standing(settings: Settings) -> CatalogStanding:
+    """Ask the catalog of the settings."""
     catalog = _catalog(settings)
     try:
         with catalog.reading() as tx:
-            return tx.collection.generation() % 2 == 1
+            return CatalogStanding(tx.collection.generation() % 2 == 1, tx.recorded.position(), tx.audit.head()[0])
     finally:
         catalog.close()
 
@@ -281,8 +294,8 @@ def open_blobs(settings: Settings) -> BlobStore:
 def open_place(place: str, settings: Settings) -> tuple[BlobStore, RecordStore]:
     """Blobs and records of a place beside the registry's own, for a backup; a directory is laid out as a registry's."""
     url = place if "://" in place else str(Path(place) / STORE_DIRECTORY)
-    elsewhere = structs.replace(settings, store_url=url, cache_quota_bytes=0)
-    return _store(elsewhere), open_record_store(elsewhere)
+    elsewhere = structs.replace(settings, store_url=url)
+    return _store(elsewhere, cached=False), open_record_store(elsewhere)
 
 
 def open_record_store(settings: Settings) -> RecordStore:
@@ -325,13 +338,13 @@ def _catalog(settings: Settings) -> Catalog:
     )
 
 
-def _store(settings: Settings, clock: Clock = system_clock) -> BlobStore:
+def _store(settings: Settings, clock: Clock = system_clock, *, cached: bool = True) -> BlobStore:
     url = store_url(settings)
     if "://" not in url:
         return open_store(url, compression=settings.compression, clock=clock)
     return open_store(
         url,
-        cache_dir=Path(settings.cache_dir),
+        cache_dir=Path(settings.cache_dir) if cached else None,
         cache_quota_bytes=settings.cache_quota_bytes,
         endpoint_url=settings.store_endpoint or None,
         options=_options(settings),

@@ -173,6 +173,15 @@ def test_a_collection_that_was_cut_off(program: Program) -> None:
     assert (found["status"], "gc" in found["advice"]) == ("warn", True)
 
 
+def test_what_is_not_recorded_yet(program: Program) -> None:
+    program.register()
+    assert check(program, "records")["status"] == "ok"
+    with sqlite3.connect(program.place / "chopmark.db") as database:
+        database.execute("update schema_facts set value = '1' where name = 'recorded_seq'")
+    found = check(program, "records")
+    assert (found["status"], found["finding"]) == ("warn", "2 events not recorded beside the blobs yet")
+
+
 HOLDS_THE_LOCK = """
 import fcntl, sys
 stream = open(sys.argv[1])

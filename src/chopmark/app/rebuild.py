@@ -42,6 +42,7 @@ def rebuild(ctx: Context, request: RebuildCatalog) -> Rebuilt:
         events=len(whole.events),
         models=len(whole.models),
         versions=len(whole.versions) - len(left),
+        left_out=[s.version.ref for s in whole.versions if s.version.id in left] or None,
         faults=faults[:100] or None,
     )
     return Rebuilt(

@@ -37,10 +37,11 @@ from chopmark.cli.place_checks import (
     room_check,
 )
 from chopmark.cli.session import Session
-from chopmark.cli.words import size, when
+from chopmark.cli.words import count, size, when
 from chopmark.errors import ChopmarkError
 from chopmark.wiring import (
-    collection_is_open,
+    CatalogStanding,
+    catalog_standing,
     database_faults,
     database_revision,
     database_url,
@@ -94,7 +95,7 @@ def checks(session: Session, clock: Clock = system_clock) -> Iterator[Check]:
         database = guarded("database", lambda: _database(settings))
         yield database
         if database.status != "fail":
-            yield guarded("collection", lambda: _collection(settings))
+            yield from _standing(settings)
             yield guarded("store", lambda: _store(settings))
             yield guarded("room", lambda: _room(session, settings))
             yield guarded("libraries", lambda: _libraries(session))
@@ -127,8 +128,26 @@ def _room(session: Session, settings: Settings) -> Check:
     return room_check(free_bytes, largest.size_bytes if largest else 0, largest.ref if largest else "")
 
 
-def _collection(settings: Settings) -> Check:
-    if not collection_is_open(settings):
+def _standing(settings: Settings) -> Iterator[Check]:
+    try:
+        standing = catalog_standing(settings)
+    except ChopmarkError as error:
+        yield failed("catalog", error)
+        return
+    yield _collection(standing)
+    yield _records(standing)
+
+
+def _records(standing: CatalogStanding) -> Check:
+    if standing.recorded >= standing.events:
+        return Check("records", "ok", "what the audit tells is recorded beside the blobs")
+    behind = standing.events - standing.recorded
+    advice = "The next change or backup records them. If that does not help, look at the store's check below."
+    return Check("records", "warn", f"{count(behind, 'event')} not recorded beside the blobs yet", advice)
+
+
+def _collection(standing: CatalogStanding) -> Check:
+    if not standing.collects:
         return Check("collection", "ok", "none was cut off")
     advice = "Unless one is running at this moment, finish it with: chopmark gc"
     return Check("collection", "warn", "a collection of garbage is running, or was cut off", advice)

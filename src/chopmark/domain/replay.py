@@ -130,6 +130,8 @@ class Replay:
                 self._version(event, verb)
             case "alias":
                 self._alias(event, verb)
+            case "registry" if verb == "rebuilt":
+                self._leave_out(event.data.get("left_out", ()))
             case _:
                 pass
 
@@ -169,6 +171,15 @@ class Replay:
         model.versions[version.number] = _changed(version, verb, event.data)
         if verb == "deleted":  # a forced one takes its aliases along
             model.aliases = {k: v for k, v in model.aliases.items() if v != version.number}
+
+    def _leave_out(self, refs: Iterable[str]) -> None:
+        """What a rebuild could not bring back is gone from then on, with the aliases that pointed to it."""
+        for ref in refs:
+            name, _, number = ref.rpartition(":")
+            model = self._models.get(name)
+            if model is not None and model.versions.pop(int(number), None) is not None:
+                self.version_count -= 1
+                model.aliases = {k: v for k, v in model.aliases.items() if v != int(number)}
 
     def _alias(self, event: AuditEvent, verb: str) -> None:
         name, _, alias = event.target.partition("@")
