@@ -46,7 +46,8 @@ class OnnxModel:
         ----------
         inputs
             A dict (or data frame, for a graph with one input per column) from input name to
-            array; or an array, when the graph has one input.
+            array; or an array, when the graph has one input. Numbers become the type that the graph
+            declares for a name: rounded to a floating-point one, to any other only where none changes.
 
         Returns
         -------
@@ -65,12 +66,12 @@ class OnnxModel:
     def _feed(self, inputs: Any) -> dict[str, Any]:
         import numpy as np
 
+        declared = {i.name: _NUMPY_TYPES.get(i.type, "") for i in self.session.get_inputs()}
         if isinstance(inputs, Mapping):
-            return {name: np.asarray(value) for name, value in inputs.items()}
+            return {name: _as_declared(np.asarray(value), declared.get(name, "")) for name, value in inputs.items()}
         if len(self.input_names) == 1:
             (name,) = self.input_names
-            wanted = _NUMPY_TYPES.get(self.session.get_inputs()[0].type)
-            return {name: np.asarray(inputs, dtype=wanted)}
+            return {name: np.asarray(inputs, dtype=declared[name] or None)}
         columns = getattr(inputs, "columns", None)
         if columns is None or not set(self.input_names) <= set(columns):
             raise InvalidRequest(
@@ -78,7 +79,9 @@ class OnnxModel:
                 hint="Pass a dict from input name to array.",
             )
         # skl2onnx makes one input of shape (rows, 1) for each column.
-        return {name: np.asarray(inputs[name]).reshape(-1, 1) for name in self.input_names}
+        return {
+            name: _as_declared(np.asarray(inputs[name]).reshape(-1, 1), declared[name]) for name in self.input_names
+        }
 
     def __repr__(self) -> str:
         return f"OnnxModel({', '.join(self.input_names)} -> {', '.join(self.output_names)})"
@@ -91,6 +94,18 @@ _NUMPY_TYPES = {
     "tensor(int32)": "int32",
     "tensor(bool)": "bool",
 }
+
+
+def _as_declared(values: Any, wanted: str) -> Any:
+    """Numbers as numbers of the declared type; what that would change is left for the runtime to refuse."""
+    import numpy as np
+
+    if not wanted or values.dtype == wanted or values.dtype.kind not in "biuf":
+        return values
+    target = np.dtype(wanted)
+    with np.errstate(invalid="ignore"):  # a missing or far too large number is no integer, and compares as unequal
+        cast = values.astype(target)
+    return cast if target.kind == "f" or np.array_equal(cast, values) else values
 
 
 class OnnxFormat:
