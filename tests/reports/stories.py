@@ -118,7 +118,7 @@ def a_story(**fields: Any) -> VersionStory:
                 actor="ada",
                 event="version.promoted",
                 target="fraud:2",
-                data={"reason": EVIL},
+                data={"from_stage": "staging", "to_stage": "production", "reason": EVIL},
             ),
         ),
         uses=("fraud:2 is in production", EVIL),

@@ -82,7 +82,7 @@ def test_every_part_is_told() -> None:
         "february",
         "0.95",
         relation_words("fine_tuned_from", upstream=True),
-        "version.promoted",
+        "moved fraud:2 from staging to production",
         "2.0 KiB",
     ):
         assert said in text, said

@@ -43,11 +43,13 @@ def test_the_whole_story(lived: cm.Registry) -> None:
         ("development", "staging"),
     ]
     assert [(m.name, m.previous, m.number) for m in story.alias_moves] == [("champion", 1, 2)]
-    assert [e.event for e in story.events] == [
-        "version.promoted",
-        "version.promoted",
-        "version.evaluated",
-        "version.registered",
+    assert [f"{e.event} {e.target}" for e in story.events] == [
+        "alias.set fraud@champion",
+        "version.promoted fraud:2",
+        "version.promoted fraud:2",
+        "version.evaluated fraud:2",
+        "version.registered fraud:2",
+        "model.created fraud",
     ]
     assert story.uses == tuple(lived.versions.uses("fraud:2"))
     assert [(s.number, s.metrics) for s in story.siblings] == [(1, {"f1": 0.8}), (2, {"f1": 0.9})]
@@ -67,6 +69,43 @@ def test_a_version_that_left_an_alias_knows_it(lived: cm.Registry) -> None:
         ("champion", 1, 2),
         ("champion", None, 1),
     ]
+
+
+def test_events_are_the_trail_and_told_in_words(lived: cm.Registry) -> None:
+    lived.alias("fraud@champion", "fraud:1", reason="rolled back")
+    lived.lineage.link("other:1", "replaces", "fraud:2", reason="one for all")
+    lived.models.delete("fraud", force=True, reason="by mistake")
+    lived.models.restore("fraud")
+    assert story_of(lived, "fraud:2").events == tuple(lived.audit.trail("fraud:2"))[::-1]
+    for form in ("html", "markdown"):
+        report = lived.versions.report("fraud:2", form)
+        for words in (
+            "moved @champion away from fraud:2, to fraud:1",
+            "linked other:1 replaces fraud:2",
+            "restored the model fraud",
+            "made the model fraud",
+        ):
+            assert words in report.replace("\\", ""), (form, words)
+        assert "registered fraud:1" not in report
+
+
+def test_trust_is_among_the_events(local: cm.Registry) -> None:
+    local.register("pk", {1, 2}, format="pickle")
+    local.load("pk")
+    local.trust.revoke("pk:1", reason="no")
+    report = local.versions.report("pk:1", "markdown")
+    assert "trusted the code of pk:1 by loading it, as the settings allow" in report
+    assert "withdrew all trust in pk:1" in report
+
+
+def test_the_newest_events_of_a_long_life(registry: cm.Registry) -> None:
+    registry.register("fraud", {"t": 1})
+    for number in range(205):
+        registry.versions.update("fraud:1", tags={"round": str(number)})
+    events = story_of(registry, "fraud:1").events
+    assert len(events) == 200
+    assert [e.seq for e in events] == list(range(events[0].seq, events[0].seq - 200, -1))
+    assert events[0].data["after"] == {"tags": {"round": "204"}}
 
 
 def test_nothing_happened_yet(registry: cm.Registry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from chopmark.abc.catalog import Transaction
@@ -19,7 +20,7 @@ from chopmark.ops import requests as q
 from chopmark.ops.auditing import AuditAt, ReadTrail
 from chopmark.ops.results import AuditPage, AuditVerdict
 
-__all__ = ["at", "list_page", "trail", "verify"]
+__all__ = ["at", "list_page", "newest_of_trail", "trail", "verify"]
 
 VERSIONS_THEN_MAX = 10_000
 Page = Callable[[int], list[AuditEvent]]
@@ -59,6 +60,12 @@ def trail(ctx: Context, request: ReadTrail) -> AuditPage:
         msg = f"No event tells of {ref.model}:{number}."
         raise NotFound(msg, hint=f"See what there was with: chopmark audit list --target {ref.model}")
     return _page(items, limit, query)
+
+
+def newest_of_trail(tx: Transaction, model: ModelRef, number: int, *, limit: int) -> list[AuditEvent]:
+    """The newest of the events that concern a version, newest first."""
+    newest = deque(concerning(_candidates(tx, model, number), str(model), number), maxlen=limit)
+    return list(reversed(newest))
 
 
 def at(ctx: Context, request: AuditAt) -> RegistryThen:

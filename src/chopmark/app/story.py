@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chopmark.app import lineage
+from chopmark.app.audit import newest_of_trail
 from chopmark.app.context import Context, resolve, the_model
 from chopmark.app.uses import uses_of
 from chopmark.app.versions import manifest
@@ -27,17 +28,18 @@ LINEAGE_EDGES_MAX = 60
 def tell(ctx: Context, request: TellStory) -> VersionStory:
     """Everything about a version."""
     version = resolve(ctx, request.ref, deleted=True)
+    model = ModelRef(version.project, version.model)
     tx = ctx.tx
     return VersionStory(
         told_at=ctx.now,
         version=version,
-        model=the_model(ctx, ModelRef(version.project, version.model), deleted=True),
+        model=the_model(ctx, model, deleted=True),
         manifest=manifest(ctx, GetManifest(ref=version.ref)),
         evaluations=tuple(tx.evaluations.list(version.id, limit=EVALUATIONS_MAX)),
         stage_moves=tuple(tx.stages.history(version.id, limit=MOVES_MAX)),
         alias_moves=tuple(m for m in tx.aliases.history(version.model_id, limit=MOVES_MAX) if _concerns(m, version)),
         trust=tuple(tx.trust.get(version.digest)),
-        events=tuple(tx.audit.list(target=version.ref, newest_first=True, limit=EVENTS_MAX)),
+        events=tuple(newest_of_trail(tx, model, version.number, limit=EVENTS_MAX)),
         uses=tuple(uses_of(ctx, version)),
         lineage=_lineage(ctx, version),
         siblings=tuple(_siblings(ctx, version)),

@@ -35,8 +35,11 @@ class VersionStory(msgspec.Struct, frozen=True, kw_only=True):
         When it was read.
     version, model, manifest
         The version as it was then, its model and its files.
-    evaluations, stage_moves, alias_moves, trust, events
-        Newest first; alias moves to it and away from it; events of the audit about it.
+    evaluations, stage_moves, alias_moves, trust
+        Newest first; alias moves to it and away from it.
+    events
+        Its trail in the audit, newest first: also moves of aliases, links that name it, and what
+        happened to its model while it was there.
     uses
         Who uses it, in words.
     lineage

@@ -9,6 +9,7 @@ from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.lineage import relation_words
 from chopmark.domain.names import counted
 from chopmark.domain.story import Sibling, VersionStory
+from chopmark.domain.trail import told as in_words
 from chopmark.reports.page import cell_text, short, size_text, when
 
 __all__ = [
@@ -47,7 +48,7 @@ _VALUE_LENGTH_MAX = 1_000
 ALIAS_HEAD = ("when", "alias", "from", "to", "by", "reason")
 DATASET_HEAD = ("data set", "relation", "split", "rows", "digest", "where")
 EVALUATION_HEAD = ("data set", "split", "when", "metrics", "by", "comment")
-EVENT_HEAD = ("seq", "when", "event", "by", "reason")
+EVENT_HEAD = ("seq", "when", "what happened", "by", "reason")
 FILE_HEAD = ("path", "role", "size", "digest")
 RELATIVE_HEAD = ("relation", "neighbour", "kind", "what is known of it")
 SIGNATURE_HEAD = ("name", "side", "type", "shape", "may be missing")
@@ -209,6 +210,7 @@ def remarks(story: VersionStory) -> dict[str, str]:
 
 
 def events(story: VersionStory) -> Rows:
-    """Events of the audit, newest first."""
+    """Events of the audit in words, newest first."""
     for e in story.events[:ROWS_MAX]:
-        yield [str(e.seq), when(e.at), e.event, e.actor, short(str(e.data.get("reason", "")), 300)]
+        words = short(in_words(e, story.version.number), _VALUE_LENGTH_MAX)
+        yield [str(e.seq), when(e.at), words, e.actor, short(str(e.data.get("reason", "")), 300)]
