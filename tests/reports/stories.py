@@ -12,6 +12,7 @@ from chopmark.domain.lineage_graph import LineageGraph, LineageNode
 from chopmark.domain.manifest import Environment, FileEntry, Manifest, Member
 from chopmark.domain.signature import Field, Signature
 from chopmark.domain.story import Sibling, VersionStory
+from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import AliasMove, Evaluation, Model, TrustDecision
 from tests.domain.records import NOON, a_version
 
@@ -120,6 +121,10 @@ def a_story(**fields: Any) -> VersionStory:
                 target="fraud:2",
                 data={"from_stage": "staging", "to_stage": "production", "reason": EVIL},
             ),
+        ),
+        loads=tuple(
+            LoadCount(project="default", model="fraud", number=2, day=(NOON - timedelta(days=back)).date(), count=n)
+            for back, n in ((0, 1_200), (7, 34))
         ),
         uses=("fraud:2 is in production", EVIL),
         lineage=LineageGraph(

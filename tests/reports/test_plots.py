@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from chopmark.domain.datasets import ColumnProfile
 from chopmark.domain.manifest import FileEntry
-from chopmark.reports.plots import Bar, Point, bars, column_ranges, file_sizes, line, scale_ticks, stage_timeline
+from chopmark.domain.usage import days_until
+from chopmark.reports.plots import (
+    Bar,
+    Point,
+    bars,
+    column_ranges,
+    file_sizes,
+    line,
+    loads_per_day,
+    scale_ticks,
+    stage_timeline,
+)
 from tests.domain.records import NOON
 from tests.reports.stories import EVIL, a_move
 
@@ -72,6 +83,42 @@ def test_files_beyond_twelve_are_one_bar() -> None:
     assert "8 smaller" in text
     assert "19.bin" in text
     drawn(file_sizes([FileEntry("empty", "other", 0, "sha256:x")]))
+
+
+@given(st.lists(st.integers(0, 2**60), min_size=1, max_size=70))
+def test_loads_of_any_days(daily: list[int]) -> None:
+    root = drawn(loads_per_day(days_until(NOON.date(), len(daily)), daily))
+    drawn_bars = [r for r in root.findall(f"{SVG}rect") if r.find(f"{SVG}title") is not None]
+    assert len(drawn_bars) == sum(1 for count in daily if count)
+    for bar in drawn_bars:
+        assert float(bar.attrib["height"]) >= 1
+        assert float(bar.attrib["y"]) >= 30
+
+
+def test_loads_are_as_high_as_their_numbers_and_where_their_days_are() -> None:
+    days = days_until(NOON.date(), 60)
+    root = drawn(loads_per_day(days, [10, *[0] * 29, 20, *[0] * 28, 40]))
+    first, middle, last = (r for r in root.findall(f"{SVG}rect") if r.find(f"{SVG}title") is not None)
+    assert float(middle.attrib["height"]) == pytest.approx(2 * float(first.attrib["height"]), abs=0.02)
+    assert float(last.attrib["height"]) == pytest.approx(4 * float(first.attrib["height"]), abs=0.02)
+    slot = (float(last.attrib["x"]) - float(first.attrib["x"])) / 59
+    assert float(middle.attrib["x"]) - float(first.attrib["x"]) == pytest.approx(30 * slot, abs=0.02)
+    assert [t.text for t in root.iter(f"{SVG}title")][1:] == [
+        f"{days[0]}: 10 loads",
+        f"{days[30]}: 20 loads",
+        f"{days[59]}: 40 loads",
+    ]
+    words = [t.text for t in root.findall(f"{SVG}text")]
+    assert words[-2:] == [str(days[0]), str(days[59])]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 7, 8])
+def test_nobody_loads_half_a_time(most: int) -> None:
+    root = drawn(loads_per_day(days_until(NOON.date(), 2), [0, most]))
+    ticks = [t.text or "" for t in root.findall(f"{SVG}text")[1:-2]]
+    assert ticks[0] == "0"
+    assert len(ticks) > 1
+    assert all(tick.isdigit() for tick in ticks)
 
 
 @given(st.lists(st.tuples(FINITE, FINITE, FINITE, st.floats(0, 1e9)), min_size=1, max_size=5))

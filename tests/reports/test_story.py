@@ -1,6 +1,7 @@
 """Reports of a version: everything is in them, nothing hostile comes through, and they stand alone."""
 
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
 from time import perf_counter
 from typing import Any
@@ -70,6 +71,7 @@ def test_every_part_is_told() -> None:
         "Files",
         "Environment",
         "Trust",
+        "Loads",
         "Used by",
         "What people say",
         "Card",
@@ -86,7 +88,7 @@ def test_every_part_is_told() -> None:
         "2.0 KiB",
     ):
         assert said in text, said
-    assert page.tags.count("svg") == 5  # a metric over versions, columns, lineage, stages, files
+    assert page.tags.count("svg") == 6  # a metric over versions, columns, lineage, stages, files, loads
 
 
 def test_nothing_of_strangers_is_markup() -> None:
@@ -125,6 +127,19 @@ def test_markdown_shows_what_strangers_wrote_as_text() -> None:
     assert EVIL not in outside
     assert r"&lt;script\>alert(1)&lt;/script\>" in outside
     assert "## Audit" in text
+
+
+def test_loads_are_a_row() -> None:
+    story = a_story()
+    last = story.told_at.date()
+    day = story.loads[0].day
+    row = f"| {last - timedelta(days=59)} to {last} | 1,234 | 1,200 | {day} |"
+    text = story_markdown(story)
+    assert f"## Loads\n\n| days | loads | most on one day | last load |\n| --- | --- | --- | --- |\n{row}\n" in text
+    assert "1,234 loads from" in " ".join(Page(story_html(story)).texts)
+    never = msgspec.structs.replace(story, loads=())
+    assert "Loads" not in Page(story_html(never)).headings
+    assert "## Loads" not in story_markdown(never)
 
 
 def test_json_is_the_story_again() -> None:

@@ -1,12 +1,14 @@
 """A version's story, on every back end: what happened to it is in it, and nothing of other versions."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import chopmark as cm
+from chopmark.base.clock import FakeClock
 from chopmark.domain.story import VersionStory
 from chopmark.errors import InvalidRequest, NotFound
 from chopmark.ops.story import TellStory
@@ -96,6 +98,31 @@ def test_trust_is_among_the_events(local: cm.Registry) -> None:
     report = local.versions.report("pk:1", "markdown")
     assert "trusted the code of pk:1 by loading it, as the settings allow" in report
     assert "withdrew all trust in pk:1" in report
+
+
+def test_loads_of_the_last_sixty_days(registry: cm.Registry, clock: FakeClock) -> None:
+    registry.register("fraud", {"t": 1})
+    registry.register("fraud", {"t": 2})
+    first = clock().date()
+    registry.load("fraud:1")
+    clock.advance(timedelta(days=1))
+    registry.load("fraud:1")
+    registry.load("fraud:1")
+    clock.advance(timedelta(days=59))
+    registry.load("fraud:1")
+    registry.models.usage("fraud")  # writes down what is counted in memory
+    story = story_of(registry, "fraud:1")
+    assert [(each.day - first, each.count) for each in story.loads] == [(timedelta(60), 1), (timedelta(1), 2)]
+    assert story.use is not None
+    assert (story.use.loads, story.use.daily) == (3, (2, *[0] * 58, 1))
+    assert (story_of(registry, "fraud:2").loads, story_of(registry, "fraud:2").use) == ((), None)
+
+
+def test_a_load_is_in_the_report_at_once(lived: cm.Registry) -> None:
+    assert "## Loads" not in lived.versions.report("fraud:2", "markdown")
+    lived.load("fraud:2")
+    assert "## Loads" in lived.versions.report("fraud:2", "markdown")
+    assert [each["count"] for each in json.loads(lived.versions.report("fraud:2", "json"))["loads"]] == [1]
 
 
 def test_the_newest_events_of_a_long_life(registry: cm.Registry) -> None:

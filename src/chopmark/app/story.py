@@ -9,7 +9,8 @@ from chopmark.app.uses import uses_of
 from chopmark.app.versions import manifest
 from chopmark.domain.lineage_graph import LineageGraph
 from chopmark.domain.refs import ModelRef
-from chopmark.domain.story import Sibling, VersionStory
+from chopmark.domain.story import LOAD_DAYS, Sibling, VersionStory
+from chopmark.domain.usage import LoadCount, days_until
 from chopmark.domain.versions import AliasMove, Version
 from chopmark.ops.lineage import GetLineage
 from chopmark.ops.requests import GetManifest
@@ -40,6 +41,7 @@ def tell(ctx: Context, request: TellStory) -> VersionStory:
         alias_moves=tuple(m for m in tx.aliases.history(version.model_id, limit=MOVES_MAX) if _concerns(m, version)),
         trust=tuple(tx.trust.get(version.digest)),
         events=tuple(newest_of_trail(tx, model, version.number, limit=EVENTS_MAX)),
+        loads=tuple(_loads(ctx, version)),
         uses=tuple(uses_of(ctx, version)),
         lineage=_lineage(ctx, version),
         siblings=tuple(_siblings(ctx, version)),
@@ -48,6 +50,11 @@ def tell(ctx: Context, request: TellStory) -> VersionStory:
 
 def _concerns(move: AliasMove, version: Version) -> bool:
     return version.number in (move.number, move.previous)
+
+
+def _loads(ctx: Context, version: Version) -> list[LoadCount]:
+    days = days_until(ctx.now.date(), LOAD_DAYS)
+    return ctx.tx.loads.list(version.model_id, number=version.number, since=days[0], until=days[-1], limit=LOAD_DAYS)
 
 
 def _siblings(ctx: Context, version: Version) -> list[Sibling]:

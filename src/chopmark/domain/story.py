@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -11,9 +11,13 @@ from chopmark.domain.lifecycle import StageMove
 from chopmark.domain.lineage_graph import LineageGraph
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.names import counted
+from chopmark.domain.usage import LoadCount, VersionUse, by_version, days_until
 from chopmark.domain.versions import AliasMove, Evaluation, Model, TrustDecision, Version
 
-__all__ = ["Sibling", "VersionStory"]
+__all__ = ["LOAD_DAYS", "Sibling", "VersionStory"]
+
+LOAD_DAYS = 60
+"""Days of whose loads a story tells; the last one is the day (UTC) when it was read."""
 
 
 class Sibling(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,8 @@ class VersionStory(msgspec.Struct, frozen=True, kw_only=True):
     events
         Its trail in the audit, newest first: also moves of aliases, links that name it, and what
         happened to its model while it was there.
+    loads
+        How often it was loaded on each of the last `LOAD_DAYS` days with a load, newest first.
     uses
         Who uses it, in words.
     lineage
@@ -57,9 +63,20 @@ class VersionStory(msgspec.Struct, frozen=True, kw_only=True):
     alias_moves: tuple[AliasMove, ...] = ()
     trust: tuple[TrustDecision, ...] = ()
     events: tuple[AuditEvent, ...] = ()
+    loads: tuple[LoadCount, ...] = ()
     uses: tuple[str, ...] = ()
     lineage: LineageGraph | None = None
     siblings: tuple[Sibling, ...] = ()
+
+    @property
+    def load_days(self) -> list[date]:
+        """The days of whose loads it tells, the last one last."""
+        return days_until(self.told_at.date(), LOAD_DAYS)
+
+    @property
+    def use(self) -> VersionUse | None:
+        """Its loads put together; None where there were none."""
+        return next(iter(by_version(self.loads, self.load_days)), None)
 
     def __repr__(self) -> str:
         told = ", ".join(

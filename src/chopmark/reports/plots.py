@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 from chopmark.domain.datasets import ColumnProfile
 from chopmark.domain.lifecycle import StageMove
 from chopmark.domain.manifest import FileEntry
+from chopmark.domain.names import counted
 from chopmark.reports.page import size_text
 from chopmark.reports.svg import Markup, document, element, text_width
 
-__all__ = ["NARROW", "Bar", "Point", "bars", "column_ranges", "file_sizes", "line", "scale_ticks", "stage_timeline"]
+__all__ = [
+    "NARROW",
+    "Bar",
+    "Point",
+    "bars",
+    "column_ranges",
+    "file_sizes",
+    "line",
+    "loads_per_day",
+    "scale_ticks",
+    "stage_timeline",
+]
 
 WIDTH = 560.0
 _ROW = 24.0
@@ -215,6 +227,46 @@ def _tail(path: str, width: float) -> str:
     while text_width("…" + kept) > width:
         kept = kept[1:]
     return "…" + kept
+
+
+def loads_per_day(days: Sequence[date], daily: Sequence[int]) -> Markup:
+    """A bar for each day, with its height from zero.
+
+    Parameters
+    ----------
+    days
+        In a row, at least one.
+    daily
+        Loads of each of them; none negative.
+    """
+    title, height, top, bottom, right = "Loads per day", 150.0, 34.0, 24.0, 12.0
+    ticks = [tick for tick in scale_ticks(0, max(*daily, 1), 3) if tick == int(tick)]  # there is no half a load
+    high = max(*ticks, *daily)
+    labels = [_number(tick) for tick in ticks]
+    left = 14 + max(text_width(text, _SMALL) for text in labels)
+    slot = (WIDTH - left - right) / len(days)
+    floor = height - bottom
+
+    def y(count: float) -> float:
+        return floor - count / high * (floor - top)
+
+    parts = [_text(title, 6, 16, weight="600")]
+    for tick, label in zip(ticks, labels, strict=True):
+        ends = {"x1": left, "x2": WIDTH - right, "y1": y(tick), "y2": y(tick)}
+        parts += [
+            element("line", {**ends, "class": "cm-s-line"}),
+            _text(label, left - 6, y(tick) + 4, anchor="end", colour="muted", size=_SMALL),
+        ]
+    for i, (day, count) in enumerate(zip(days, daily, strict=True)):
+        if count:
+            upper = min(y(count), floor - 1)  # one load is to be seen beside a million
+            box = {"x": left + (i + 0.12) * slot, "y": upper, "width": slot * 0.76, "height": floor - upper}
+            told = element("title", None, f"{day}: {counted(count, 'load')}")
+            parts.append(element("rect", {**box, "class": "cm-f-1"}, told))
+    parts.append(_text(str(days[0]), left, height - 6, colour="muted", size=_SMALL))
+    if len(days) > 1:
+        parts.append(_text(str(days[-1]), WIDTH - right, height - 6, anchor="end", colour="muted", size=_SMALL))
+    return document(WIDTH, height, title, *parts, about=f"{counted(sum(daily), 'load')} from {days[0]} to {days[-1]}")
 
 
 def column_ranges(title: str, profiles: Sequence[ColumnProfile]) -> Markup:

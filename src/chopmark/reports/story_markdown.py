@@ -35,6 +35,7 @@ def story_markdown(story: VersionStory) -> str:
         _table("Files", told.FILE_HEAD, told.files(story)),
         _facts("Environment", told.environment(story)),
         _table("Trust", told.TRUST_HEAD, told.trust(story)),
+        _table("Loads", told.LOAD_HEAD, told.loads(story)),
         _titled("Used by", bullet_list(story.uses)),
         _facts("What people say", told.remarks(story)),
         _titled("Card", code_block(card, "markdown") if card.strip() else ""),

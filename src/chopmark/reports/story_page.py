@@ -15,7 +15,7 @@ from chopmark.reports.card_text import card_html
 from chopmark.reports.comparison_page import change_html
 from chopmark.reports.lineage_svg import lineage_svg
 from chopmark.reports.page import cell_text, columns, facts, html_page, section, short, table, when
-from chopmark.reports.plots import Point, column_ranges, file_sizes, line, stage_timeline
+from chopmark.reports.plots import Point, column_ranges, file_sizes, line, loads_per_day, stage_timeline
 from chopmark.reports.svg import Markup, element
 
 __all__ = ["story_html"]
@@ -43,6 +43,7 @@ def story_html(story: VersionStory) -> str:
         section("Files", *_files(story)),
         section("Environment", facts(told.environment(story))),
         section("Trust", table(told.TRUST_HEAD, told.trust(story))),
+        section("Loads", *_loads(story)),
         section("Used by", *_uses(story)),
         section("What people say", facts(told.remarks(story))),
         section("Card", card_html(short(version.card or story.model.card, _CARD_LENGTH_MAX))),
@@ -129,6 +130,13 @@ def _files(story: VersionStory) -> Iterator[Markup]:
     left = len(files) - told.ROWS_MAX
     if left > 0:
         yield element("p", {"class": "muted"}, f"{counted(left, 'more file')} not listed.")
+
+
+def _loads(story: VersionStory) -> Iterator[Markup]:
+    use = story.use
+    if use is not None:
+        yield element("figure", None, loads_per_day(story.load_days, use.daily))
+        yield table(told.LOAD_HEAD, told.loads(story), numbers=[1, 2])
 
 
 def _uses(story: VersionStory) -> Iterator[Markup]:

@@ -18,6 +18,7 @@ __all__ = [
     "EVALUATION_HEAD",
     "EVENT_HEAD",
     "FILE_HEAD",
+    "LOAD_HEAD",
     "RELATIVE_HEAD",
     "ROWS_MAX",
     "SIGNATURE_HEAD",
@@ -30,6 +31,7 @@ __all__ = [
     "events",
     "files",
     "identity",
+    "loads",
     "pairs",
     "predecessor",
     "relatives",
@@ -50,6 +52,7 @@ DATASET_HEAD = ("data set", "relation", "split", "rows", "digest", "where")
 EVALUATION_HEAD = ("data set", "split", "when", "metrics", "by", "comment")
 EVENT_HEAD = ("seq", "when", "what happened", "by", "reason")
 FILE_HEAD = ("path", "role", "size", "digest")
+LOAD_HEAD = ("days", "loads", "most on one day", "last load")
 RELATIVE_HEAD = ("relation", "neighbour", "kind", "what is known of it")
 SIGNATURE_HEAD = ("name", "side", "type", "shape", "may be missing")
 STAGE_HEAD = ("when", "from", "to", "by", "reason")
@@ -180,6 +183,14 @@ def files(story: VersionStory) -> Rows:
     """Files in the order of the manifest."""
     for f in story.manifest.files[:ROWS_MAX]:
         yield [f.path, f.role, size_text(f.size_bytes), f.digest[:19]]
+
+
+def loads(story: VersionStory) -> Rows:
+    """One row of how often it was loaded lately; none where it was not."""
+    use = story.use
+    if use is not None:
+        days = story.load_days
+        yield [f"{days[0]} to {days[-1]}", f"{use.loads:,}", f"{max(use.daily):,}", str(use.last_day)]
 
 
 def environment(story: VersionStory) -> dict[str, str]:

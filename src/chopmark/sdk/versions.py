@@ -319,6 +319,7 @@ class Versions(Surface):
             When there is no such format, or the file cannot be written.
         """
         chosen = format_of(format, path)
+        self._transport.flush()  # the loads of this registry are in its story
         text = rendered(self._call(TellStory(ref=self._ref(ref))), chosen)
         if path is not None:
             write_text(path, text)
