@@ -7,6 +7,7 @@ import itertools
 from hypothesis import given
 
 from chopmark.domain.lineage_graph import LineageGraph
+from chopmark.reports.lineage_svg import lineage_svg
 from chopmark.reports.lineage_tree import lineage_tree
 from tests.reports.graphs import dataset, graph, graphs, run, version
 
@@ -46,7 +47,9 @@ def test_a_tree_both_ways() -> None:
 def test_a_data_set_without_a_name_has_its_digest_once() -> None:
     digest = "sha256:" + "9" * 64
     shown = dataset(digest[:19], digest=digest, row_count=569)
-    lines = lineage_tree(graph(version(2), (version(2), "trained_on", shown))).splitlines()
+    drawn = graph(version(2), (version(2), "trained_on", shown))
+    lines = lineage_tree(drawn).splitlines()
+    assert "<title>dataset · sha256:999999999999 · 569 rows</title>" in lineage_svg(drawn)
     assert lines[-1] == "   └─ trained on data set sha256:999999999999  569 rows"
     named = dataset("march", digest=digest, row_count=569)
     assert named.summary == "569 rows · sha256:999999999999"
