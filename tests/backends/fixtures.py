@@ -22,6 +22,13 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def postgres_catalog_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of a database that only this test sees, with the catalog's tables."""
+    with postgres_server.with_tables() as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> S3Server:
     """Give the run's SeaweedFS: a real S3 server with conditional puts."""

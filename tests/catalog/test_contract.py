@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from chopmark.abc.catalog import Catalog
-from chopmark.catalog import open_catalog, plans, upgrade_catalog
+from chopmark.catalog import open_catalog, plans
 from chopmark.testing.catalog_search import SearchLaws
 from chopmark.testing.catalog_suite import CatalogFixtures, CatalogSuite
 from chopmark.testing.memory_catalog import MemoryCatalog
+from tests.backends.postgres import PostgresServer
 
 
 class TestMemory(CatalogSuite):
@@ -39,8 +40,8 @@ class TestSqliteWithoutFew(CatalogFixtures, SearchLaws):
 
 class TestPostgres(CatalogSuite):
     @pytest.fixture
-    def catalog(self, postgres_url: str) -> Iterator[Catalog]:
-        upgrade_catalog(postgres_url, schema="registry", table_prefix="cm_")
-        catalog = open_catalog(postgres_url, schema="registry", table_prefix="cm_")
-        yield catalog
-        catalog.close()
+    def catalog(self, postgres_server: PostgresServer) -> Iterator[Catalog]:
+        with postgres_server.with_tables(schema="registry", table_prefix="cm_") as url:
+            catalog = open_catalog(url, schema="registry", table_prefix="cm_")
+            yield catalog
+            catalog.close()

@@ -13,7 +13,6 @@ import pytest
 
 import chopmark as cm
 from chopmark.base.clock import FakeClock
-from chopmark.catalog import upgrade_catalog
 from chopmark.errors import ChopmarkError
 from chopmark.testing.registry import memory_registry
 
@@ -200,9 +199,7 @@ def test_nothing_is_found_after_a_long_story(
     if backend == "memory":
         opened = memory_registry(clock=clock, gc_grace_hours=0, purge_after_days=1)
     else:
-        url = request.getfixturevalue("postgres_url") if backend == "postgres" else None
-        if url:
-            upgrade_catalog(url)
+        url = request.getfixturevalue("postgres_catalog_url") if backend == "postgres" else None
         opened = cm.open(tmp_path / "registry", database_url=url, clock=clock, gc_grace_hours=0, purge_after_days=1)
     with opened as registry:
         live(registry, random.Random(seed), clock)

@@ -10,7 +10,6 @@ import pytest
 import chopmark as cm
 from chopmark.abc.blobs import BlobStore
 from chopmark.base.clock import FakeClock
-from chopmark.catalog import upgrade_catalog
 from chopmark.errors import Denied, NotFound
 from chopmark.ops.storage import Reclaimed
 from chopmark.testing.registry import memory_registry
@@ -30,8 +29,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -
     elif request.param == "sqlite":
         opened = cm.open(tmp_path / "registry", clock=clock, actor="ada")
     else:
-        url = request.getfixturevalue("postgres_url")
-        upgrade_catalog(url)
+        url = request.getfixturevalue("postgres_catalog_url")
         opened = cm.open(tmp_path / "registry", database_url=url, clock=clock, actor="ada")
     with opened:
         yield opened

@@ -10,7 +10,6 @@ import pytest
 import chopmark as cm
 from chopmark.base.clock import FakeClock
 from chopmark.base.digest import digest_of
-from chopmark.catalog import upgrade_catalog
 from chopmark.errors import InvalidRequest, NotFound
 from chopmark.ops.storage import Usage
 from chopmark.testing.registry import memory_registry
@@ -27,9 +26,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -
     if request.param == "memory":
         opened = memory_registry(clock=clock)
     else:
-        url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
-        if url:
-            upgrade_catalog(url)
+        url = request.getfixturevalue("postgres_catalog_url") if request.param == "postgres" else None
         opened = cm.open(tmp_path / "registry", database_url=url, clock=clock)
     with opened as made:
         made.projects.create("risk")
