@@ -153,3 +153,17 @@ def test_a_search_turns_into_tables(filled: cm.Registry) -> None:
         assert frame["metrics.roc_auc"].tolist()[:2] == [0.90, 0.80]
         assert frame["number"].tolist() == [1, 2, 1]
         assert frame["metrics.roc_auc"].isna().tolist() == [False, False, True]
+
+
+def test_values_of_several_types_share_a_column_as_text(local: cm.Registry) -> None:
+    mixed: list[object] = [3, "auto", True, 0.5, None, [1, 2], {"a": 1}, 2**70]
+    for n, value in enumerate(mixed):
+        local.register("fraud", {"n": n}, params={"depth": value, "rate": 1 if n % 2 else 0.5, "large": 2**70 + n})
+    page = local.search("order by number")
+    depth = ["3", "auto", "true", "0.5", None, "[1,2]", '{"a":1}', str(2**70)]
+    for table in (page.to_arrow().to_pydict(), page.to_polars().to_dict(as_series=False)):
+        assert table["params.depth"] == depth
+        assert table["params.rate"] == [0.5, 1.0] * 4
+        assert table["params.large"] == [str(2**70 + n) for n in range(8)]
+        assert table["number"] == list(range(1, 9))
+    assert page.to_pandas()["params.depth"].tolist()[:3] == [3, "auto", True]

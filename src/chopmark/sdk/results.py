@@ -12,6 +12,7 @@ import msgspec
 
 from chopmark.domain.names import counted
 from chopmark.errors import Unsupported
+from chopmark.sdk.frames import typed_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,18 +97,23 @@ class Page(Sequence[T], Generic[T]):
     def to_polars(self) -> pl.DataFrame:
         """The page as a polars data frame, one row a result.
 
+        A column whose values are of several types (``params.depth`` 8 in one version, "auto" in another)
+        becomes text, what is no text as JSON; lists and mappings always do.
+
         Raises
         ------
         Unsupported
             When polars is not installed.
         """
         polars = _imported("polars", "polars")
-        rows = [{k: _cell(v) for k, v in row.items()} for row in self.records()]
-        frame: pl.DataFrame = polars.DataFrame(rows, infer_schema_length=None, strict=False)
+        frame: pl.DataFrame = polars.DataFrame(self._typed(), infer_schema_length=None, strict=False)
         return frame
 
     def to_arrow(self) -> pa.Table:
         """The page as an Arrow table, one row a result.
+
+        A column whose values are of several types (``params.depth`` 8 in one version, "auto" in another)
+        becomes text, what is no text as JSON; lists and mappings always do.
 
         Raises
         ------
@@ -115,8 +121,10 @@ class Page(Sequence[T], Generic[T]):
             When pyarrow is not installed.
         """
         pyarrow = _imported("pyarrow", "arrow")
-        rows = [{k: _cell(v) for k, v in row.items()} for row in self.records()]
-        return pyarrow.table({c: [r.get(c) for r in rows] for c in self._columns()})
+        return pyarrow.table(self._typed())
+
+    def _typed(self) -> dict[str, list[Any]]:
+        return typed_columns(self.records(), self._columns())
 
     def _columns(self) -> list[str]:
         return list(dict.fromkeys(k for row in self.records() for k in row))
@@ -161,13 +169,6 @@ def row_of(item: Any) -> dict[str, Any]:
         else:
             row[name] = value if isinstance(value, datetime) else msgspec.to_builtins(value)
     return row
-
-
-def _cell(value: Any) -> Any:
-    """A value that a column of one type can hold: containers become JSON text."""
-    if isinstance(value, (dict, list, tuple)):
-        return msgspec.json.encode(value).decode()
-    return value
 
 
 def _text(value: Any) -> str:
