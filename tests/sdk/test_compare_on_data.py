@@ -318,6 +318,26 @@ def test_data_that_cannot_be_meant(classifiers: cm.Registry, data: Any, target: 
         classifiers.compare(["t:1", "t:2"], data=data, target=target)
 
 
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_a_text_file_has_times_where_the_signature_says_so(
+    local: cm.Registry, tmp_path: Path, zone: str | None
+) -> None:
+    joined = pd.date_range("2026-03-01", periods=40, freq="D", tz=zone)
+    rows = pd.DataFrame({"joined": joined, "note": [f"n{n % 2}" for n in range(40)]})
+    truth = np.arange(40) % 2
+    for strategy in ("most_frequent", "stratified"):
+        local.register("d", DummyClassifier(strategy=strategy, random_state=0).fit(rows, truth), example=rows)
+    (file, broken) = tmp_path / "rows.csv", tmp_path / "broken.tsv"
+    rows.assign(y=truth).to_csv(file, index=False)
+    rows.assign(y=truth, joined="yesterday").to_csv(broken, index=False, sep="\t")
+    c = local.compare(["d:1", "d:2"], data=file, target="y")
+    assert [on(c, r).failure for r in c.refs] == ["", ""]
+    expected = local.compare(["d:1", "d:2"], data=(rows, truth))
+    assert on(c, "d:2").metrics == on(expected, "d:2").metrics
+    refused = local.compare(["d:1", "d:2"], data=broken, target="y")
+    assert "column 'joined' is string, not datetime" in on(refused, "d:1").failure
+
+
 def test_calls_are_timed_in_turns() -> None:
     order: list[str] = []
     ticks = count()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from chopmark.domain.names import shown
-from chopmark.domain.signature import Signature
+from chopmark.domain.signature import Field, Signature
 from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.formats.columns import Column, columns_of, is_table
 from chopmark.formats.libraries import derives_from
@@ -15,6 +17,8 @@ from chopmark.formats.libraries import derives_from
 __all__ = ["Rows", "pandas_library", "rows_of", "suited"]
 
 _SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
+_READ_FROM_TEXT = "chopmark_read_from_text"  # an attribute of frames whose file could not say what is a time
+_PANDAS_ZONE = re.compile(r"datetime64\[\w+, (.+)\]")
 
 
 class Rows(NamedTuple):
@@ -122,13 +126,15 @@ def _read(path: Path) -> Any:
     try:
         if suffix in (".parquet", ".pq"):
             return pandas.read_parquet(path)
-        return pandas.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
+        frame = pandas.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
     except ImportError as error:
         msg = f"Reading {path.name} needs pyarrow."
         raise Unsupported(msg, hint="pip install 'chopmark[arrow]'") from error
     except (ValueError, OSError) as error:  # pandas' and Arrow's own errors are ValueErrors
         msg = f"{path.name} cannot be read: {error}."
         raise InvalidRequest(msg) from error
+    frame.attrs[_READ_FROM_TEXT] = True
+    return frame
 
 
 def _frame(table: Any) -> Any:
@@ -166,7 +172,9 @@ def pandas_library() -> Any:
 def suited(inputs: Any, signature: Signature | None) -> Any:
     """Inputs as a version with this signature was trained on: its columns in their order, or an array.
 
-    A table may carry more columns than a model asks for, and most models refuse those.
+    A table may carry more columns than a model asks for, and most models refuse those. A text file has no
+    times: columns of one that the signature says are times are read as ISO 8601, where all that is there is
+    written so.
     """
     if signature is None or not hasattr(inputs, "columns"):
         return inputs
@@ -174,4 +182,26 @@ def suited(inputs: Any, signature: Signature | None) -> Any:
         return inputs.to_numpy() if len(signature.inputs) == 1 else inputs
     names = [f.name for f in signature.inputs]
     columns = {str(c): c for c in inputs.columns}
+    if inputs.attrs.get(_READ_FROM_TEXT):
+        inputs = _with_times(inputs, {columns[f.name]: f for f in signature.inputs if f.name in columns})
     return inputs[[columns[n] for n in names]] if set(names) <= set(columns) else inputs
+
+
+def _with_times(frame: Any, fields: Mapping[Any, Field]) -> Any:
+    pandas = pandas_library()
+    parsed = {}
+    for column, field in fields.items():
+        if field.type == "datetime" and not pandas.api.types.is_numeric_dtype(frame[column].dtype):
+            try:
+                parsed[column] = _times(pandas, frame[column], field)
+            except ValueError:  # of pandas; what is no time stays text, and the signature's check says so
+                continue
+    return frame.assign(**{str(c): times for c, times in parsed.items()})
+
+
+def _times(pandas: Any, texts: Any, field: Field) -> Any:
+    """Times with a zone where the signature's are with one, else as they are written."""
+    zone = _PANDAS_ZONE.fullmatch(field.dtype)
+    if zone is None:
+        return pandas.to_datetime(texts, format="ISO8601")
+    return pandas.to_datetime(texts, format="ISO8601", utc=True).dt.tz_convert(zone[1])
