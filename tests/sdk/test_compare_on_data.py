@@ -198,15 +198,17 @@ def test_ensembles_answer_as_their_members_kind(local: cm.Registry, tumours: tup
         local.register("d", IsolationForest(n_estimators=n, random_state=n).fit(rows), example=rows)
     local.register("ce", members=["c:1", "c:2"], combine="mean")
     local.register("cv", members=["c:1", "c:2"], combine="vote")
-    local.register("de", members=["d:1", "d:2"], combine="mean")
+    local.register("de", members=["d:1", "d:2"], combine="vote")
+    local.register("dm", members=["d:1", "d:2"], combine="mean")
     c = local.compare(["ce", "cv", "c:1"], data=(rows, benign))
     assert [on(c, ref).kind for ref in ("ce:1", "cv:1", "c:1")] == ["classification"] * 3
     averaged = local.load("ce").predict_proba(rows)[:, 1]
     assert on(c, "ce:1").metrics["roc_auc"] == pytest.approx(metrics.roc_auc_score(benign, averaged))
-    d = local.compare(["de", "d:1"], data=rows)
+    d = local.compare(["de", "d:1", "dm"], data=rows)
     assert on(d, "de:1").kind == "anomaly"
-    below = (local.load("d:1").predict(rows) + local.load("d:2").predict(rows)) < 0
-    assert on(d, "de:1").rates["anomaly"] == pytest.approx(below.mean())
+    odd = (local.load("d:1").predict(rows) + local.load("d:2").predict(rows)) <= 0  # a tie goes to -1
+    assert on(d, "de:1").rates["anomaly"] == pytest.approx(odd.mean())
+    assert "combine='mean' is for numbers" in on(d, "dm:1").failure
 
 
 def test_boosters_and_graphs(local: cm.Registry, tumours: tuple[pd.DataFrame, pd.Series]) -> None:

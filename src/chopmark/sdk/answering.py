@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from chopmark.domain.agreement import TaskKind
 from chopmark.domain.llm import LlmConfig
 from chopmark.errors import ChopmarkError, Unsupported
-from chopmark.sdk.ensemble import Ensemble
+from chopmark.sdk.ensemble import Ensemble, averages_probabilities, classes_of
+from chopmark.sdk.estimators import flags_with_one, flags_with_sign, is_detector, last_step
 
 __all__ = ["ANOMALY", "NORMAL", "Answers", "answer", "predictor"]
 
@@ -52,6 +53,8 @@ class Answers(NamedTuple):
 def predictor(model: Any) -> Any:
     """What a model is timed by: its ``predict``, or what it has in that place.
 
+    An ensemble that averages classifiers has no label to predict; it is asked for its probabilities.
+
     Raises
     ------
     Unsupported
@@ -60,6 +63,8 @@ def predictor(model: Any) -> Any:
     if isinstance(model, LlmConfig):
         msg = "it is an LLM configuration, which answers no rows."
         raise Unsupported(msg)
+    if isinstance(model, Ensemble) and averages_probabilities(model):
+        return model.predict_proba
     for name in ("inplace_predict", "predict"):  # the first is a bare XGBoost booster's own
         method = getattr(model, name, None)
         if callable(method):
@@ -98,6 +103,8 @@ def answer(model: Any, inputs: Any, task: str) -> Answers:
         values = values[:, 0]
     if values.ndim == 2:  # noqa: PLR2004 - probabilities in the place of classes
         probabilities, values = values.astype(float), values.argmax(axis=1)
+        if isinstance(model, Ensemble) and classes_of(model) is not None:
+            values = np.asarray(classes_of(model))[values]
     if values.ndim != 1:
         msg = f"its answers have the shape {values.shape}, not one a row."
         raise Unsupported(msg)
@@ -147,7 +154,7 @@ def _kind_of(model: Any, task: str, values: Any) -> TaskKind:
         if any(word in told for word in words):
             return kind
     last = _last_step(model)
-    if _is_detector(last) or (not hasattr(last, "predict") and hasattr(last, "score_one")):
+    if is_detector(last) or (not hasattr(last, "predict") and hasattr(last, "score_one")):
         return "anomaly"
     if hasattr(last, "classes_") or values.dtype.kind in "USObiu":
         signed = values.dtype.kind in "iu" and set(np.unique(values).tolist()) == {-1, 1}
@@ -157,32 +164,10 @@ def _kind_of(model: Any, task: str, values: Any) -> TaskKind:
 
 
 def _last_step(model: Any) -> Any:
-    """The estimator at the end of a pipeline, of a search, or the first member of an ensemble."""
-    if isinstance(model, Ensemble):
-        return _last_step(model.members[0].model)
-    best = getattr(model, "best_estimator_", None)
-    if best is not None:
-        return _last_step(best)
-    steps = getattr(model, "steps", None)
-    if isinstance(steps, Mapping):
-        steps = list(steps.items())
-    if isinstance(steps, list) and steps and isinstance(steps[-1], tuple):
-        return _last_step(steps[-1][1])
-    return model
-
-
-def _is_detector(model: Any) -> bool:
-    return _is_signed(model) or _flags(model)
-
-
-def _is_signed(model: Any) -> bool:
-    """Whether it says -1 for an anomaly, as scikit-learn's detectors do."""
-    return any(c.__name__ == "OutlierMixin" for c in type(model).__mro__)
-
-
-def _flags(model: Any) -> bool:
-    """Whether it says 1 for an anomaly, as PyOD's detectors do."""
-    return any(c.__module__.partition(".")[0] == "pyod" for c in type(model).__mro__)
+    """The estimator within a model; of an ensemble that of its first member."""
+    while isinstance(model, Ensemble):
+        model = model.members[0].model
+    return last_step(model)
 
 
 def _detections(model: Any, inputs: Any, values: Any, extra: Any) -> Answers:
@@ -191,7 +176,7 @@ def _detections(model: Any, inputs: Any, values: Any, extra: Any) -> Answers:
     last = _last_step(model)
     if not hasattr(last, "predict") and hasattr(last, "score_one"):
         return Answers("anomaly", None, values, "score_one")
-    signed = values.dtype.kind in "if" and (_is_signed(last) or bool((values < 0).any()))
+    signed = values.dtype.kind in "if" and (flags_with_sign(last) or bool((values < 0).any()))
     if signed:
         odd = values < 0
     elif values.dtype.kind in "USO":
@@ -214,7 +199,7 @@ def _odd_scores(model: Any, last: Any, inputs: Any, signed: bool) -> tuple[Any, 
         method = getattr(model, name, None)
         if callable(method):
             scores = np.asarray(method(inputs), dtype=float).reshape(-1)
-            return (-scores if signed and not _flags(last) else scores), name
+            return (-scores if signed and not flags_with_one(last) else scores), name
     probabilities = _probabilities(model, inputs)
     if probabilities is not None and probabilities.shape[1] == 2:  # noqa: PLR2004
         return probabilities[:, 1], "predict_proba"

@@ -10,8 +10,9 @@ import msgspec
 from chopmark.domain.names import shown
 from chopmark.domain.versions import Version
 from chopmark.errors import InvalidRequest, Unsupported
+from chopmark.sdk.estimators import is_detector, last_step
 
-__all__ = ["COMBINE", "Combine", "Ensemble", "LoadedMember", "check_combine"]
+__all__ = ["COMBINE", "Combine", "Ensemble", "LoadedMember", "averages_probabilities", "check_combine", "classes_of"]
 
 Combine = Literal["mean", "median", "max", "vote"]
 COMBINE: tuple[Combine, ...] = ("mean", "median", "max", "vote")
@@ -33,8 +34,8 @@ class Ensemble(msgspec.Struct, frozen=True):
     members
         In the order of registration.
     combine
-        ``mean`` (weighted), ``median``, ``max``, or ``vote`` (weighted majority of labels; a tie
-        goes to the smallest label).
+        ``mean`` (weighted), ``median`` or ``max`` of numbers and probabilities, or ``vote``
+        (weighted majority of labels; a tie goes to the smallest label).
     """
 
     members: tuple[LoadedMember, ...]
@@ -52,8 +53,31 @@ class Ensemble(msgspec.Struct, frozen=True):
         -------
         numpy.ndarray
             Shape (n,) or as the members answer: floats, or labels for ``vote``.
+
+        Raises
+        ------
+        InvalidRequest
+            When members answer with labels (classes, or flags of anomalies) and the ensemble does not
+            vote.
+        Unsupported
+            When a member has no ``predict``.
         """
-        return self._combined(self._asked("predict", inputs))
+        answers = self._asked("predict", inputs)
+        if self.combine != "vote":
+            for member, answer in zip(self.members, answers, strict=True):
+                if _are_labels(member.model, answer):
+                    raise self._refusal(member)
+        return self._combined(answers)
+
+    def _refusal(self, member: LoadedMember) -> InvalidRequest:
+        msg = (
+            f"{member.version.ref}, a member of the ensemble, answers with labels, "
+            f"and combine={self.combine!r} is for numbers."
+        )
+        hint = "Register the ensemble with combine='vote'."
+        if averages_probabilities(self):
+            hint = "Register the ensemble with combine='vote', or call predict_proba for the combined probabilities."
+        return InvalidRequest(msg, hint=hint)
 
     def predict_proba(self, inputs: Any) -> Any:
         """Ask every member for probabilities and combine them (not by vote).
@@ -62,11 +86,31 @@ class Ensemble(msgspec.Struct, frozen=True):
         -------
         numpy.ndarray
             Shape (n, classes).
+
+        Raises
+        ------
+        InvalidRequest
+            When the ensemble votes, or its members were not trained on the same classes.
+        Unsupported
+            When a member has no ``predict_proba``.
         """
         if self.combine == "vote":
             msg = "An ensemble that votes has no probabilities."
             raise InvalidRequest(msg, hint="Call predict, or register it with combine='mean'.")
+        self._check_classes()
         return self._combined(self._asked("predict_proba", inputs))
+
+    def _check_classes(self) -> None:
+        """Columns of probabilities may be combined only when they stand for the same classes."""
+        known = [(m.version.ref, getattr(last_step(m.model), "classes_", None)) for m in self.members]
+        told = [(ref, list(classes)) for ref, classes in known if classes is not None]
+        for ref, classes in told[1:]:
+            if classes != told[0][1]:
+                msg = (
+                    f"{told[0][0]} and {ref}, members of the ensemble, have different classes: "
+                    f"{_few(told[0][1])}, and {_few(classes)}."
+                )
+                raise InvalidRequest(msg, hint="Register the ensemble with combine='vote', and call predict.")
 
     def _asked(self, method: str, inputs: Any) -> list[Any]:
         for member in self.members:
@@ -91,6 +135,42 @@ class Ensemble(msgspec.Struct, frozen=True):
                 labels = np.unique(stacked)
                 scores = np.stack([np.tensordot(weights, stacked == label, axes=1) for label in labels])
                 return labels[scores.argmax(axis=0)]
+
+
+def averages_probabilities(ensemble: Ensemble) -> bool:
+    """Whether it is made of classifiers and does not vote: it has probabilities, and no labels."""
+    return ensemble.combine != "vote" and all(_is_classifier(m.model) for m in ensemble.members)
+
+
+def classes_of(ensemble: Ensemble) -> Any:
+    """Classes of the members, in the order of the columns of their probabilities; None where they tell none."""
+    first = ensemble.members[0].model
+    return classes_of(first) if isinstance(first, Ensemble) else getattr(last_step(first), "classes_", None)
+
+
+def _is_classifier(model: Any) -> bool:
+    if isinstance(model, Ensemble):
+        return averages_probabilities(model)
+    return callable(getattr(model, "predict_proba", None)) and not is_detector(last_step(model))
+
+
+def _are_labels(model: Any, answer: Any) -> bool:
+    """Whether answers are labels: texts, flags, and numbers that a classifier or detector of anomalies gives."""
+    import numpy as np
+
+    array = np.asarray(answer)
+    if array.dtype.kind in "USOb":
+        return True
+    if isinstance(model, Ensemble):
+        return any(_are_labels(member.model, answer) for member in model.members)
+    last = last_step(model)
+    if is_detector(last) or hasattr(last, "classes_") or callable(getattr(last, "predict_proba", None)):
+        return array.ndim == 1
+    return array.dtype.kind == "i" and set(np.unique(array).tolist()) == {-1, 1}
+
+
+def _few(classes: Sequence[Any]) -> str:
+    return ", ".join(map(str, classes[:5])) + (" …" if len(classes) > 5 else "")  # noqa: PLR2004
 
 
 def check_combine(combine: str) -> Combine:
