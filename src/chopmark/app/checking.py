@@ -13,6 +13,7 @@ from chopmark.abc.blobs import BlobStat, BlobStore, KeepsLeftovers
 from chopmark.abc.checking import CheckedModel, CheckedVersion
 from chopmark.app.audit import verify
 from chopmark.app.checking_records import record_findings
+from chopmark.app.checking_states import state_findings
 from chopmark.app.context import Context
 from chopmark.app.garbage import stored_after
 from chopmark.base.jsons import canonical
@@ -241,6 +242,8 @@ def _audit(ctx: Context, request: CheckStorage, after: str | int | None) -> _Par
 
 def _records(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:
     findings, checked, then = record_findings(ctx, str(after or ""), content=request.content)
+    if then is None and request.content:
+        findings += state_findings(ctx)
     return _Part(findings, checked, 0, then)
 
 

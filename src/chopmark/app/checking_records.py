@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chopmark.app.context import Context
-from chopmark.app.recording import registry_id, registry_ids, spans_of, within
+from chopmark.app.recording import is_of_chain, registry_id, registry_ids, spans_of, within
 from chopmark.domain.names import counted
 from chopmark.domain.records import Span, decode_segment
 from chopmark.errors import IntegrityFailure, NotFound
@@ -61,8 +61,7 @@ def _about_all(ctx: Context, own: str, spans: list[Span]) -> list[Finding]:
 
 
 def _about_one(ctx: Context, records: within, span: Span, *, content: bool) -> list[Finding]:
-    event = ctx.tx.audit.list(after_seq=span.last - 1, before_seq=span.last + 1, limit=1)
-    if not event or not event[0].hash.removeprefix("sha256:").startswith(span.head):
+    if not is_of_chain(ctx.tx, span):
         what = f"it tells of another course of events up to {span.last} than the catalog"
         step = f"If the catalog is right: {_AGAIN[0].lower()}{_AGAIN[1:]}. If the records are: move the database away, then: chopmark rebuild"
         return [Finding("error", "records_diverged", span.name, what, step)]

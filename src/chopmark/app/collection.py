@@ -15,7 +15,7 @@ from chopmark.abc.blobs import KeepsLeftovers
 from chopmark.abc.catalog import Taken, VersionChange
 from chopmark.app.context import Context, Outside, find_model, resolve
 from chopmark.app.garbage import Limits, Position, Survey, limits_of, next_cursor, position_of, survey, told
-from chopmark.app.recording import registry_ids
+from chopmark.app.recording import is_of_chain, registry_id, registry_ids, spans_of, within
 from chopmark.app.retention import dropped, due_versions
 from chopmark.domain.refs import parse_ref
 from chopmark.errors import Conflict
@@ -45,7 +45,7 @@ def look(outside: Outside, request: CollectStorage) -> _Step:
     """Find what this step may free, and say in the catalog that a collection is open, before anything is deleted."""
     at = position_of(request, outside.now)
     if not request.cursor:
-        _refuse_a_shared_store(outside)
+        _refuse_a_doubtful_catalog(outside)
     with outside.catalog.reading() as tx:
         found = survey(tx, outside.store, at, limits_of(request, at))
     if found.items and at.phase in _UNDER_LOCK and not outside.is_rehearsal:
@@ -54,8 +54,15 @@ def look(outside: Outside, request: CollectStorage) -> _Step:
     return _Step(at, found)
 
 
-def _refuse_a_shared_store(outside: Outside) -> None:
-    """What one registry does not refer to, another may."""
+def _refuse_a_doubtful_catalog(outside: Outside) -> None:
+    """Bytes are garbage by the word of the catalog: it must be the one that the store belongs to.
+
+    Raises
+    ------
+    Conflict
+        When the store holds records of another registry, or records that the catalog knows nothing of (it is empty, was set
+        back to an older copy, or two catalogs use one store).
+    """
     there = registry_ids(outside.records)
     if len(there) > 1:
         msg = (
@@ -64,6 +71,18 @@ def _refuse_a_shared_store(outside: Outside) -> None:
         raise Conflict(
             msg, hint="Give each registry a store of its own: chopmark backup, then chopmark restore --from."
         )
+    with outside.catalog.reading() as tx:
+        first = tx.audit.list(limit=1)
+        if not first:
+            if there:
+                msg = "The catalog is empty and the records are not; a collection would free everything."
+                raise Conflict(msg, hint="If the database was lost: chopmark rebuild")
+            return
+        own = registry_id(first[0])
+        strangers = [span for span in spans_of(within(outside.records, own)) if not is_of_chain(tx, span)]
+    if strangers or there not in ([], [own]):
+        msg = "The records beside the blobs tell of events that this catalog does not have; a collection would free their bytes."
+        raise Conflict(msg, hint="See what is wrong: chopmark fsck")
 
 
 def collect(ctx: Context, request: CollectStorage) -> CollectionPage:

@@ -10,6 +10,7 @@ from chopmark.app.context import Context
 from chopmark.app.recording import read_segments, registry_ids, within
 from chopmark.domain.lineage import version_node
 from chopmark.domain.records import ModelState, VersionState, Whole, edges_of, put_together
+from chopmark.domain.versions import Project
 from chopmark.errors import ChopmarkError, Conflict, IntegrityFailure, NotFound
 from chopmark.ops.keeping import RebuildCatalog, Rebuilt
 
@@ -29,10 +30,10 @@ def rebuild(ctx: Context, request: RebuildCatalog) -> Rebuilt:
         msg = "The records are not whole: " + "; ".join(faults[:_SHOWN]) + "."
         hint = "Bring the files back from a backup of the store, or rebuild what is left: chopmark rebuild --partial"
         raise IntegrityFailure(msg, hint=hint, faults=faults)
-    _put_back_names(ctx, whole)
+    _put_back_names(ctx, whole, faults)
     left = _put_back_versions(ctx, whole, faults)
     if left and not request.partial:
-        msg = "Manifests are missing: " + "; ".join(faults[:_SHOWN]) + "."
+        msg = "Not every version can be put back: " + "; ".join(faults[:_SHOWN]) + "."
         hint = "Bring the files back from a backup of the store, or rebuild what is left: chopmark rebuild --partial"
         raise IntegrityFailure(msg, hint=hint, faults=faults)
     _put_back_aliases(ctx, whole.models)
@@ -92,17 +93,28 @@ def whole_of(records: RecordStore) -> tuple[Whole, list[str]]:
     return whole, faults
 
 
-def _put_back_names(ctx: Context, whole: Whole) -> None:
+def _put_back_names(ctx: Context, whole: Whole, faults: list[str]) -> None:
     for project in whole.projects:
         ctx.tx.projects.insert(project.project)
     for model in whole.models:
+        if ctx.tx.projects.get(model.model.project) is None:
+            name = model.model.project
+            faults.append(f"the record of the project {name} is missing; it has no rules now")
+            ctx.tx.projects.insert(Project(id=ctx.new_id(), name=name, created_at=ctx.now, created_by=ctx.actor.name))
         ctx.tx.models.insert(model.model)
 
 
 def _put_back_versions(ctx: Context, whole: Whole, faults: list[str]) -> set[UUID]:
     """Put back every version whose manifest is there; returns those that could not be."""
-    left: set[UUID] = set()
+    left = _superseded(whole.versions, faults)
+    models = {state.model.id for state in whole.models}
     for state in whole.versions:
+        if state.version.id in left:
+            continue
+        if state.version.model_id not in models:
+            faults.append(f"the record of the model of {state.version.ref} is missing")
+            left.add(state.version.id)
+            continue
         try:
             manifest = whole.manifest_of(state)
         except ChopmarkError as error:
@@ -118,20 +130,24 @@ def _put_back_versions(ctx: Context, whole: Whole, faults: list[str]) -> set[UUI
     ctx.tx.datasets.put(datasets.values())
     nodes = {version_node(version_id) for version_id in left}
     ctx.tx.lineage.insert(e for e in edges_of(whole.versions) if not {e.source, e.target} & nodes)
-    _put_back_trust(ctx, whole.versions)
+    for trusted in whole.trust:
+        for decision in trusted.decisions:
+            ctx.tx.trust.insert(decision)
     return left
 
 
-def _put_back_trust(ctx: Context, versions: Iterable[VersionState]) -> None:
-    """Decisions are about bytes: of twins the state that was recorded last knows them all."""
-    latest: dict[str, VersionState] = {}
-    for state in versions:
-        known = latest.get(state.version.digest)
-        if known is None or known.seq <= state.seq:
-            latest[state.version.digest] = state
-    for state in latest.values():
-        for decision in state.trust:
-            ctx.tx.trust.insert(decision)
+def _superseded(versions: Iterable[VersionState], faults: list[str]) -> set[UUID]:
+    """Versions whose SemVer another one has: they were purged, and the record of that is lost."""
+    taken: dict[tuple[UUID, str], VersionState] = {}
+    left: set[UUID] = set()
+    for state in sorted(versions, key=lambda s: s.version.number, reverse=True):
+        key = state.version.model_id, state.version.semver
+        if key in taken:
+            left.add(state.version.id)
+            faults.append(f"{state.version.ref} was purged, and the record of that is missing")
+        else:
+            taken[key] = state
+    return left
 
 
 def _put_back_aliases(ctx: Context, models: Iterable[ModelState]) -> None:

@@ -5,6 +5,7 @@ The catalog remembers up to which event that was done, so that whoever is killed
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from chopmark.abc.catalog import Catalog, Transaction
@@ -21,6 +22,7 @@ from chopmark.domain.records import (
     Span,
     State,
     Subject,
+    TrustState,
     VersionState,
     decode_segment,
     encode_segment,
@@ -34,16 +36,21 @@ from chopmark.errors import ChopmarkError, NotFound
 
 __all__ = [
     "Recorder",
+    "is_of_chain",
     "read_segments",
     "registry_id",
     "registry_ids",
     "spans_of",
+    "state_of_model",
     "state_of_version",
     "within",
 ]
 
-EVENTS_A_SEGMENT = 500
+EVENTS_A_SEGMENT = 20_000
+"""As many as are ever likely to wait: a segment's states are those after its last event, so that it is whole by itself."""
+
 EVENTS_MERGED = 32
+_IN_REGISTRY = re.compile(r"([0-9a-f]{16})/events/")
 HISTORY_MAX = 10_000
 """Entries of one history that a state holds; what is older is in the audit."""
 
@@ -55,7 +62,7 @@ def registry_id(first: AuditEvent) -> str:
 
 def registry_ids(records: RecordStore) -> list[str]:
     """Identifiers of the registries that have records here."""
-    return sorted({name.partition("/")[0] for name in records.names()})
+    return sorted({found[1] for name in records.names() if (found := _IN_REGISTRY.match(name))})
 
 
 class within:  # noqa: N801 - it reads as the word it is
@@ -192,6 +199,12 @@ def _merge_files(records: RecordStore, spans: list[Span]) -> None:
             records.delete(span.name)
 
 
+def is_of_chain(tx: Transaction, span: Span) -> bool:
+    """Whether the catalog has the last event of a segment: the segment tells of its own course of events."""
+    event = tx.audit.list(after_seq=span.last - 1, before_seq=span.last + 1, limit=1)
+    return bool(event) and event[0].hash.removeprefix(PREFIX).startswith(span.head)
+
+
 def spans_of(records: RecordStore) -> list[Span]:
     """Spans of the segments of one registry, in order."""
     return sorted(span for span in map(span_of, records.names("events/")) if span is not None)
@@ -228,16 +241,19 @@ def _state(tx: Transaction, subject: Subject, seq: int) -> State:
             project = tx.projects.get(subject.ref)
             found: State | None = None if project is None else ProjectState(seq=seq, project=project)
         case "model":
-            found = _state_of_model(tx, subject.ref, seq)
+            found = state_of_model(tx, subject.ref, seq)
         case "version":
             ref = parse_ref(subject.ref)
             model = tx.models.get(ref.model.project, ref.model.name, deleted=True)
             version = tx.versions.by_number(model.id, int(ref.value), deleted=True) if model else None
             found = None if version is None else state_of_version(tx, version, seq)
+        case "trust":
+            found = TrustState(seq=seq, digest=subject.ref, decisions=tx.trust.get(subject.ref)[::-1])
     return found or Gone(seq=seq, kind=subject.kind, ref=subject.ref)
 
 
-def _state_of_model(tx: Transaction, text: str, seq: int) -> ModelState | None:
+def state_of_model(tx: Transaction, text: str, seq: int) -> ModelState | None:
+    """A model with its aliases and their history, as the transaction sees it; None when it is not there."""
     ref = parse_model(text)
     model = tx.models.get(ref.project, ref.name, deleted=True)
     if model is None:
@@ -258,5 +274,4 @@ def state_of_version(tx: Transaction, version: Version, seq: int) -> VersionStat
         evaluations=tx.evaluations.list(version.id, limit=HISTORY_MAX)[::-1],
         edges=edges,
         datasets=sorted(tx.datasets.get({e.target for e in edges}), key=lambda d: d.node),
-        trust=tx.trust.get(version.digest)[::-1],
     )

@@ -10,7 +10,7 @@ from chopmark.cli.changes import show_version
 from chopmark.cli.command import command
 from chopmark.cli.completion_items import complete_model
 from chopmark.cli.options import dry_run_option, option, pass_session, reference_argument
-from chopmark.cli.output import Fact, complain, note
+from chopmark.cli.output import Fact, note
 from chopmark.cli.session import Session
 from chopmark.cli.words import count, size
 from chopmark.ops.keeping import Rebuilt
@@ -26,14 +26,15 @@ __all__ = ["backup", "export", "import_file", "rebuild", "show_rebuilt"]
     """,
 )
 @click.argument("place", help="A directory, or s3://bucket/prefix, gs://… or az://….")
+@option("--verify", is_flag=True, help="Read every byte of the backup, and copy anew what is damaged.")
 @pass_session
-def backup(session: Session, place: str) -> None:
+def backup(session: Session, place: str, verify: bool) -> None:
     """Copy the whole registry to another place, or bring the copy there up to date.
 
     Only what is not there yet is copied. The copy is whole at every moment; it is restored with
     `chopmark restore --from PLACE`. Run it again, as often as you like.
     """
-    made = session.registry().storage.backup(place)
+    made = session.registry().storage.backup(place, verify=verify)
     facts: list[Fact] = [
         ("holds", f"{count(made.versions, 'version')}, {count(made.blobs, 'blob')}, {size(made.size_bytes)}"),
         ("as of event", f"{made.events:,} ({made.head})"),
@@ -52,7 +53,7 @@ def show_rebuilt(session: Session, rebuilt: Rebuilt, title: str) -> None:
     ]
     session.output.record(rebuilt, name=rebuilt.registry, title=title, facts=facts)
     if rebuilt.faults:
-        complain("Not everything could be put back.", "See what is left: chopmark fsck")
+        note("Not everything could be put back. See what is left: chopmark fsck")
     else:
         note("Check that every byte is there, too: chopmark fsck")
 
@@ -103,11 +104,14 @@ def rebuild(session: Session, registry: str, partial: bool, records: bool) -> No
 def export(session: Session, ref: str, file: Path, force: bool) -> None:
     """Write a version to one file that another registry can import.
 
-    The file is a ZIP archive: what the version is, its manifest, and its bytes by their hash.
+    The file is a ZIP archive: what the version is, its manifest, and its bytes by their hash. Tell
+    whoever imports it the SHA-256 that is printed, by another way than the file goes.
     """
     done = session.registry().files.export(ref, file, force=force)
     title = f"{done.ref} → {done.file} ({count(done.file_count, 'file')}, {size(done.size_bytes)})"
-    session.output.record(done, name=done.file, title=title, facts=[("digest", done.digest)])
+    session.output.record(
+        done, name=done.file, title=title, facts=[("digest", done.digest), ("sha256 of the file", done.sha256)]
+    )
 
 
 @command(
@@ -115,6 +119,7 @@ def export(session: Session, ref: str, file: Path, force: bool) -> None:
     examples="""
     chopmark import champion.chopmark
     chopmark import champion.chopmark --model risk/fraud
+    chopmark import champion.chopmark --sha256 4be1...       as the export printed it
     """,
 )
 @click.argument("file", type=click.Path(path_type=Path), help="The file that an export wrote.")
@@ -123,13 +128,21 @@ def export(session: Session, ref: str, file: Path, force: bool) -> None:
 )
 @option("--semver", default="", metavar="SEMVER", help="Semantic version to give it; its own by default.")
 @option("--allow-twin", is_flag=True, help="Add it even when the same content is here already.")
+@option("--sha256", default="", metavar="HEX", help="SHA-256 of the whole file, as the export printed it.")
 @dry_run_option()
 @pass_session
-def import_file(session: Session, file: Path, model: str | None, semver: str, allow_twin: bool) -> None:
+def import_file(session: Session, file: Path, model: str | None, semver: str, allow_twin: bool, sha256: str) -> None:
     """Register the version of a file that was exported, here or elsewhere.
 
-    Every byte is checked. Number, stage, aliases and trust do not come along: what runs code is
-    loaded only after somebody here trusts it.
+    Every byte is checked against the digest. What is said of the version (metrics, tags, texts,
+    evaluations) is as good as the way the file came: compare its SHA-256 with what the export
+    printed. Number, stage, aliases and trust do not come along: what runs code is loaded only
+    after somebody here trusts it.
     """
-    registry = session.registry(create=True)
-    show_version(session, registry.files.import_file(file, model=model, semver=semver, allow_twin=allow_twin))
+    database = session.database_file()
+    if database is not None and not database.exists():
+        from chopmark.sdk.portable import check_file
+
+        check_file(file, sha256)  # before a registry is made for it
+    files = session.registry(create=True).files
+    show_version(session, files.import_file(file, model=model, semver=semver, allow_twin=allow_twin, sha256=sha256))

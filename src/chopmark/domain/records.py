@@ -35,6 +35,7 @@ __all__ = [
     "Span",
     "State",
     "Subject",
+    "TrustState",
     "VersionState",
     "Whole",
     "decode_segment",
@@ -50,11 +51,11 @@ __all__ = [
 SCHEMA = 1
 _NAME = re.compile(r"events/(\d{12})-(\d{12})-([0-9a-f]{12})\.jsonl")
 
-Kind = Literal["project", "model", "version"]
+Kind = Literal["project", "model", "version", "trust"]
 
 
 class Subject(msgspec.Struct, frozen=True, order=True):
-    """What an event concerns: a kind, and the reference that never means another."""
+    """What an event concerns: a kind, and the reference that never means another (of ``trust``: the digest)."""
 
     kind: Kind
     ref: str
@@ -90,7 +91,17 @@ class VersionState(msgspec.Struct, frozen=True, kw_only=True, tag="version", omi
     evaluations: list[Evaluation] = []
     edges: list[Edge] = []
     datasets: list[DatasetRecord] = []
-    trust: list[TrustDecision] = []
+
+
+class TrustState(msgspec.Struct, frozen=True, kw_only=True, tag="trust"):
+    """Decisions on the bytes of a manifest digest as they stood after event ``seq``, oldest first.
+
+    They are about bytes, not about a version: twins share them, and a purge leaves them.
+    """
+
+    seq: int
+    digest: str
+    decisions: list[TrustDecision] = []
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True, tag="gone"):
@@ -101,7 +112,7 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True, tag="gone"):
     ref: str
 
 
-State = ProjectState | ModelState | VersionState | Gone
+State = ProjectState | ModelState | VersionState | TrustState | Gone
 
 
 class _Header(msgspec.Struct, frozen=True, kw_only=True, tag="chopmark-records"):
@@ -122,7 +133,7 @@ class _End(msgspec.Struct, frozen=True, tag="end"):
     sha256: str
 
 
-_Line = _Header | _Event | _Manifest | ProjectState | ModelState | VersionState | Gone | _End
+_Line = _Header | _Event | _Manifest | ProjectState | ModelState | VersionState | TrustState | Gone | _End
 _decode_line = msgspec.json.Decoder(_Line).decode
 
 
@@ -217,6 +228,8 @@ def subjects_of(event: AuditEvent) -> set[Subject]:
     number = event.target.partition(":")[2]
     if number.isdecimal():
         found.add(Subject("version", event.target))
+    if event.event in ("version.trusted", "version.distrusted"):
+        found.add(Subject("trust", str(event.data.get("digest", ""))))
     return found
 
 
@@ -229,6 +242,8 @@ def subject_of_state(state: State) -> Subject:
             return Subject("model", state.model.ref)
         case VersionState():
             return Subject("version", state.version.ref)
+        case TrustState():
+            return Subject("trust", state.digest)
         case Gone():
             return Subject(state.kind, state.ref)
 
@@ -258,8 +273,8 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     events
         The chain, oldest first.
-    projects, models, versions
-        Latest states, each by its reference.
+    projects, models, versions, trust
+        Latest states, each by its reference or digest.
     manifests
         Manifests in canonical JSON, by their digests.
     fault
@@ -273,6 +288,7 @@ class Whole(msgspec.Struct, frozen=True, kw_only=True):
     projects: list[ProjectState]
     models: list[ModelState]
     versions: list[VersionState]
+    trust: list[TrustState]
     manifests: dict[str, bytes]
     fault: ChainFault | None = None
     left_out: tuple[str, ...] = ()
@@ -317,6 +333,7 @@ def put_together(segments: Sequence[Segment]) -> Whole:
             (s for s in versions if s.seq >= purged.get(_model_of(s.version), 0)),
             key=lambda s: (s.version.created_at, s.version.ref),
         ),
+        trust=sorted((s for s in latest.values() if isinstance(s, TrustState)), key=lambda s: s.digest),
         manifests={digest: text for segment in taken for digest, text in segment.manifests.items()},
         fault=find_fault(chain),
         left_out=tuple(s.span.name for s in segments if s.events[-1].hash not in on_chain),
@@ -330,7 +347,9 @@ def edges_of(versions: Iterable[VersionState]) -> list[Edge]:
     found: dict[tuple[str, str, str], Edge] = {}
     for state in states.values():
         for edge in state.edges:
-            ends = [node for node in (edge.source, edge.target) if node in states]
+            ends = [node for node in (edge.source, edge.target) if node.startswith("version:")]
+            if any(node not in states for node in ends):
+                continue  # it went with the version
             latest = max(ends, key=lambda node: states[node].seq)
             if _key(edge) in held[latest]:
                 found[_key(edge)] = edge

@@ -9,9 +9,9 @@ from chopmark.base.clock import Clock, system_clock
 from chopmark.base.settings import Resolved, load_settings
 from chopmark.ops.keeping import RebuildCatalog, Rebuilt
 from chopmark.sdk.registry import Registry
-from chopmark.wiring import connect
+from chopmark.wiring import connect, database_file
 
-__all__ = ["open_registry", "rebuild_registry"]
+__all__ = ["open_registry", "rebuild_registry", "rebuild_resolved"]
 
 
 def open_registry(url: str | Path | None = None, *, clock: Clock = system_clock, **settings: Any) -> Registry:
@@ -80,10 +80,22 @@ def rebuild_registry(
     NotFound
         When there are no records.
     """
-    resolved = _resolved(url, settings)
+    request = RebuildCatalog(registry=registry, partial=partial)
+    return rebuild_resolved(_resolved(url, settings), request, clock, dry_run=dry_run)
+
+
+def rebuild_resolved(resolved: Resolved, request: RebuildCatalog, clock: Clock, *, dry_run: bool = False) -> Rebuilt:
+    """Rebuild the registry of these settings; a database that was made for it goes again when it fails."""
+    file = database_file(resolved.settings)
+    is_new = file is not None and not file.exists()
+    done = False
     transport = connect(resolved, clock=clock, rebuilding=True)
     try:
-        answer: Rebuilt = transport.call(RebuildCatalog(registry=registry, partial=partial), dry_run=dry_run)
+        answer: Rebuilt = transport.call(request, dry_run=dry_run)
+        done = not dry_run
     finally:
         transport.close()
+        if is_new and not done and file is not None:
+            for each in file.parent.glob(f"{file.name}*"):
+                each.unlink()
     return answer

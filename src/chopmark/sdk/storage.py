@@ -219,7 +219,7 @@ class Storage(Surface):
         findings.sort(key=lambda f: order.index(f.severity))
         return CheckReport(tuple(findings), checked, read_bytes)
 
-    def backup(self, place: str | Path) -> Backup:
+    def backup(self, place: str | Path, *, verify: bool = False) -> Backup:
         """Copy the whole registry to another place, or bring the copy there up to date.
 
         Parameters
@@ -227,6 +227,8 @@ class Storage(Surface):
         place
             A directory, or ``s3://bucket/prefix``, ``gs://…``, ``az://…`` (with this registry's endpoint
             and credentials). Several registries may be backed up to one place.
+        verify
+            Whether to read every byte of the backup that is there, and copy anew what is damaged.
 
         Returns
         -------
@@ -242,7 +244,7 @@ class Storage(Surface):
         """
         from chopmark.sdk.backup import back_up  # which knows databases, as nothing else here does
 
-        return back_up(self._transport, place, self._settings)
+        return back_up(self._transport, place, self._settings, verify=verify)
 
     def record_again(self) -> int:
         """Write the records beside the blobs anew from the catalog, when a check found them damaged.
