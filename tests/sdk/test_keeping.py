@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -440,3 +441,143 @@ def test_a_shared_store_is_found_and_nothing_of_it_collected(tmp_path: Path, clo
         assert "store_shared" in codes(registry)
         with pytest.raises(Conflict, match="records of 2 registries"):
             registry.storage.collect(grace_hours=0)
+
+
+def rebuilt(place: Path, **settings: Any) -> cm.Registry:
+    lose_database(place)
+    cm.rebuild(place)
+    return cm.open(place, **settings)
+
+
+def test_trust_is_of_bytes_and_comes_back_as_it_stood(tmp_path: Path, clock: FakeClock) -> None:
+    place = tmp_path / "registry"
+    with cm.open(place, clock=clock, trust="marked_only") as registry:
+        for name in ("a", "b", "c", "d"):
+            words = {"x"} if name in "ab" else {"y"}
+            registry.register(name, words, format="pickle")
+        registry.trust.grant("a", reason="read it")
+        registry.promote("b", "staging", reason="r")
+        registry.trust.revoke("a", reason="no")
+        registry.trust.grant("c", reason="read it")
+        for name in ("a", "c"):
+            registry.versions.delete(f"{name}:1")
+            registry.versions.purge(f"{name}:1", reason="r")
+    with rebuilt(place, trust="marked_only") as registry:
+        with pytest.raises(Denied, match="revoked"):
+            registry.load("b")
+        assert registry.load("d") == {"y"}
+        assert codes(registry) == []
+
+
+def test_edges_come_back_as_they_stood(tmp_path: Path, clock: FakeClock) -> None:
+    place = tmp_path / "registry"
+    with cm.open(place, clock=clock) as registry:
+        for i in range(3):
+            registry.register("m", {"i": i})
+        registry.lineage.link("m:3", "replaces", "m:2", reason="r")
+        registry.promote("m:2", "staging", reason="r")
+        registry.lineage.unlink("m:3", "replaces", "m:2", reason="no")
+        registry.register("both", members=["m:1", "m:2"])
+        registry.promote("m:1", "staging", reason="r")
+        registry.versions.delete("both:1")
+        registry.versions.purge("both:1", reason="r")
+        before = seen(registry)
+    with rebuilt(place) as registry:
+        assert seen(registry, without=OWN) == before
+        assert codes(registry) == []
+        assert registry.lineage.graph("m:2").edges == ()
+
+
+def test_nothing_is_collected_by_a_catalog_that_lags_behind_its_records(tmp_path: Path, clock: FakeClock) -> None:
+    place = tmp_path / "registry"
+    with cm.open(place, clock=clock) as registry:
+        registry.register("m", {"i": 1})
+    shutil.copy(place / "chopmark.db", tmp_path / "old.db")
+    with cm.open(place, clock=clock) as registry:
+        registry.register("m", {"i": 2})
+    shutil.copytree(place, tmp_path / "clone")
+    for copied in (place, tmp_path / "clone"):
+        lose_database(copied)
+        shutil.copy(tmp_path / "old.db", copied / "chopmark.db")
+    with cm.open(place, clock=clock) as registry:
+        with pytest.raises(Conflict, match="events that this catalog does not have"):
+            registry.storage.collect(grace_hours=0)
+        assert "records_diverged" in codes(registry)
+        blobs = len(list(registry._transport.store.list()))
+    assert blobs == 2
+
+
+def test_a_partial_rebuild_does_what_it_can_whatever_is_missing(tmp_path: Path, clock: FakeClock) -> None:
+    place = tmp_path / "registry"
+    for step in range(6):
+        with cm.open(place, clock=clock) as registry:
+            registry.register("m", {"i": step}, bump="patch")
+            if step in (1, 3):
+                registry.versions.delete(f"m:{step + 1}")
+                registry.versions.purge(f"m:{step + 1}", reason="r")
+    segments = records_of(place, "events")
+    for lost in range(len(segments)):
+        damaged = tmp_path / f"damaged-{lost}"
+        shutil.copytree(place, damaged)
+        records_of(damaged, "events")[lost].unlink()
+        lose_database(damaged)
+        done = cm.rebuild(damaged, partial=True)
+        with cm.open(damaged) as registry:
+            assert len(list(registry.versions.each())) == done.versions >= 3
+            assert all(registry.files.verify(v).ok for v in registry.versions.each())
+
+
+def test_a_rebuild_that_fails_leaves_no_empty_database(lived: Path) -> None:
+    for file in records_of(lived, "events"):
+        file.write_bytes(b"")
+    lose_database(lived)
+    with pytest.raises(IntegrityFailure):
+        cm.rebuild(lived)
+    assert list(lived.glob("chopmark.db*")) == []
+
+
+def test_what_was_loaded_before_a_rebuild_is_not_dropped_after_it(tmp_path: Path) -> None:
+    place = tmp_path / "registry"
+    with cm.open(place) as registry:
+        for i in range(3):
+            registry.register("m", {"i": i})
+        registry.models.update("m", retention=cm.Retention(newest=1, used_days=30))
+        registry.load("m:1")
+    with rebuilt(place) as registry:
+        assert [item for item in registry.storage.garbage() if item.kind == "version"] == []
+
+
+def test_a_damaged_backup_is_mended_by_the_next_one(lived: Path, tmp_path: Path) -> None:
+    place = tmp_path / "backup"
+    with cm.open(lived) as registry:
+        registry.storage.backup(place)
+        cut, flipped = sorted(f for f in (place / "blobs" / "sha256").rglob("*") if f.is_file())[:2]
+        for file, data in ((cut, b""), (flipped, flipped.read_bytes()[::-1])):
+            file.chmod(0o644)
+            file.write_bytes(data)
+        assert registry.storage.backup(place).copied_blobs == 1
+        assert registry.storage.backup(place, verify=True).copied_blobs == 1
+        assert registry.storage.backup(place, verify=True).copied_blobs == 0
+    cm.restore(place, tmp_path / "again")
+
+
+def test_a_backup_is_not_made_in_the_registry_itself(lived: Path, tmp_path: Path) -> None:
+    with cm.open(lived) as registry:
+        for place in (lived, lived / "blobs", lived / "inside", lived.parent, str(lived) + "/../registry"):
+            with pytest.raises(InvalidRequest, match="lies in the registry itself"):
+                registry.storage.backup(place)
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(InvalidRequest, match="not a directory"):
+            registry.storage.backup(tmp_path / "file")
+        registry.storage.backup(tmp_path / "backup")
+    with pytest.raises(InvalidRequest, match="lies in the registry itself"):
+        cm.restore(tmp_path / "backup", tmp_path / "backup")
+
+
+def test_files_that_are_no_records_are_passed_over(lived: Path) -> None:
+    (lived / "blobs" / "records" / "note.txt").write_text("hello")
+    (lived / "blobs" / "records" / "0123456789abcdef").mkdir()
+    with cm.open(lived) as registry:
+        registry.storage.collect()
+    with rebuilt(lived) as registry:
+        assert codes(registry) == []

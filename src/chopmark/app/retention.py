@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -51,7 +52,7 @@ def dropped(tx: Transaction, model: Model, now: datetime) -> list[DroppedVersion
     rules = rules_of(tx, model)
     if rules is None:
         return []
-    loads = tx.loads.last_days(model.id)
+    loads = _last_days(tx, model) if rules.used_days is not None else {}
     rows = tx.collection.candidates(model.id)
     ids = {candidate.ref: version_id for version_id, candidate in rows}
     candidates = [structs.replace(candidate, last_loaded=loads.get(version_id)) for version_id, candidate in rows]
@@ -62,6 +63,17 @@ def dropped(tx: Transaction, model: Model, now: datetime) -> list[DroppedVersion
     numbers = {c.ref: c.number for c in candidates}
     judged = judge_retention(rules, candidates, now)
     return [DroppedVersion(ids[j.ref], j.ref, numbers[j.ref], j.reason) for j in judged if isinstance(j, Dropped)]
+
+
+def _last_days(tx: Transaction, model: Model) -> Mapping[UUID, date]:
+    """Day of the last load of each version; what was there at a rebuild, which loses counts, counts as loaded then."""
+    loads = tx.loads.last_days(model.id)
+    rebuilt = tx.audit.list(event="registry.rebuilt", newest_first=True, limit=1)
+    if not rebuilt:
+        return loads
+    there = {i for i, candidate in tx.collection.candidates(model.id) if candidate.created_at <= rebuilt[0].at}
+    floor = rebuilt[0].at.date()
+    return {**loads, **{i: max(floor, loads.get(i, floor)) for i in there}}
 
 
 def _with_users(tx: Transaction, candidate: Candidate, version_id: UUID) -> Candidate:
