@@ -78,7 +78,7 @@ HANDLERS: dict[str, Handler] = {
     "usage.record": Handler(usage.record),
     "usage.list": Handler(usage.list_page),
     "version.export": Handler(importing.export_version),
-    "version.import": Handler(importing.import_version, registration.check_bytes),
+    "version.import": Handler(importing.import_version, importing.check_import),
     "registry.rebuild": Handler(rebuild.rebuild),
     "storage.plan": Handler(collection.plan),
     "storage.collect": Handler(collection.collect, collection.look),

@@ -28,7 +28,7 @@ from chopmark.ops.results import Registered, RegistrationPlan
 
 COMPLIANCE_MAX = 100
 
-__all__ = ["add_version", "check_bytes", "check_dataset", "plan", "register"]
+__all__ = ["add_version", "check_bytes", "check_dataset", "known_parents", "parent_edges", "plan", "register"]
 
 _TEXTS = (
     "description",
@@ -91,7 +91,7 @@ def plan(ctx: Context, request: PlanVersion) -> RegistrationPlan:
     """
     ref = parse_model(request.model)
     checked = _checked(request)
-    _parents(ctx, checked.manifest)
+    known_parents(ctx, checked.manifest.parents)
     rules = _rules(ctx, ref.project)
     known = ctx.tx.models.get(ref.project, ref.name, deleted=True)
     model = known or _model_of(ctx, ref, checked)
@@ -122,7 +122,7 @@ def add_version(ctx: Context, request: RegisterVersion, *, origin: Origin | None
     _hold_bytes(ctx, request.manifest.files)
     ref = parse_model(request.model)
     request = _checked(request)
-    parents = _parents(ctx, request.manifest, may_lack=origin is not None)
+    parents = known_parents(ctx, request.manifest.parents, may_lack=origin is not None)
     project = the_project(ctx, ref.project)
     model = _model_for(ctx, ref, request)
     digest = manifest_digest(request.manifest)
@@ -196,10 +196,10 @@ def _check_external(manifest: Manifest) -> None:
         raise InvalidRequest(msg, hint="Pass 'sha256:' and 64 hexadecimal digits, or leave it out.")
 
 
-def _parents(ctx: Context, manifest: Manifest, *, may_lack: bool = False) -> dict[str, Version]:
+def known_parents(ctx: Context, parents: Iterable[Member], *, may_lack: bool = False) -> dict[str, Version]:
     """The versions that a manifest refers to, by their references; those that are here, when it may lack some."""
     found: dict[str, Version] = {}
-    for parent in manifest.parents:
+    for parent in parents:
         check_parent_relation(parent.relation)
         try:
             found[parent.ref] = _parent(ctx, parent)
@@ -343,6 +343,13 @@ def _edges(ctx: Context, version: Version, parents: Mapping[str, Version]) -> li
     edges = [Edge(source=node, relation=d.relation, target=dataset_node(d), at=ctx.now) for d in version.datasets]
     if version.run_id:
         edges.append(Edge(source=node, relation="produced_by", target=run_node(version.run_id), at=ctx.now))
+    return edges + parent_edges(ctx, version, parents)
+
+
+def parent_edges(ctx: Context, version: Version, parents: Mapping[str, Version]) -> list[Edge]:
+    """Edges of a version to those of its parents that are here."""
+    node = version_node(version.id)
+    edges = []
     for parent in version.parents:
         if parent.ref not in parents:
             continue  # imported without it

@@ -44,10 +44,13 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
         The new version, or the existing one with the same manifest.
     created
         Whether it is new.
+    linked
+        Parents of an existing version that it had no edge to and has now: an import found them here.
     """
 
     version: Version
     created: bool
+    linked: tuple[str, ...] = ()
 
 
 class RegistrationPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -403,11 +403,17 @@ class AsyncFiles:
         return await asyncio.to_thread(self._registry.export, ref, target, force=force)
 
     async def import_file(
-        self, source: str | Path, *, model: ModelReference | None = None, semver: str = "", allow_twin: bool = False
+        self,
+        source: str | Path,
+        *,
+        model: ModelReference | None = None,
+        semver: str = "",
+        allow_twin: bool = False,
+        sha256: str = "",
     ) -> Version:
         """Register the version of a file that `export` wrote, here or elsewhere."""
         return await asyncio.to_thread(
-            self._registry.import_file, source, model=model, semver=semver, allow_twin=allow_twin
+            self._registry.import_file, source, model=model, semver=semver, allow_twin=allow_twin, sha256=sha256
         )
 
     async def verify(self, ref: Reference) -> Verification:
@@ -587,9 +593,9 @@ class AsyncStorage:
         """Compare rows with each other, with the audit and with the bytes; nothing is changed."""
         return await asyncio.to_thread(self._registry.check, content=content, told=told)
 
-    async def backup(self, place: str | Path) -> Backup:
+    async def backup(self, place: str | Path, *, verify: bool = False) -> Backup:
         """Copy the whole registry to another place, or bring the copy there up to date."""
-        return await asyncio.to_thread(self._registry.backup, place)
+        return await asyncio.to_thread(self._registry.backup, place, verify=verify)
 
     async def record_again(self) -> int:
         """Write the records beside the blobs anew from the catalog, when a check found them damaged."""

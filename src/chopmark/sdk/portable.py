@@ -4,52 +4,81 @@ The file is a ZIP archive that any tool can look into (its bytes are stored as t
 
     version.json          what the version is, and what was said of it
     manifest.json         its manifest; the SHA-256 of this member is the version's digest
+    SHA256SUMS            the SHA-256 of the two above, so that accidental damage of what was said is found too
     blobs/<sha256>        each file of the manifest, under the hash of its bytes
+
+Bytes, manifest and parameters are proven by the digest. What was *said* of a version (metrics, tags, texts, evaluations)
+is as good as the way the file came; the SHA-256 of the whole file, told another way, proves that too.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import zipfile
 from datetime import datetime
 from pathlib import Path
-from typing import IO, BinaryIO, cast
 
 import msgspec
 
 from chopmark.abc.blobs import Progress
-from chopmark.base.digest import PREFIX
 from chopmark.base.jsons import canonical, decode, encode
 from chopmark.base.settings import Settings
-from chopmark.domain.manifest import FileEntry, Manifest, check_manifest, manifest_digest
+from chopmark.domain.manifest import Manifest, check_manifest, manifest_digest
 from chopmark.domain.names import counted, shown
 from chopmark.domain.records import VersionState
 from chopmark.domain.versions import Origin, Version
-from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound
+from chopmark.errors import Conflict, IntegrityFailure, NotFound
 from chopmark.ops.keeping import ExportVersion, ImportVersion, PortableVersion
 from chopmark.ops.results import Registered
 from chopmark.sdk.files import writing_to
+from chopmark.sdk.portable_archive import (
+    MANIFEST,
+    SUMS,
+    VERSION,
+    PortableArchive,
+    different,
+    file_sha256,
+    member_name,
+    no_version,
+    open_archive,
+    sums_of,
+)
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.transport import DryRun, Transport
+from chopmark.wiring import database_file, store_url
 
-__all__ = ["Exported", "export_version", "import_version"]
+__all__ = ["Exported", "check_file", "differing_facts", "export_version", "import_version"]
 
 LAYOUT = "chopmark-version"
 SCHEMA = 1
 SUFFIX = ".chopmark"
-TEXT_BYTES_MAX = 64 * 1024 * 1024
 _DATE = (1980, 1, 1, 0, 0, 0)  # the archive's own times say nothing
 _PIECE_BYTES = 1 << 20
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
-    """A version that was written to a file."""
+    """A version that was written to a file.
+
+    Attributes
+    ----------
+    ref, digest
+        The version.
+    file
+        Where it is.
+    file_count, size_bytes
+        How many files of the version are in it; length of the file itself.
+    sha256
+        SHA-256 of the file itself, in hexadecimal digits: whoever gets it told another way than the file
+        can ask an import for just this file.
+    """
 
     ref: str
     digest: str
     file: str
     file_count: int
     size_bytes: int
+    sha256: str
 
     def __repr__(self) -> str:
         held = f"{counted(self.file_count, 'file')}, {counted(self.size_bytes, 'byte')}"
@@ -75,7 +104,7 @@ def export_version(transport: Transport, settings: Settings, ref: str, target: P
     Raises
     ------
     Conflict
-        When the file is there and not ``force``.
+        When the file is there and not ``force``, when it is no regular file, or is in the registry itself.
     IntegrityFailure
         When bytes of the version are missing or damaged; no file is left then.
     """
@@ -83,17 +112,15 @@ def export_version(transport: Transport, settings: Settings, ref: str, target: P
     version = portable.state.version
     if target.is_dir():
         target /= f"{version.model}-{version.number}{SUFFIX}"
-    if target.exists() and not force:
-        msg = f"There is a file {target} already."
-        raise Conflict(msg, hint="Choose another name, or pass force (--force).")
-    if not target.parent.is_dir():
-        msg = f"There is no directory {target.parent}."
-        raise NotFound(msg, hint="Make it first.")
+    with writing_to(target):
+        _check_target(settings, target, force=force)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     with writing_to(target):
         try:
             with progress_bar(f"Exporting {version.ref}", version.size_bytes, settings.progress) as told:
                 _write(transport, portable, part, told)
+            with part.open("rb") as written:
+                sha256 = file_sha256(written)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
@@ -103,7 +130,39 @@ def export_version(transport: Transport, settings: Settings, ref: str, target: P
         file=str(target),
         file_count=version.file_count,
         size_bytes=target.stat().st_size,
+        sha256=sha256,
     )
+
+
+def _check_target(settings: Settings, target: Path, *, force: bool) -> None:
+    try:
+        mode = target.lstat().st_mode
+    except FileNotFoundError:
+        mode = None
+    if mode is not None and not stat.S_ISREG(mode):
+        msg = f"{target} is no regular file, which an export could replace."
+        raise Conflict(msg, hint="Choose another name.")
+    if mode is not None and not force:
+        msg = f"There is a file {target} already."
+        raise Conflict(msg, hint="Choose another name, or pass force (--force).")
+    if not target.parent.is_dir():
+        msg = f"There is no directory {target.parent}."
+        raise NotFound(msg, hint="Make it first.")
+    place = target.parent.resolve() / target.name
+    if any(place.is_relative_to(own) for own in _own_places(settings)):
+        msg = f"{target} is in the registry itself, which no export may write to."
+        raise Conflict(msg, hint="Choose a place outside.")
+
+
+def _own_places(settings: Settings) -> list[Path]:
+    """Files and directories of the registry, as far as it has some here."""
+    places = [] if settings.database_url and settings.store_url else [Path(settings.url)]
+    if "://" not in store_url(settings):
+        places.append(Path(store_url(settings)))
+    database = database_file(settings)
+    if database is not None:
+        places += [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+    return [place.resolve() for place in places]
 
 
 def _write(transport: Transport, portable: PortableVersion, part: Path, told: Progress) -> None:
@@ -121,10 +180,11 @@ def _write(transport: Transport, portable: PortableVersion, part: Path, told: Pr
         model_description=model.description,
     )
     with zipfile.ZipFile(part, "x", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        archive.writestr(zipfile.ZipInfo("version.json", _DATE), encode(described))
-        archive.writestr(zipfile.ZipInfo("manifest.json", _DATE), canonical(portable.manifest))
-        for file in _different(portable.manifest):
-            member = zipfile.ZipInfo(_member(file), _DATE)
+        texts = encode(described), canonical(portable.manifest)
+        for name, text in ((VERSION, texts[0]), (MANIFEST, texts[1]), (SUMS, sums_of(*texts))):
+            archive.writestr(zipfile.ZipInfo(name, _DATE), text)
+        for file in different(portable.manifest):
+            member = zipfile.ZipInfo(member_name(file), _DATE)
             member.file_size = file.size_bytes
             with transport.store.open(file.digest) as reader, archive.open(member, "w", force_zip64=True) as writer:
                 while piece := reader.read(_PIECE_BYTES):
@@ -134,19 +194,15 @@ def _write(transport: Transport, portable: PortableVersion, part: Path, told: Pr
         os.fsync(written.fileno())
 
 
-def _different(manifest: Manifest) -> list[FileEntry]:
-    """The files of a manifest, equal bytes once."""
-    return list({file.digest: file for file in manifest.files}.values())
-
-
-def _member(file: FileEntry) -> str:
-    return f"blobs/{file.digest.removeprefix(PREFIX)}"
-
-
 def import_version(
-    transport: Transport, settings: Settings, source: Path, *, model: str, semver: str, allow_twin: bool
-) -> Registered:
+    transport: Transport, settings: Settings, source: Path, *, model: str, semver: str, allow_twin: bool, sha256: str
+) -> tuple[Registered, tuple[str, ...]]:
     """Register the version of a file; every byte is checked against the manifest, and that against the digest.
+
+    Returns
+    -------
+    tuple of Registered and of str
+        What was added or was here; and where it was here, what the file says otherwise (`differing_facts`).
 
     Raises
     ------
@@ -155,82 +211,68 @@ def import_version(
     InvalidRequest
         When it is no file of a version.
     IntegrityFailure
-        When it was cut or changed; nothing is registered then.
+        When it was cut or changed, or is not the one with that SHA-256; nothing is registered then.
     """
-    try:
-        archive = zipfile.ZipFile(source)
-    except FileNotFoundError as error:
-        msg = f"There is no file {shown(source)}."
-        raise NotFound(msg) from error
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise _no_version(source, str(error)) from error
-    with archive:
+    with open_archive(source, sha256) as archive:
         described, manifest = _read(archive, source)
         version = described.state.version
         request = _request(described, manifest, model or version.model, semver, allow_twin)
-        if not isinstance(transport, DryRun):
-            _store_all(transport, settings, archive, source, version, manifest)
-        added: Registered = transport.call(request)
-        return added
+        if isinstance(transport, DryRun):
+            archive.verify_blobs(manifest)
+        else:
+            _store_all(transport, settings, archive, version, manifest)
+    added: Registered = transport.call(request)
+    return added, () if added.created else differing_facts(added.version, version)
 
 
-def _no_version(source: Path, why: str) -> InvalidRequest:
-    msg = f"{shown(source)} is not the file of a version: {why}."
-    return InvalidRequest(msg, hint="Such a file is written by: chopmark export REF FILE")
+def check_file(source: Path, sha256: str = "") -> None:
+    """Refuse what `import_version` would refuse of a file, without a registry.
+
+    Raises
+    ------
+    NotFound, InvalidRequest, IntegrityFailure
+        As there.
+    """
+    with open_archive(source, sha256) as archive:
+        _, manifest = _read(archive, source)
+        archive.verify_blobs(manifest)
 
 
-def _read(archive: zipfile.ZipFile, source: Path) -> tuple[_Described, Manifest]:
-    described = decode(_text(archive, "version.json", source), _Described)
+_SAID = ("metrics", "tags", "description", "card", "datasets", "git", "run_id", "experiment_id", "metadata")
+
+
+def differing_facts(here: Version, there: Version) -> tuple[str, ...]:
+    """Names of what is said of one content in two places, and not alike."""
+    return tuple(name for name in _SAID if getattr(here, name) != getattr(there, name))
+
+
+def _read(archive: PortableArchive, source: Path) -> tuple[_Described, Manifest]:
+    version, listing = archive.texts()
+    try:
+        described = decode(version, _Described)
+        manifest = decode(listing, Manifest)
+    except RecursionError as error:
+        raise no_version(source, "what it says is nested too deep") from error
     if described.layout != LAYOUT or described.schema != SCHEMA:
-        raise _no_version(source, f"its layout {described.layout!r} {described.schema} is not known to this release")
-    manifest = decode(_text(archive, "manifest.json", source), Manifest)
+        raise no_version(source, f"its layout {described.layout!r} {described.schema} is not known to this release")
     check_manifest(manifest)
     if not manifest_digest(manifest) == described.digest == described.state.version.digest:
         msg = f"The manifest in {shown(source)} is not the one of {described.ref} ({described.digest[:19]})."
         raise IntegrityFailure(msg, hint="Export the version again.")
+    archive.refuse_others(manifest)
     return described, manifest
 
 
-def _text(archive: zipfile.ZipFile, name: str, source: Path) -> bytes:
-    with _member_of(archive, name, source) as member:
-        text = member.read(TEXT_BYTES_MAX + 1)
-    if len(text) > TEXT_BYTES_MAX:
-        raise _no_version(source, f"its {name} is too large")
-    return text
-
-
-def _member_of(archive: zipfile.ZipFile, name: str, source: Path) -> IO[bytes]:
-    try:
-        info = archive.getinfo(name)
-        if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            raise _no_version(source, f"its {name} is compressed or encrypted")
-        return archive.open(info)
-    except KeyError as error:
-        raise _no_version(source, f"it has no {name}") from error
-    except zipfile.BadZipFile as error:
-        raise _cut(source, name) from error
-
-
-def _cut(source: Path, name: str) -> IntegrityFailure:
-    msg = f"{name} in {shown(source)} was cut or changed."
-    return IntegrityFailure(msg, hint="Copy the file again, or export the version again.")
-
-
 def _store_all(
-    transport: Transport,
-    settings: Settings,
-    archive: zipfile.ZipFile,
-    source: Path,
-    version: Version,
-    manifest: Manifest,
+    transport: Transport, settings: Settings, archive: PortableArchive, version: Version, manifest: Manifest
 ) -> None:
     with progress_bar(f"Importing {version.ref}", manifest.size_bytes, settings.progress) as told:
-        for file in _different(manifest):
-            with _member_of(archive, _member(file), source) as member:
+        for file in different(manifest):
+            with archive.blob(file) as stream:
                 try:
-                    transport.store.put(cast("BinaryIO", member), expected=file.digest, progress=told)
-                except (zipfile.BadZipFile, EOFError, IntegrityFailure) as error:
-                    raise _cut(source, file.path) from error
+                    transport.store.put(stream, expected=file.digest, progress=told)
+                except IntegrityFailure as error:
+                    raise archive.damaged(file.path) from error
 
 
 def _request(described: _Described, manifest: Manifest, model: str, semver: str, allow_twin: bool) -> ImportVersion:

@@ -18,6 +18,7 @@ from chopmark.domain.names import counted, shown
 from chopmark.domain.versions import Version
 from chopmark.errors import AlreadyRegistered, Conflict, Denied, IntegrityFailure, NotFound, Unavailable
 from chopmark.ops.requests import GetManifest
+from chopmark.ops.results import Registered
 from chopmark.sdk.files import StoredFiles, writing_to
 from chopmark.sdk.loading import load_artifact
 from chopmark.sdk.portable import Exported, export_version, import_version
@@ -150,48 +151,72 @@ class Files(Surface):
         force
             Whether to replace a file that is there.
 
+        Returns
+        -------
+        Exported
+            Where it is, and its SHA-256, to be told another way than the file goes.
+
         Raises
         ------
         Conflict
-            When there is a file already.
+            When there is a file already, or something that is no regular file; when it would be in the registry itself.
         IntegrityFailure
             When bytes of the version are missing or changed.
         """
         return export_version(self._transport, self._settings, self._ref(ref), Path(target), force=force)
 
     def import_file(
-        self, source: str | Path, *, model: ModelReference | None = None, semver: str = "", allow_twin: bool = False
+        self,
+        source: str | Path,
+        *,
+        model: ModelReference | None = None,
+        semver: str = "",
+        allow_twin: bool = False,
+        sha256: str = "",
     ) -> Version:
         """Register the version of a file that `export` wrote, here or elsewhere.
 
         Manifest, metrics, tags, evaluations and parents come along, number, stage, aliases and trust do not. Parents
-        that are not here stay named in the manifest. A version that is here already is given back.
+        that are not here stay named in the manifest. A version that is here already is given back, with its edges to
+        parents that have come since; the warning says what the file tells otherwise.
+
+        The digest proves bytes, manifest and parameters. What is said of the version is only as good as the way the
+        file came, unless its ``sha256`` came another way.
 
         Parameters
         ----------
         source
-            The file.
+            The file: a regular one.
         model
             Name to register it under; by default the one it had.
         semver
             Semantic version to give it; by default the one it had.
         allow_twin
             Whether to add it even when the same content is here already.
+        sha256
+            SHA-256 of the whole file, as the export told it; when given, no other file is imported.
 
         Raises
         ------
         IntegrityFailure
-            When the file was cut or changed; nothing is registered then.
+            When the file was cut or changed, or is not the one with that SHA-256; nothing is registered then.
+        InvalidRequest
+            When it is not the file of a version.
         Conflict
             When the semantic version is taken by other content.
         """
         name = self._model(model) if model is not None else ""
-        added = import_version(
-            self._transport, self._settings, Path(source), model=name, semver=semver, allow_twin=allow_twin
+        added, otherwise = import_version(
+            self._transport,
+            self._settings,
+            Path(source),
+            model=name,
+            semver=semver,
+            allow_twin=allow_twin,
+            sha256=sha256,
         )
         if not added.created:
-            msg = f"The same content was registered before as {added.version.ref}; nothing was added."
-            warnings.warn(msg, AlreadyRegistered, stacklevel=2)
+            warnings.warn(_told_again(added, otherwise), AlreadyRegistered, stacklevel=2)
         return added.version
 
     def verify(self, ref: Reference) -> Verification:
@@ -226,6 +251,14 @@ class Files(Surface):
         except (IntegrityFailure, Unavailable, Denied) as error:
             return error.message
         return "" if size == file.size_bytes else f"it has {size:,} bytes"
+
+
+def _told_again(added: Registered, otherwise: Sequence[str]) -> str:
+    said = f"The same content was registered before as {added.version.ref}; "
+    said += f"its place under {', '.join(added.linked)} was added." if added.linked else "nothing was added."
+    if otherwise:
+        said += f" The file tells of other {', '.join(otherwise)}; what was recorded here stays."
+    return said
 
 
 def _check_free(target: Path) -> None:
