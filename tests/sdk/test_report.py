@@ -163,6 +163,15 @@ def test_every_form_is_written(lived: cm.Registry, tmp_path: Path) -> None:
     assert (tmp_path / "README.md").read_text() == card
 
 
+@pytest.mark.parametrize("form", ["html", "markdown", "card", "json"])
+@pytest.mark.parametrize("card", ["", "# Ours \x1b[2J\x07\x9b and\r\nmore"])
+def test_what_strangers_wrote_steers_no_terminal(local: cm.Registry, form: str, card: str) -> None:
+    local.register("fraud", {"t": 1}, description="a\x1b[31mb\x07", tags={"team": "\x9b2J\x08"}, card=card)
+    text = local.versions.report("fraud:1", form)
+    assert not [c for c in text if (ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160]
+    assert "31mb" in text or card
+
+
 def test_forms_that_are_not_there(lived: cm.Registry, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="'pdf' is no format"):
         lived.versions.report("fraud:2", "pdf")

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _canonical = msgspec.json.Encoder(order="sorted", decimal_format="string")
 _plain = msgspec.json.Encoder(decimal_format="string")
+_CONTROLS = re.compile(r"[\x7f-\x9f]")
 
 
 def canonical(value: Any) -> bytes:
@@ -33,8 +34,9 @@ def encode(value: Any) -> bytes:
 
 
 def pretty(value: Any) -> str:
-    """Text of a value, indented by two, for people."""
-    return msgspec.json.format(_plain.encode(value), indent=2).decode()
+    """Text of a value, indented by two, for people: no control character stands in it but line ends."""
+    text = msgspec.json.format(_plain.encode(value), indent=2).decode()
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # JSON itself lets these stand
 
 
 def decode(data: bytes | str, kind: type[T]) -> T:

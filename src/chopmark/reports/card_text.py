@@ -7,20 +7,20 @@ from collections.abc import Iterator
 
 from chopmark.reports.svg import Markup, element
 
-__all__ = ["card_html", "split_front_matter", "without_html"]
+__all__ = ["card_html", "split_front_matter"]
 
 _HEADING = re.compile(r"(#{1,6})\s+(\S.*)$")
 _ITEM = re.compile(r"\s*(?:[-*+]|\d{1,9}[.)])\s+(.*)$")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 _INLINE = re.compile(r"(`[^`\n]+`|\*\*[^*\n]+\*\*)")
-_TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
 def split_front_matter(card: str) -> tuple[str, str]:
     """The YAML between the first two lines ``---``, and the rest; no YAML where there is none."""
-    found = _FRONT_MATTER.match(card.replace("\r\n", "\n"))
-    return (found[1], card.replace("\r\n", "\n")[found.end() :]) if found else ("", card)
+    card = card.replace("\r\n", "\n").replace("\r", "\n")
+    found = _FRONT_MATTER.match(card)
+    return (found[1], card[found.end() :]) if found else ("", card)
 
 
 def card_html(card: str) -> Markup:
@@ -77,21 +77,3 @@ def _inline(text: str) -> Iterator[str]:
             yield element("strong", None, part[2:-2])
         else:
             yield part
-
-
-def without_html(markdown: str) -> str:
-    """Markdown whose HTML is shown and not obeyed; code stays as it is written."""
-    kept: list[str] = []
-    fence = ""
-    for line in markdown.split("\n"):
-        found = _FENCE.match(line)
-        if found and not fence:
-            fence = found[1]
-        elif found and line.strip().startswith(fence):
-            fence = ""
-        elif not fence:
-            line = "".join(  # noqa: PLW2901
-                part if part.startswith("`") else _TAG_START.sub("&lt;", part) for part in re.split(r"(`[^`]+`)", line)
-            )
-        kept.append(line)
-    return "\n".join(kept)

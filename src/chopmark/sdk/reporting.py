@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-import msgspec
-
+from chopmark.base.jsons import pretty
 from chopmark.domain.names import shown
 from chopmark.domain.story import VersionStory
 from chopmark.errors import InvalidRequest, Unavailable
+from chopmark.reports.card_markdown import plain_lines
 from chopmark.reports.model_card import model_card
 from chopmark.reports.story_markdown import story_markdown
 from chopmark.reports.story_page import story_html
@@ -46,16 +46,16 @@ def format_of(format: str, path: str | Path | None) -> ReportFormat:  # noqa: A0
 
 
 def rendered(story: VersionStory, format: ReportFormat) -> str:  # noqa: A002
-    """The report as text."""
+    """The report as text; what strangers wrote brings no control characters into it."""
     match format:
         case "html":
-            return story_html(story)
+            return plain_lines(story_html(story))
         case "markdown":
-            return story_markdown(story)
+            return plain_lines(story_markdown(story))
         case "card":
-            return model_card(story)
+            return plain_lines(model_card(story))
         case "json":
-            return msgspec.json.format(msgspec.json.encode(story), indent=2).decode() + "\n"
+            return pretty(story) + "\n"
 
 
 def write_text(path: str | Path, text: str) -> None:
