@@ -55,8 +55,10 @@ def test_metrics_become_floats_and_all_faults_are_told() -> None:
 
 @pytest.mark.parametrize("key", ["", " a", "a ", "a\n", "é", "x" * 201, 5, "a;b", "a'b"])
 def test_odd_keys_are_refused(key: object) -> None:
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as caught:
         check_key(key, "tag")
+    assert "spaces" in caught.value.hint
+    assert "begins with a letter" in caught.value.hint
 
 
 @pytest.mark.parametrize("key", ["f1", "f1 (macro)", "recall@10", "loss/train", "a.b", "_x", "p[0]", "50%"])

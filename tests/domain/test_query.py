@@ -44,7 +44,7 @@ VERSION = a_version(
         'framework = "scikit-learn"',
         "created_at > '2026-03-03' and created_at <= '2026-03-03T12:00Z'",
         "runs_code = false",
-        "runs_code",  # a field alone asks whether it has a value, and false is one
+        "not runs_code",  # a truth alone asks whether it is true
         'tags.nothing = "x" or metrics.f1 > 0',
         '(name = "a" or name = "fraud") and (owner = "ada")',
         'owner not in ("bob") and owner not like "b%"',
@@ -70,6 +70,7 @@ def test_a_version_meets(text: str) -> None:
         'tags.empty = ""',
         'alias = "latest"',
         "number in (1, 2)",
+        "runs_code",
         'task != "x"',
     ],
 )
@@ -80,7 +81,11 @@ def test_a_version_does_not_meet(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "at", "says"),
     [
-        ("nam = 'x'", 0, "no field 'nam'"),
+        ("nam = 'x'", 0, "no field 'nam'. Did you mean name? There are project, name,"),
+        ("metric.f1 > 0", 0, "no field 'metric.f1'. Did you mean metrics.KEY? There are"),
+        ("zzz = 1", 0, "no field 'zzz'. There are project,"),
+        ('tags."a = 1', 5, "quotation mark is not closed"),
+        ("tags.'a' = 1", 5, "double quotation marks"),
         ("name = ", 7, "a value was expected"),
         ("name = fraud", 7, "quotation marks"),
         ("name = 'x", 7, "not closed"),
@@ -113,6 +118,29 @@ def test_errors_point_at_the_character(text: str, at: int, says: str) -> None:
     *_, line, pointer = caught.value.hint.split("\n")
     assert pointer.index("^") - 2 == at or len(text) > 70
     assert line.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ('tags.team = "日本" 1', 19),
+        ('tags."日本 = 1', 5),
+        ('name = "e\u0301" 1', 11),
+        ('name = "\x1b[2J" 1', 14),
+    ],
+)
+def test_the_pointer_stands_below_wide_characters(text: str, columns: int) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_query(text)
+    line, pointer = caught.value.hint.split("\n")
+    assert pointer.index("^") - 2 == columns
+    assert line.isprintable()
+
+
+def test_a_filter_that_is_too_long_is_told_how_to_be_shorter() -> None:
+    with pytest.raises(InvalidRequest, match="limit is 10,000") as caught:
+        parse_query("name = 'x' or " * 1_000)
+    assert "in (…)" in caught.value.hint
 
 
 def test_depth_and_length_have_limits() -> None:

@@ -117,6 +117,8 @@ def test_the_best_is_the_lowest_of_what_should_be_low(filled: cm.Registry) -> No
     assert best("fraud", "score", direction="minimize").ref == "fraud:1"
     with pytest.raises(NotFound, match="no version with the metric 'rocauc'") as caught:
         best("fraud", "rocauc")
+    with pytest.raises(InvalidRequest, match=r"in order of metrics\.score and takes no other"):
+        best("fraud", "score", where="number > 1 order by number")
     assert caught.value.hint == "Did you mean metrics.roc_auc?"
 
 

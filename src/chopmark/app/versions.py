@@ -19,7 +19,7 @@ from chopmark.domain.names import check_key, check_name, check_tags, check_text
 from chopmark.domain.query import FieldName, Order, Present, Query, both, keys_in, parse_query, text_condition
 from chopmark.domain.refs import parse_model, parse_ref
 from chopmark.domain.versions import AliasMove, Version
-from chopmark.errors import Conflict, IntegrityFailure, NotFound
+from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound
 from chopmark.ops import requests as q
 from chopmark.ops.results import Done, VersionPage
 
@@ -113,7 +113,11 @@ def best(ctx: Context, request: q.BestVersion) -> Version:
     model = the_model(ctx, parse_model(request.model))
     key = check_key(request.by.removeprefix("metrics."), "metric")
     field = FieldName("metrics", key)
-    where = both(parse_query(request.where).where, Present(field))
+    query = parse_query(request.where)
+    if query.order:
+        msg = f"What 'best' asks for is in order of {field} and takes no other: {request.where!r}."
+        raise InvalidRequest(msg, hint="Leave out 'order by', or search with it.")
+    where = both(query.where, Present(field))
     direction = request.direction or direction_of(key) or "maximize"
     order = (Order(field, direction == "maximize"),)
     found = ctx.tx.versions.search(Query(where, order), model_id=model.id, limit=1)

@@ -168,7 +168,7 @@ def shape_of(expr: Expr, slots: Slots) -> Shape:
         case In(field, values):
             return _test(field, "in", values, slots)
         case Present(field):
-            return _test(field, "present", (), slots)
+            return _test(field, "=", (True,), slots) if field.type == "bool" else _test(field, "present", (), slots)
         case Not(term):
             return Negation(shape_of(term, slots))
         case And(terms):

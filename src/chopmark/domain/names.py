@@ -27,6 +27,7 @@ KEY_LENGTH_MAX = 200
 TAG_VALUE_LENGTH_MAX = 5_000
 TEXT_LENGTH_MAX = 100_000
 ENTRIES_MAX = 2_000
+_STORE_LONG_TEXTS = "Store long texts as an artifact, for example a card."
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _KEY = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.:/ @%+()\[\]=-]*[A-Za-z0-9_)\]%])?")
@@ -122,11 +123,15 @@ def check_key(key: object, what: str) -> str:
     ------
     InvalidRequest
         When it is empty, too long, or has characters that are not ASCII letters, digits or
-        ``_ . : / @ % + - = ( ) [ ]`` and space.
+        ``_ . : / @ % + - = ( ) [ ]`` and space; when it does not begin with a letter, digit or ``_``, or
+        does not end with one of them or ``) ] %``.
     """
     if not isinstance(key, str) or not _KEY.fullmatch(key) or len(key) > KEY_LENGTH_MAX:
         msg = f"The {what} {shown(key)} is not acceptable."
-        hint = f"Use 1 to {KEY_LENGTH_MAX} ASCII letters, digits or any of _ . : / @ % + - = ( ) [ ]."
+        hint = (
+            f"Use 1 to {KEY_LENGTH_MAX} ASCII letters, digits, spaces or any of _ . : / @ % + - = ( ) [ ]; "
+            "it begins with a letter, digit or _, and ends with one of them or with ) ] %."
+        )
         raise InvalidRequest(msg, hint=hint)
     return key
 
@@ -178,7 +183,7 @@ def check_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     return checked
 
 
-def check_text(text: object, what: str, length_max: int = TEXT_LENGTH_MAX) -> str:
+def check_text(text: object, what: str, length_max: int = TEXT_LENGTH_MAX, hint: str = _STORE_LONG_TEXTS) -> str:
     """Return free text when it is text of acceptable length that a database can hold.
 
     Raises
@@ -191,7 +196,7 @@ def check_text(text: object, what: str, length_max: int = TEXT_LENGTH_MAX) -> st
         raise InvalidRequest(msg)
     if len(text) > length_max:
         msg = f"The {what} has {len(text):,} characters; the limit is {length_max:,}."
-        raise InvalidRequest(msg, hint="Store long texts as an artifact, for example a card.")
+        raise InvalidRequest(msg, hint=hint)
     if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
         msg = f"The {what} holds a character that cannot be stored: {shown(text)}."
         raise InvalidRequest(msg)

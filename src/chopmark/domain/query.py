@@ -13,7 +13,7 @@ Grammar (words in any case)::
     operator  = "=" | "!=" | "<" | "<=" | ">" | ">=" | "~"
     term      = field ["asc" | "desc"]
 
-A field alone asks whether it is there: ``tags.approved``. ``~`` is "contains"; in ``like``, ``%``
+A field alone asks whether it is there: ``tags.approved``; of ``runs_code``, whether it is true. ``~`` is "contains"; in ``like``, ``%``
 stands for any text and ``_`` for one character; neither regards the case of ASCII letters. A comparison
 with something that a version does not have is false, and so is its ``!=``;
 ``not`` turns either round. ``text ~ "isolation forest"`` asks for words, in name, description, tags and card together
@@ -159,7 +159,8 @@ def matches(expr: Expr | None, version: Version) -> bool:
         case In(field, values):
             return _any(field_values(field, version), operator.eq, values)
         case Present(field):
-            return bool(field_values(field, version))
+            there = field_values(field, version)
+            return True in there if field.type == "bool" else bool(there)
         case Not(term):
             return not matches(term, version)
         case And(terms):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from difflib import get_close_matches
 
 import msgspec
 
@@ -49,6 +51,7 @@ _TOKEN = re.compile(
     |(?P<word>[A-Za-z_][\w-]*(?:\."[^"]*"|(?:\.[\w/@%+-]+)+)?)""",
     re.VERBOSE,
 )
+_TOO_LONG = "Ask in several searches; many values of one field are shorter with 'in (…)'."
 _ALIASES_OF_OPERATORS = {"<>": "!=", "==": "="}
 
 
@@ -60,19 +63,25 @@ def parse_query(text: str) -> Query:
     InvalidRequest
         Pointing at the character where it stops making sense.
     """
-    check_text(text, "filter", TEXT_LENGTH_MAX)
+    check_text(text, "filter", TEXT_LENGTH_MAX, hint=_TOO_LONG)
     return _Parser(text).query()
 
 
 def _error(text: str, at: int, message: str) -> InvalidRequest:
     start = max(0, at - 40)
-    line = text[start : at + 30].replace("\n", " ").replace("\t", " ")
-    pointer = " " * (at - start) + "^"
+    line = "".join(c if c.isprintable() else " " for c in text[start : at + 30])
+    pointer = " " * _columns(line[: at - start]) + "^"
     return InvalidRequest(
         f"The filter is not valid at character {at + 1}: {message}",
         hint=f"  {line}\n  {pointer}",
         at=at,
     )
+
+
+def _columns(text: str) -> int:
+    """Columns that a text takes on a terminal: wide characters two, those that join the one before none."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(unicodedata.category(c) in ("Mn", "Me", "Cf") for c in text)
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -83,6 +92,10 @@ def _tokens(text: str) -> list[_Token]:
         if match is None:
             if text[at] in "\"'":
                 raise _error(text, at, "this quotation mark is not closed.")
+            if text[at] == "." and text[at + 1 : at + 2] == '"' and '"' not in text[at + 2 :]:
+                raise _error(text, at + 1, "this quotation mark is not closed.")
+            if text[at] == "." and text[at + 1 : at + 2] == "'":
+                raise _error(text, at + 1, "a key with odd characters is written in double quotation marks.")
             raise _error(text, at, f"{shown(text[at])} means nothing here.")
         kind = str(match.lastgroup)
         if kind != "space":
@@ -208,8 +221,7 @@ class _Parser:
                 raise _error(self.text, token.at, f"write {name}.KEY.")
             return FieldName(name, key)
         if name not in FIELDS or dot:
-            known = ", ".join([*FIELDS, *(f"{k}.KEY" for k in KEYED)])
-            raise _error(self.text, token.at, f"there is no field {token.text!r} ({known}).")
+            raise _error(self.text, token.at, _no_field(token.text, name))
         return FieldName(name)
 
     def _value(self, field: FieldName, *, is_whole: bool = True) -> Value:
@@ -275,6 +287,13 @@ class _Parser:
 
     def _fault(self, message: str) -> InvalidRequest:
         return _error(self.text, self._token.at, message)
+
+
+def _no_field(written: str, name: str) -> str:
+    """That there is no such field, those written alike before all that there are."""
+    near = [f"{n}.KEY" if n in KEYED else n for n in get_close_matches(name.lower(), [*FIELDS, *KEYED], 3)]
+    question = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"there is no field {written!r}.{question} There are {', '.join([*FIELDS, *(f'{k}.KEY' for k in KEYED)])}."
 
 
 def _convert(token: _Token, field: FieldName) -> Value:

@@ -194,6 +194,21 @@ class SearchLaws:
                 assert [v.number for v in found.versions] == [1], query
             assert tx.versions.search(parse_query('tags."a\' OR 1=1 --"'), limit=9).versions == []
 
+    def test_a_truth_is_there_when_it_is_true(self, catalog: Catalog, records: Records) -> None:
+        """``runs_code`` alone, negated and in brackets, as the condition says it with ``= true``."""
+        with catalog.writing() as tx:
+            model = records.add_model(tx)
+            records.add_version(tx, model, 1, runs_code=True)
+            records.add_version(tx, model, 2, runs_code=False)
+        with catalog.reading() as tx:
+            for query, numbers in (
+                ("runs_code", [1]),
+                ("not runs_code", [2]),
+                ("number > 0 and (runs_code or number = 2) order by number", [1, 2]),
+            ):
+                found = tx.versions.search(parse_query(query), limit=9)
+                assert [v.number for v in found.versions] == numbers, query
+
     def test_words_of_all_texts_find_a_version(self, catalog: Catalog, records: Records) -> None:
         """Of name, description, tags and card, without regard to case, form and order; every word must be there."""
         with catalog.writing() as tx:
