@@ -301,6 +301,32 @@ def test_loading_a_deprecated_version_is_told(registry: cm.Registry) -> None:
         registry.load(old)
 
 
+def test_a_notebook_shows_what_tells_versions_apart(local: cm.Registry) -> None:
+    metrics = {"f1": 0.91234567, "recall": 0.5, "a": 1, "b": 2, "c": 3}
+    local.register("fraud", {"t": 1}, metrics=metrics, tags={"team": "<risk>", "eu": ""})
+    local.register("fraud", {"t": 2})
+    local.alias("fraud@champion", "fraud:1")
+    shown = local.search("order by number")._repr_html_()
+    digest = local.get("fraud:1").digest
+    for cell in (
+        "<th>reference</th>",
+        "<td>fraud:1</td>",
+        "<td>@champion</td>",
+        "<td>f1 = 0.912346, recall = 0.5, a = 1, b = 2, … 1 more</td>",
+        "<td>team = &lt;risk&gt;, eu</td>",
+        "<td>ada</td>",
+        f"<td>{digest[:19]}</td>",
+    ):
+        assert cell in shown, cell
+    assert digest not in shown
+    assert "()" not in shown
+    assert "<th>state</th>" not in shown
+    assert "<td>fraud</td>" in local.models.list()._repr_html_()
+    for t in range(3, 24):
+        local.register("fraud", {"t": t})
+    assert "<p>… 3 more</p>" in local.search()._repr_html_()
+
+
 def test_lists_become_frames(local: cm.Registry) -> None:
     for i in range(3):
         local.register("fraud", {"t": i}, metrics={"f1": i / 10} if i else {}, tags={"k": str(i)})
@@ -310,10 +336,10 @@ def test_lists_become_frames(local: cm.Registry) -> None:
     assert frame["metrics.f1"].isna().tolist() == [False, False, True]
     assert page.to_polars()["tags.k"].to_list() == ["2", "1", "0"]
     assert page.to_arrow().column("number").to_pylist() == [3, 2, 1]
-    assert "<table>" in page._repr_html_()
     assert page[0:2][1].number == 2
     assert "3 results" in repr(page)
     empty = local.search('name = "nothing"')
+    assert "<th>" not in empty._repr_html_()
     assert len(empty.to_pandas()) == 0
     assert empty.to_arrow().num_rows == 0
     assert "<strong>fraud:3" in page[0]._repr_html_()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import msgspec
 
 from chopmark.domain.names import counted
+from chopmark.domain.versions import Version
 from chopmark.errors import Unsupported
+from chopmark.reports.page import size_text
 from chopmark.sdk.frames import typed_columns
 
 if TYPE_CHECKING:
@@ -130,17 +133,21 @@ class Page(Sequence[T], Generic[T]):
         return list(dict.fromkeys(k for row in self.records() for k in row))
 
     def _repr_html_(self) -> str:
-        rows = self.records()[:_SHOWN_ROWS]
-        columns = [c for c in self._columns() if any(r.get(c) not in (None, "", []) for r in rows)]
-        head = "".join(f"<th>{html.escape(c)}</th>" for c in columns[:_COLUMNS_SHOWN])
+        rows = [_told(item) for item in self._items[:_SHOWN_ROWS]]
+        named = dict.fromkeys(c for row in rows for c in row)
+        columns = [c for c in named if any(_text(row.get(c)) for row in rows)][:_COLUMNS_SHOWN]
+        head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_text(r.get(c)))}</td>" for c in columns[:_COLUMNS_SHOWN]) + "</tr>"
-            for r in rows
+            "<tr>" + "".join(f"<td>{html.escape(_text(row.get(c)))}</td>" for c in columns) + "</tr>" for row in rows
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        hidden = len(self) - len(rows)
+        more = f"<p>… {hidden:,} more</p>" if hidden > 0 else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
 _COLUMNS_SHOWN = 14
+_METRICS_SHOWN = 4
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 
 
 def words_about_unknown(key: str, near: Sequence[str]) -> str:
@@ -171,16 +178,41 @@ def row_of(item: Any) -> dict[str, Any]:
     return row
 
 
+def _told(item: Any) -> dict[str, Any]:
+    """What a table in a notebook shows of a result, by column: of a version what tells it from others."""
+    if not isinstance(item, Version):
+        row = row_of(item)
+        return {c: row[c] for c in (*(c for c in _FIRST if c in row), *(c for c in row if c not in _FIRST))}
+    metrics = [f"{name} = {_text(value)}" for name, value in item.metrics.items()]
+    left = len(metrics) - _METRICS_SHOWN
+    return {
+        "reference": item.ref,
+        "semver": item.semver,
+        "stage": item.stage,
+        "aliases": [f"@{alias}" for alias in item.aliases],
+        "state": "" if item.state == "ready" else item.state,
+        "format": item.format,
+        "metrics": [*metrics[:_METRICS_SHOWN], *([f"… {left} more"] if left > 0 else [])],
+        "tags": [f"{key} = {value}" if value else key for key, value in item.tags.items()],
+        "size": size_text(item.size_bytes) if item.size_bytes else "",
+        "made": item.created_at,
+        "by": item.created_by,
+        "digest": item.digest,
+    }
+
+
 def _text(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {_text(each)}" for key, each in value.items())
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M")
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    return _DIGEST.sub(r"\1", str(value))
 
 
 def _imported(module: str, extra: str) -> Any:
