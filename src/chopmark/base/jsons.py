@@ -50,17 +50,52 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        msg = f"Not a valid {getattr(kind, '__name__', 'value')}: {error}."
+        msg = f"What was read does not have the form it should: {_in_words(str(error))}."
         raise InvalidRequest(msg) from error
 
 
 def explained(error: Exception, kind: type) -> str:
     """What msgspec says is wrong; for a word that is none of a field's choices, with the choices."""
-    found = re.search(r"Invalid enum value (.+) - at `\$\.(\w+)`", str(error))
+    found = re.search(r"Invalid enum value (.+) - at `\$\.(\w+)((?:\[[^\]]*\])*)`", str(error))
     hints = get_type_hints(kind) if found else {}
     if found is None or found[2] not in hints:
-        return str(error)
-    return f"{found[2]} is {found[1]}; it may be " + ", ".join(_choices(hints[found[2]]))
+        return _in_words(str(error))
+    what = f"a value of {found[2]}" if found[3] else found[2]
+    return f"{what} is {found[1]}; it may be " + ", ".join(_choices(hints[found[2]]))
+
+
+_TYPE_WORDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+    "array": "a list",
+    "object": "a mapping",
+    "date": "a date such as 2026-03-01",
+    "datetime": "a time such as 2026-03-01T12:30:00Z",
+    "uuid": "an id",
+    "bytes": "bytes",
+}
+_PLACE = re.compile(r"^(.*?) - at `(?:key in )?\$\.?(.*)`$", re.DOTALL)
+_EXPECTED = re.compile(r"Expected `([^`]+)`(?:, got `([^`]+)`)?(.*)", re.DOTALL)
+
+
+def _in_words(said: str) -> str:
+    """What msgspec says, without its names of types: ``since is a text; it may be a date such as … or nothing``."""
+    placed = _PLACE.match(said)
+    what, place = (placed[1], placed[2]) if placed else (said, "")
+    place = place.replace("[...]", "").strip(".") or "the value"
+    expected = _EXPECTED.fullmatch(what)
+    if expected is None:
+        return f"{what[:1].lower()}{what[1:]}" + (f", in {place}" if placed else "")
+    may_be, got, rest = expected.groups()
+    is_a = f"{place} is {_type_words(got)}; it" if got else place
+    return f"{is_a} may be {_type_words(may_be)}{rest}"
+
+
+def _type_words(types: str) -> str:
+    return " or ".join(_TYPE_WORDS.get(each, each) for each in types.split(" | "))
 
 
 def _choices(hint: Any) -> list[str]:

@@ -43,7 +43,7 @@ def _dataset(evaluation: Evaluation) -> str:
     "--dataset",
     metavar="NAME|FILE",
     required=True,
-    help="What it was evaluated on: a name, or a file or directory, which is hashed.  [required]",
+    help="What it was evaluated on: a name, or a file or directory, which is hashed.",
 )
 @pairs_option("--metric", "A metric; can be given again.", float, metavar="NAME=NUMBER", required=True)
 @option("--split", default="test", metavar="NAME", help="Part of the data set.  [test]")

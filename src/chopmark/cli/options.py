@@ -82,7 +82,7 @@ def stage_argument() -> Callable[[F], F]:
 def reason_option(*, required: bool = False) -> Callable[[F], F]:
     """Why; kept in the history and the audit."""
     if required:
-        return option("--reason", metavar="TEXT", required=True, help="Why; kept in the audit.  [required]")
+        return option("--reason", metavar="TEXT", required=True, help="Why; kept in the audit.")
     return option("--reason", metavar="TEXT", default="", help="Why; kept in the audit.")
 
 

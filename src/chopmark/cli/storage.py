@@ -204,7 +204,7 @@ def fsck(session: Session, fast: bool) -> int:
         session.output.text("", record={"ok": report.ok, **_report(report)})
     else:
         session.output.page(report.findings, _FINDINGS, name=lambda f: f.where, empty="All is well.")
-        looked = ", ".join(f"{number:,} {phase}" for phase, number in report.checked.items())
+        looked = ", ".join(count(number, phase.removesuffix("s")) for phase, number in report.checked.items())
         note(f"Checked {looked}; read {size(report.read_bytes)}.")
     if not report.ok:
         errors = sum(1 for f in report.findings if f.severity == "error")
