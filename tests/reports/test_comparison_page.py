@@ -101,6 +101,7 @@ def test_markdown() -> None:
 def test_changes_as_texts() -> None:
     assert change_text(Change(0.1, 12.5, "worse")) == "▼ +0.1 (+12.5 %)"
     assert change_text(Change(1.0, None, "unknown")) == "△ +1"
+    assert change_text(Change(-1.0, None, "unknown")) == "▽ -1"
     assert change_text(Change(1.0, 25_000.4, "better")) == "▲ +1 (+25,000 %)"
     assert change_text(Change(1.0, 2.5e9, "better")) == "▲ +1 (+2e+09 %)"
     assert change_text(Change(0.0, 0.0, "same")) == "="

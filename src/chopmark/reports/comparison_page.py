@@ -38,6 +38,7 @@ SECTION_TITLES: dict[Section, str] = {
     "datasets": "Data sets",
 }
 ARROWS = {"better": "▲", "worse": "▼", "same": "", "unknown": "△"}
+FALLS = "▽"
 _CLASSES = {"better": "good", "worse": "bad", "same": "muted", "unknown": "muted"}
 _VALUE_LENGTH_MAX = 300
 _PLOTTED_MAX = 12
@@ -49,11 +50,12 @@ _PERCENT_PLAIN = 1e6
 
 
 def change_text(change: Change) -> str:
-    """``▲ +0.012 (+1.3 %)``: the arrow points up for better and down for worse."""
+    """``▲ +0.012 (+1.3 %)``: the arrow points up for better and down for worse, an empty one where the number goes."""
     if change.verdict == "same":
         return "="
     percent = "" if change.percent is None else f" ({_percent(change.percent)})"
-    return f"{ARROWS[change.verdict]} {change.difference:+.4g}{percent}"
+    arrow = FALLS if change.verdict == "unknown" and change.difference < 0 else ARROWS[change.verdict]
+    return f"{arrow} {change.difference:+.4g}{percent}"
 
 
 def remarks(recommendation: Recommendation) -> list[str]:
@@ -100,16 +102,33 @@ def comparison_html(comparison: VersionComparison) -> str:
     parts += [_html_section(comparison, name) for name in SECTIONS]
     parts += [section("For callers", _signature_list(comparison)), section("Bytes", _files_table(comparison))]
     return html_page(
-        title, *parts, footer="▲ better than the baseline, ▼ worse, △ unlike, where nobody knows which is better."
+        title,
+        *parts,
+        footer="▲ better than the baseline, ▼ worse, △ ▽ more or less, where nobody knows which is better.",
     )
 
 
 def comparison_table(comparison: VersionComparison) -> str:
-    """What differs, as a fragment of HTML for a notebook."""
+    """What differs and how the versions answer on the data, as a fragment of HTML for a notebook."""
     rows = [row for row in comparison.rows if row.differs]
     found = table(["", *comparison.refs], [[f"{row.section} · {row.key}", *_html_cells(row)] for row in rows])
     sentence = element("p", None, comparison.recommendation.sentence)
-    return element("div", None, sentence, found or element("p", None, "The versions do not differ."))
+    told = found or element("p", None, "The versions do not differ.")
+    if comparison.data is None:
+        return element("div", None, sentence, told)
+    return element("div", None, sentence, *_notes(comparison), _answers_table(comparison.data), told)
+
+
+def _notes(comparison: VersionComparison) -> list[Markup]:
+    """What a reader should know before trusting the figures, each once."""
+    data = comparison.data
+    about = [] if data is None else [_about(data), *data.cautions]
+    told = dict.fromkeys([*about, *comparison.recommendation.cautions])
+    return [element("ul", None, *(element("li", None, text) for text in told))]
+
+
+def _about(data: DataComparison) -> str:
+    return f"{data.dataset.name}: {counted(data.row_count, 'row')}, {'with' if data.labelled else 'without'} labels."
 
 
 def _call(recommendation: Recommendation) -> Markup:
@@ -205,8 +224,7 @@ def _files_table(comparison: VersionComparison) -> Markup:
 
 
 def _data_sections(data: DataComparison) -> list[Markup]:
-    about = f"{data.dataset.name}: {counted(data.row_count, 'row')}, {'with' if data.labelled else 'without'} labels."
-    told = [element("p", {"class": "lead"}, about)]
+    told = [element("p", {"class": "lead"}, _about(data))]
     told += [element("p", {"class": "muted"}, caution) for caution in data.cautions]
     timed = [v for v in data.versions if v.latency]
     latency = (
@@ -253,6 +271,8 @@ def data_rows(data: DataComparison) -> list[list[str]]:
         ]
     if any(v.failure for v in versions):
         rows.append(["failed", *(short(v.failure, _VALUE_LENGTH_MAX) or "–" for v in versions)])
+    if any(v.unjudged for v in versions):
+        rows.append(["not judged", *(short(v.unjudged, _VALUE_LENGTH_MAX) or "–" for v in versions)])
     return rows
 
 
@@ -292,7 +312,7 @@ def comparison_markdown(comparison: VersionComparison) -> str:
         f"# Comparison of {escaped(', '.join(comparison.refs))}",
         f"**{escaped(recommendation.sentence)}**",
         bullet_list(remarks(recommendation)),
-        f"Changes are counted from {escaped(comparison.baseline)}: ▲ better, ▼ worse, △ nobody knows.",
+        f"Changes are counted from {escaped(comparison.baseline)}: ▲ better, ▼ worse, △ ▽ nobody knows.",
     ]
     if comparison.data is not None:
         data = comparison.data

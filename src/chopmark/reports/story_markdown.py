@@ -37,7 +37,7 @@ def story_markdown(story: VersionStory) -> str:
         _table("Trust", told.TRUST_HEAD, told.trust(story)),
         _table("Loads", told.LOAD_HEAD, told.loads(story)),
         _titled("Used by", bullet_list(story.uses)),
-        _facts("What people say", told.remarks(story)),
+        _facts("What people say", {**told.remarks(story), "tags": ", ".join(told.tags(story))}),
         _titled("Card", code_block(card, "markdown") if card.strip() else ""),
         _table("Audit", told.EVENT_HEAD, told.events(story)),
         f"As of {when(story.told_at)}.",

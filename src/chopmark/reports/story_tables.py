@@ -38,6 +38,7 @@ __all__ = [
     "remarks",
     "signature",
     "stage_moves",
+    "tags",
     "trust",
     "warnings",
 ]
@@ -210,11 +211,16 @@ def trust(story: VersionStory) -> Rows:
         yield [when(d.at), d.basis, short(", ".join(d.names), 300), d.actor, short(d.reason, 300)]
 
 
+def tags(story: VersionStory) -> list[str]:
+    """Tags, one text each."""
+    return [f"{k} = {v}" if v else k for k, v in story.version.tags.items()]
+
+
 def remarks(story: VersionStory) -> dict[str, str]:
     """Tags, annotations and metadata."""
     version = story.version
     return {
-        "tags": ", ".join(f"{k} = {v}" if v else k for k, v in version.tags.items()),
+        "tags": "\n".join(tags(story)),
         **{f"metadata {k}": short(cell_text(v), _VALUE_LENGTH_MAX) for k, v in version.metadata.items()},
         **{f"annotation {k}": short(cell_text(v), _VALUE_LENGTH_MAX) for k, v in version.annotations.items()},
     }
