@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -11,7 +12,10 @@ import msgspec
 from chopmark.domain.lineage import Edge
 from chopmark.domain.versions import Version
 
-__all__ = ["CheckedModel", "CheckedVersion", "Rows"]
+__all__ = ["UNREADABLE_TIME", "CheckedModel", "CheckedVersion", "Rows"]
+
+
+UNREADABLE_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 class CheckedVersion(msgspec.Struct, frozen=True):
@@ -43,12 +47,16 @@ class CheckedModel(msgspec.Struct, frozen=True):
     ----------
     key
         Goes up from one to the next; pass the last one to go on.
+    id
+        None when its row cannot be read; the numbers say nothing then.
+    ref
+        As far as its row tells.
     last_number, highest_number
         The last number given, by its row; the highest of its versions.
     """
 
     key: int
-    id: UUID
+    id: UUID | None
     ref: str
     last_number: int
     highest_number: int
@@ -67,7 +75,7 @@ class Rows(Protocol):
         ...
 
     def edges(self, *, after: int = 0, limit: int) -> list[tuple[int, Edge]]:
-        """Lineage edges by key."""
+        """Lineage edges by key; a word that is no text as it prints, a time that is none as `UNREADABLE_TIME`."""
         ...
 
     def missing(self, ids: Sequence[UUID]) -> set[UUID]:

@@ -5,12 +5,12 @@ A check goes through phases, each in parts that a cursor leads to. To check more
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
-from uuid import UUID
 
 from chopmark.abc.blobs import BlobStat, BlobStore, KeepsLeftovers
-from chopmark.abc.checking import CheckedModel, CheckedVersion
+from chopmark.abc.checking import UNREADABLE_TIME, CheckedModel, CheckedVersion
 from chopmark.app.audit import verify
 from chopmark.app.checking_records import record_findings
 from chopmark.app.checking_states import state_findings
@@ -20,11 +20,11 @@ from chopmark.base.jsons import canonical
 from chopmark.base.paging import decode_cursor, encode_cursor
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.integrity import Contradiction, alias_faults, manifest_faults, move_faults, version_faults
-from chopmark.domain.lineage import Edge, version_node
+from chopmark.domain.lineage import Edge, version_id_of, version_node
 from chopmark.domain.names import counted
 from chopmark.domain.storage import side_by_side
 from chopmark.domain.versions import Version
-from chopmark.errors import IntegrityFailure, NotFound
+from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, NotFound
 from chopmark.ops.requests import VerifyAudit
 from chopmark.ops.storage import CheckPage, CheckStorage, Finding
 
@@ -35,6 +35,11 @@ BYTES_A_PART = 256 * 1024 * 1024
 ROWS_A_PART = 200
 EVENTS_MAX = 10_000
 USERS_SHOWN = 3
+
+_VERSION = re.compile("version:[0-9a-f]{32}")
+_NODE = re.compile("version:[0-9a-f]{32}|dataset:.+|run:.*", re.DOTALL)
+_UNREAD = "the check of {}"
+_UNREADABLE = (IntegrityFailure, InvalidRequest, NotFound)  # a row is damaged, or a name in it is none
 
 _RESTORE = "Restore the registry from a backup, or make the catalog again from the records: chopmark rebuild"
 _BYTES = "Register the same files again, which stores them anew, or take the bytes from a backup."
@@ -54,7 +59,10 @@ def check(ctx: Context, request: CheckStorage) -> CheckPage:
     """Check a part of the registry."""
     query = canonical(["check", request.content])
     phase, after = decode_cursor(request.cursor, query) if request.cursor else (next(iter(_PHASES)), None)
-    part = _PHASES[phase](ctx, request, after)
+    try:
+        part = _PHASES[phase](ctx, request, after)
+    except _UNREADABLE as error:  # a row that a whole phase depends on: the others go on
+        part = _Part([_unreadable(_UNREAD.format(phase), error)], 0)
     then: tuple[str, str | int | None] | None = (phase, part.after)
     if part.after is None:
         following = list(_PHASES)[list(_PHASES).index(phase) + 1 :]
@@ -173,11 +181,19 @@ def _version_findings(ctx: Context, checked: CheckedVersion) -> list[Finding]:
         contradictions = list(manifest_faults(version, manifest))
     except IntegrityFailure as error:
         contradictions = [Contradiction("manifest_altered", error.message)]
-    moves = ctx.tx.stages.history(version.id, limit=1)
-    contradictions += move_faults(version, moves[0] if moves else None)
-    events = ctx.tx.audit.list(target=version.ref, newest_first=True, limit=EVENTS_MAX)
-    contradictions += version_faults(version, events)
+    try:
+        moves = ctx.tx.stages.history(version.id, limit=1)
+        contradictions += move_faults(version, moves[0] if moves else None)
+        ctx.tx.evaluations.list(version.id, limit=EVENTS_MAX)
+        events = ctx.tx.audit.list(target=version.ref, newest_first=True, limit=EVENTS_MAX)
+        contradictions += version_faults(version, events)
+    except _UNREADABLE as error:
+        found.append(_unreadable(checked.ref, error))
     return found + [_contradicted(c, version.ref) for c in contradictions]
+
+
+def _unreadable(where: str, error: ChopmarkError) -> Finding:
+    return Finding("error", "row_altered", where, error.message, _RESTORE)
 
 
 def _contradicted(found: Contradiction, where: str) -> Finding:
@@ -192,15 +208,21 @@ def _models(ctx: Context, request: CheckStorage, after: str | int | None) -> _Pa
 
 
 def _model_findings(ctx: Context, model: CheckedModel) -> list[Finding]:
+    if model.id is None:
+        return [Finding("error", "row_altered", model.ref, "its row cannot be read", _RESTORE)]
     found = []
     if model.last_number < model.highest_number:
         what = f"its last number is {model.last_number}, and it has a version {model.highest_number}"
         found.append(Finding("error", "number_altered", model.ref, what, _RESTORE))
     for name in model.alias_names:
         where = f"{model.ref}@{name}"
-        alias = ctx.tx.aliases.get(model.id, name)
-        moves = ctx.tx.aliases.history(model.id, name, limit=1)
-        contradictions = alias_faults(alias, moves[0] if moves else None, _last_alias_event(ctx, where))
+        try:
+            alias = ctx.tx.aliases.get(model.id, name)
+            moves = ctx.tx.aliases.history(model.id, name, limit=1)
+            contradictions = alias_faults(alias, moves[0] if moves else None, _last_alias_event(ctx, where))
+        except _UNREADABLE as error:
+            found.append(_unreadable(where, error))
+            continue
         found += [_contradicted(c, where) for c in contradictions]
     return found
 
@@ -212,18 +234,20 @@ def _last_alias_event(ctx: Context, alias: str) -> AuditEvent | None:
 
 def _edges(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
     page = ctx.tx.rows.edges(after=int(after or 0), limit=ROWS_A_PART)
-    ids = {UUID(node.removeprefix("version:")) for _, edge in page for node in _version_nodes(edge)}
+    ids = {version_id_of(node) for _, edge in page for node in _ends(edge) if _VERSION.fullmatch(node)}
     gone = {version_node(i) for i in ctx.tx.rows.missing(sorted(ids))}
-    findings = [
-        Finding("error", "edge_dangling", f"{e.source} {e.relation} {e.target}", "it leads to no version", _RESTORE)
-        for _, e in page
-        if gone & _version_nodes(e)
-    ]
+    findings = []
+    for _, edge in page:
+        where = f"{edge.source} {edge.relation} {edge.target}"
+        if any(node in gone or not _NODE.fullmatch(node) for node in _ends(edge)):
+            findings.append(Finding("error", "edge_dangling", where, "it leads to no version", _RESTORE))
+        if edge.at == UNREADABLE_TIME:
+            findings.append(Finding("error", "row_altered", where, "its row cannot be read", _RESTORE))
     return _Part(findings, len(page), 0, page[-1][0] if len(page) == ROWS_A_PART else None)
 
 
-def _version_nodes(edge: Edge) -> set[str]:
-    return {node for node in (edge.source, edge.target) if node.startswith("version:")}
+def _ends(edge: Edge) -> tuple[str, str]:
+    return edge.source, edge.target
 
 
 def _orphans(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001

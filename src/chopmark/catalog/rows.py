@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
 from sqlalchemy import Table, bindparam, exists, func, literal_column, select
 
-from chopmark.abc.checking import CheckedModel, CheckedVersion
+from chopmark.abc.checking import UNREADABLE_TIME, CheckedModel, CheckedVersion
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decode
+from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared, Row
 from chopmark.catalog.records import (
     file_rows,
@@ -153,7 +155,7 @@ class SqlRows:
 
     def _checked(self, row: Row) -> CheckedVersion:
         key, project, model, number, project_key, of_model, *columns = row
-        ref = f"{ModelRef(project, model)}:{number}"
+        ref = f"{_ref(project, model)}:{number}"
         whole = self._run.one(self._sql.version, {"key": key})
         try:
             version = version_from_row(whole) if whole is not None else None
@@ -198,20 +200,24 @@ class SqlRows:
     def models(self, *, after: int = 0, limit: int) -> list[CheckedModel]:
         """See the interface."""
         rows = self._run.all(self._sql.models, {"after": after, "limit": limit})
-        return [
-            CheckedModel(key, UUID(bytes=uid), str(ModelRef(project, name)), last, highest, self._alias_names(key))
-            for key, uid, project, name, last, highest in rows
-        ]
+        return [self._checked_model(row) for row in rows]
+
+    def _checked_model(self, row: Row) -> CheckedModel:
+        key, uid, project, name, last, highest = row
+        ref = _ref(project, name)
+        names = self._alias_names(key)
+        try:
+            return structs.replace(_model_from_row((key, uid, ref, last, highest)), alias_names=names)
+        except ChopmarkError:
+            return CheckedModel(key, None, ref, 0, 0, names)
 
     def _alias_names(self, key: int) -> tuple[str, ...]:
-        return tuple(row[0] for row in self._run.all(self._sql.alias_names, {"key": key}))
+        return tuple(str(row[0]) for row in self._run.all(self._sql.alias_names, {"key": key}))
 
     def edges(self, *, after: int = 0, limit: int) -> list[tuple[int, Edge]]:
         """See the interface."""
-        rows = self._run.all(self._sql.edges, {"after": after, "limit": limit})
         return [
-            (key, Edge(source=source, relation=relation, target=target, at=from_us(at_us)))
-            for key, source, relation, target, at_us in rows
+            (row[0], _checked_edge(row)) for row in self._run.all(self._sql.edges, {"after": after, "limit": limit})
         ]
 
     def missing(self, ids: Sequence[UUID]) -> set[UUID]:
@@ -224,6 +230,31 @@ class SqlRows:
         return [
             f"{counted(row[0], 'row')} of {name} belong to nothing" for name, row in counts.items() if row and row[0]
         ]
+
+
+def _ref(project: object, model: object) -> str:
+    """As far as the rows tell."""
+    return str(ModelRef(str(project), str(model)))
+
+
+@row_of("a model", "ibsii")
+def _model_from_row(row: Row) -> CheckedModel:
+    key, uid, ref, last, highest = row
+    return CheckedModel(key, UUID(bytes=uid), ref, last, highest, ())
+
+
+@row_of("an edge", "isssi")
+def _edge_from_row(row: Row) -> Edge:
+    _, source, relation, target, at_us = row
+    return Edge(source=source, relation=relation, target=target, at=from_us(at_us))
+
+
+def _checked_edge(row: Row) -> Edge:
+    try:
+        return _edge_from_row(row)
+    except ChopmarkError:
+        source, relation, target = map(str, row[1:4])
+        return Edge(source=source, relation=relation, target=target, at=UNREADABLE_TIME)
 
 
 def _differences(what: str, columns: list[str], there: set[Row], wanted: set[Row]) -> Iterable[str]:
