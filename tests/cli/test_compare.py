@@ -37,6 +37,9 @@ def test_quiet_and_json(two: Program) -> None:
     assert told["recommendation"]["winner"] == "fraud:2"
     tie = two.ok("compare", "fraud:1", "fraud:2", "-q", "--direction", "roc_auc=minimize", "--direction", "odd=up")
     assert tie.out == "fraud:1\n"
+    unknown = two("compare", "fraud:1", "fraud:2", "--direction", "roc_acu=minimize")
+    assert unknown.code == 2
+    assert "'roc_acu', a metric that none of the versions has" in unknown.err
 
 
 def test_no_winner_is_said_on_standard_error_when_quiet(program: Program) -> None:
@@ -45,6 +48,29 @@ def test_no_winner_is_said_on_standard_error_when_quiet(program: Program) -> Non
     ran = program.ok("compare", "fraud:1", "fraud:2", "-q")
     assert ran.out == ""
     assert "No clear winner: the versions share no recorded metric" in ran.err
+
+
+def test_small_differences_are_not_told_without_data(program: Program) -> None:
+    program.register("fraud", '{"t": 1}', "--metric", "roc_auc=0.95")
+    program.register("fraud", '{"t": 2}', "--metric", "roc_auc=0.953")
+    ran = program.ok("compare", "fraud:1", "fraud:2", "-q")
+    assert ran.out == ""
+    assert "too small to tell without data" in ran.err
+
+
+@pytest.mark.parametrize("how", [[], ["-q"], ["--json"], ["-o", "c.md"]])
+def test_it_fails_when_every_version_failed(two: Program, tmp_path: Path, how: list[str]) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("a,y\n1,0\n2,1\n")
+    how = [str(tmp_path / word) if word == "c.md" else word for word in how]
+    ran = two("compare", "fraud:1", "fraud:2", "--data", file, "--target", "y", *how)
+    assert ran.code == 1
+    if not how:
+        assert ran.out.startswith("No clear winner: no version could be judged. Not judged: fraud:1 (")
+        assert "ON ROWS.CSV" in ran.out
+        assert "failed" in ran.out
+    if how == ["-q"]:
+        assert ran.out == ""
 
 
 @pytest.mark.parametrize(

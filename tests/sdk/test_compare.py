@@ -58,6 +58,24 @@ def test_evaluations_on_the_same_data_decide_before_recorded_metrics(two: cm.Reg
     assert row.values == (0.93, 0.91)
 
 
+def test_evaluations_on_the_rows_of_the_training_decide_nothing(two: cm.Registry) -> None:
+    march = pd.DataFrame({"x": [1, 2, 3]})
+    for ref, auc in (("fraud:1", 0.99), ("fraud:2", 0.5)):
+        two.versions.evaluate(ref, {"roc_auc": auc}, dataset=march, split="train")
+        two.versions.evaluate(ref, {"train_auc": auc}, dataset=march, split="test")
+    c = two.compare(["fraud:1", "fraud:2"])
+    assert (c.recommendation.winner, c.recommendation.basis) == ("fraud:2", "metrics")
+    assert len(c.section("evaluations")) == 2  # they are shown all the same
+
+
+def test_directions_of_no_metric_are_refused(two: cm.Registry) -> None:
+    with pytest.raises(InvalidRequest, match="'roc_acu', a metric that none of the versions has") as refused:
+        two.compare(["fraud:1", "fraud:2"], directions={"roc_acu": "maximize"})
+    assert refused.value.hint == "Their metrics are loss, roc_auc."
+    two.versions.evaluate("fraud:1", {"odd": 1.0}, dataset=pd.DataFrame({"x": [1]}))
+    two.compare(["fraud:1", "fraud:2"], directions={"odd": "maximize"})
+
+
 def test_directions_can_be_said(two: cm.Registry) -> None:
     c = two.compare(["fraud:1", "fraud:2"], directions={"roc_auc": "minimize"})
     assert c.recommendation.winner == ""

@@ -44,6 +44,7 @@ def test_class_metrics_are_scikit_learns() -> None:
     binary_truth, binary_answers = truth == 1, answers == 1
     positive = True
     of_one = ours.class_metrics(binary_truth, binary_answers, positive)
+    assert of_one["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(binary_truth, binary_answers))
     assert of_one["precision"] == pytest.approx(metrics.precision_score(binary_truth, binary_answers))
     assert of_one["recall"] == pytest.approx(metrics.recall_score(binary_truth, binary_answers))
     assert of_one["f1"] == pytest.approx(metrics.f1_score(binary_truth, binary_answers))
@@ -51,7 +52,7 @@ def test_class_metrics_are_scikit_learns() -> None:
 
 def test_ratios_without_cases_are_zero() -> None:
     found = ours.class_metrics(np.array([0, 0]), np.array([0, 0]), 1)
-    assert found == {"accuracy": 1.0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert found == {"accuracy": 1.0, "balanced_accuracy": 1.0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
 
 
 def test_log_loss_is_scikit_learns() -> None:
@@ -69,6 +70,15 @@ def test_number_metrics_are_scikit_learns() -> None:
     assert found["rmse"] == pytest.approx(metrics.root_mean_squared_error(truth, answers))
     assert found["r2"] == pytest.approx(metrics.r2_score(truth, answers))
     assert "r2" not in ours.number_metrics(np.ones(3), np.arange(3.0))
+
+
+@pytest.mark.parametrize("size", [4e300, 1.7e308, 1e-300])
+def test_number_metrics_do_not_overflow(size: float) -> None:
+    truth = np.array([-1.0, 1.0, 1.0])
+    found = ours.number_metrics(truth * size, truth * size / 2)
+    assert found == pytest.approx({"mae": size / 2, "rmse": size / 2, "r2": 0.71875}, rel=1e-9)
+    far = ours.number_metrics(truth, truth * size)
+    assert all(np.isfinite(v) for v in far.values())
 
 
 def test_correlations_are_scipys() -> None:

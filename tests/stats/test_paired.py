@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from chopmark.stats.paired import holm, mcnemar_p, paired_t_p
+from chopmark.stats.paired import balanced_mcnemar_p, holm, mcnemar_p, paired_t_p
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
@@ -38,3 +38,41 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.6]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@given(
+    st.tuples(st.integers(1, 12), st.integers(0, 6), st.integers(0, 6)),
+    st.tuples(st.integers(1, 40), st.integers(0, 6), st.integers(0, 6)),
+)
+def test_the_balanced_test_is_the_sum_over_all_outcomes(
+    rare: tuple[int, int, int], common: tuple[int, int, int]
+) -> None:
+    (rows, a, b), (other_rows, c, d) = rare, common
+    seen = abs(other_rows * (a - b) + rows * (c - d))
+    expected = sum(
+        stats.binom.pmf(j, a + b, 0.5) * stats.binom.pmf(k, c + d, 0.5)
+        for j in range(a + b + 1)
+        for k in range(c + d + 1)
+        if abs(other_rows * (2 * j - a - b) + rows * (2 * k - c - d)) >= seen
+    )
+    assert balanced_mcnemar_p(rare, common) == pytest.approx(expected, rel=1e-9)
+    assert balanced_mcnemar_p(common, rare) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_balanced_test_of_one_class_is_mcnemars() -> None:
+    assert balanced_mcnemar_p((50, 3, 14), (950, 0, 0)) == pytest.approx(mcnemar_p(3, 14))
+
+
+def test_equals_are_rarely_told_apart_when_one_class_is_rare() -> None:
+    """Equal balanced accuracies, got in the same and in opposite ways."""
+    random = np.random.default_rng(4)
+    for first, second in (((0.7, 0.9), (0.7, 0.9)), ((0.9, 0.7), (0.7, 0.9))):
+        found = 0
+        for _ in range(1_000):
+            rights = [
+                (random.random(40) < recall, random.random(960) < specificity)
+                for recall, specificity in (first, second)
+            ]
+            rare, common = ((len(a), int((a & ~b).sum()), int((b & ~a).sum())) for a, b in zip(*rights, strict=True))
+            found += balanced_mcnemar_p(rare, common) < 0.05
+        assert found / 1_000 <= 0.05 + 2 * (0.05 * 0.95 / 1_000) ** 0.5

@@ -10,14 +10,16 @@ from chopmark.domain.comparison import (
     VersionComparison,
 )
 from chopmark.domain.metrics import Direction, direction_of
-from chopmark.domain.names import check_key
-from chopmark.domain.recommendation import Candidate, Recommendation, SameData, recommend_by_metrics
+from chopmark.domain.names import check_key, shown
+from chopmark.domain.recommendation import Candidate, Recommendation, SameData, is_of_training, recommend_by_metrics
 from chopmark.domain.side_by_side import Subject, compare_versions, shared_evaluations
 from chopmark.domain.versions import Version
 from chopmark.errors import IntegrityFailure, InvalidRequest
 from chopmark.ops.comparing import CompareVersions
 
 __all__ = ["EVALUATIONS_MAX", "compare"]
+
+_NAMED_MAX = 20
 
 EVALUATIONS_MAX = 200
 """Evaluations of each version that are looked at, newest first."""
@@ -29,8 +31,20 @@ def compare(ctx: Context, request: CompareVersions) -> VersionComparison:
         check_key(key, "metric")
     versions, baseline = _resolved(ctx, request)
     subjects = [_subject(ctx, version) for version in versions]
+    _check_known(request.directions, subjects)
     recommendation = _recommend(subjects, request.directions)
     return compare_versions(subjects, baseline, recommendation, request.directions)
+
+
+def _check_known(directions: Mapping[str, Direction], subjects: Sequence[Subject]) -> None:
+    """Refuse directions of metrics that no version has: they are typing errors."""
+    known = {m for s in subjects for m in s.version.metrics}
+    known |= {m for s in subjects for e in s.evaluations for m in e.metrics}
+    unknown = [name for name in directions if name not in known]
+    if unknown:
+        msg = f"directions names {', '.join(map(shown, unknown))}, a metric that none of the versions has."
+        told = ", ".join(sorted(known)[:_NAMED_MAX]) or "none"
+        raise InvalidRequest(msg, hint=f"Their metrics are {told}.")
 
 
 def _resolved(ctx: Context, request: CompareVersions) -> tuple[list[Version], int]:
@@ -67,12 +81,12 @@ def _recommend(subjects: Sequence[Subject], directions: Mapping[str, Direction])
     told = dict(directions)
     on_same_data: list[dict[str, float]] = [{} for _ in subjects]
     for (name, identity, split), by_version in shared_evaluations(subjects).items():
-        if len(by_version) < len(subjects):
-            continue
+        if len(by_version) < len(subjects) or split.casefold() in ("train", "training"):
+            continue  # how well a version answers the rows of its training is no evidence
         for position, evaluation in by_version.items():
             for metric, value in evaluation.metrics.items():
                 direction = directions.get(metric) or direction_of(metric)
-                if direction is not None:
+                if direction is not None and not is_of_training(metric):
                     label = f"{metric} on {name} {split}".strip()
                     label += f" {identity[:19]}" if label in on_same_data[position] else ""
                     on_same_data[position][label] = value

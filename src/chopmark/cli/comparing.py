@@ -11,6 +11,7 @@ import click
 
 from chopmark.cli.command import command
 from chopmark.cli.completion_items import complete_reference
+from chopmark.cli.failures import FAILED
 from chopmark.cli.options import option, pairs_option, pass_session
 from chopmark.cli.output import note
 from chopmark.cli.session import Session
@@ -75,7 +76,9 @@ def _direction(text: str) -> Literal["maximize", "minimize"]:
     help="Write a report instead: .html, .md or .json.",
 )
 @pass_session
+@click.pass_context
 def compare(
+    ctx: click.Context,
     session: Session,
     refs: tuple[str, ...],
     data: Path | None,
@@ -89,7 +92,8 @@ def compare(
 
     What differs is shown, with ▲ for better and ▼ for worse metrics. With --data every version predicts the same rows: how far they agree, how fast they are and,
     with --target, how right they are. A recommendation names a version, or says why none stands
-    out. Quiet, only the recommended version is printed.
+    out. Quiet, only the recommended version is printed. Exits with 1 when every version failed on
+    the data.
     """
     if target and data is None:
         msg = "--target names a column of --data, which is not given."
@@ -101,6 +105,8 @@ def compare(
         _short(session, found)
     else:
         _print(found, everything=everything)
+    if found.data is not None and all(v.failure for v in found.data.versions):
+        ctx.exit(FAILED)
 
 
 def _short(session: Session, found: Comparison) -> None:

@@ -42,7 +42,9 @@ class VersionOnData(msgspec.Struct, frozen=True, kw_only=True):
     ref
         The version.
     failure
-        Why it gave no answers; empty when it did.
+        Why it gave no answers, or none for some rows; empty when it answered.
+    unjudged
+        Why its answers were not judged by the labels; empty when they were, and without labels.
     kind
         What its answers are; None when there are none.
     rates
@@ -57,6 +59,7 @@ class VersionOnData(msgspec.Struct, frozen=True, kw_only=True):
 
     ref: str
     failure: str = ""
+    unjudged: str = ""
     kind: TaskKind | None = None
     rates: dict[str, float] = {}
     metrics: dict[str, float] = {}

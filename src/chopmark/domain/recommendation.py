@@ -2,44 +2,45 @@
 
 Two kinds of evidence, two rules.
 
-- *Answers on labelled rows*: paired tests of every pair, adjusted after Holm. A winner beats every
-  other version significantly.
-- *Recorded metrics*: no test can be made of single numbers, so a winner must dominate: be better
-  than every other in at least one metric whose direction is known, and worse in none.
+- *Answers on labelled rows* (`chopmark.domain.paired_evidence`): paired tests of every pair, adjusted
+  after Holm. A winner beats every other version significantly.
+- *Recorded metrics*, here: no test can be made of single numbers, so a winner must dominate: be
+  clearly better than every other in at least one metric whose direction is known, and worse in none.
+  What was measured on the rows of the training is no evidence.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from chopmark.domain.metrics import Direction, direction_of
-from chopmark.domain.names import counted
-from chopmark.stats.paired import holm, mcnemar_p, paired_t_p
 
 __all__ = [
-    "ALPHA",
+    "Basis",
     "Candidate",
-    "PairedErrors",
-    "PairedRights",
     "Recommendation",
-    "recommend_by_answers",
+    "SameData",
+    "is_of_training",
+    "others",
     "recommend_by_metrics",
-    "with_latencies",
+    "told_unjudged",
+    "undecided",
 ]
-
-ALPHA = 0.05
-"""Chance of naming a winner among equals that is accepted."""
 
 TOLERANCE = 0.001
 """Recorded metrics nearer than this, relatively, count as equal."""
 
-ROWS_LEAST = 30
-"""Rows from which the mean of paired errors is tested."""
+FLOOR = 0.01
+"""A recorded metric that is better by no more than this, relatively, decides nothing."""
 
-_RARE_SHARE = 0.1
+_FASTER = 1.5
+_REASON_LENGTH_MAX = 120
+_TRAINING = frozenset(("train", "training"))
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 _NAMED_MAX = 4
 
 Basis = Literal["answers", "evaluations", "metrics", "none"]
@@ -64,6 +65,8 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
         What it does not know.
     tie_breaks
         Without a winner: which version is cheaper, faster or smaller.
+    unjudged
+        Reference → why it was left out: it failed on the data, or could not be judged there.
     """
 
     winner: str
@@ -72,6 +75,7 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
     tie_breaks: tuple[str, ...] = ()
+    unjudged: dict[str, str] = {}
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,21 +98,6 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float | None = None
 
 
-class PairedRights(msgspec.Struct, frozen=True):
-    """Rows that only the first, and only the second of two versions answers rightly."""
-
-    first_only: int
-    second_only: int
-
-
-class PairedErrors(msgspec.Struct, frozen=True):
-    """Differences of absolute errors, first minus second, row by row: count, mean, deviation."""
-
-    count: int
-    mean: float
-    standard_deviation: float
-
-
 def recommend_by_metrics(
     candidates: Sequence[Candidate],
     *,
@@ -129,21 +118,20 @@ def recommend_by_metrics(
     """
     told = directions or {}
     cautions = _metric_cautions(basis, same_data)
+    recorded = candidates
+    candidates = [_without_training(c) for c in candidates]
     standings = {(a.ref, b.ref): _standing(a, b, told) for a in candidates for b in candidates if a.ref != b.ref}
     if all(not s.judged for s in standings.values()):
-        why = (
-            "the versions share no recorded metric"
-            if not any(set(a.metrics) & set(b.metrics) for a in candidates for b in candidates if a is not b)
-            else "nothing says whether more or less of their metrics is better"
-        )
-        return _undecided("none", why, (), (), candidates)
+        return undecided("none", _why_nothing(recorded, candidates), candidates=candidates)
     for candidate in candidates:
         against = [standings[candidate.ref, other.ref] for other in candidates if other is not candidate]
         if all(s.better and not s.worse for s in against):
+            if not all(s.is_clear for s in against):
+                break
             reasons = tuple(_dominance(s) for s in against)
             where = "evaluations on the same data" if basis == "evaluations" else "recorded metrics"
             sentence = (
-                f"{candidate.ref} is better than {_others([s.other for s in against])} in {_named(_common(against))} and worse in none"
+                f"{candidate.ref} is better than {others([s.other for s in against])} in {_named(_common(against))} and worse in none"
                 f" ({where})."
             )
             if same_data != "same":
@@ -154,31 +142,68 @@ def recommend_by_metrics(
     reasons = tuple(
         _balance(a, b, standings[a.ref, b.ref]) for i, a in enumerate(candidates) for b in candidates[i + 1 :]
     )
-    return _undecided(basis, "none is better in one metric and worse in none", reasons, cautions, candidates)
+    why = "none is better in one metric and worse in none"
+    if not any(s.is_clear for s in standings.values()):
+        why = f"the differences are too small to tell without data (at most {FLOOR:.0%})"
+    elif any(
+        all(standings[c.ref, o.ref].better and not standings[c.ref, o.ref].worse for o in candidates if o is not c)
+        for c in candidates
+    ):
+        why = f"some differences are too small to tell without data (at most {FLOOR:.0%})"
+    return undecided(basis, why, reasons=reasons, cautions=cautions, candidates=candidates)
+
+
+def is_of_training(metric: str) -> bool:
+    """Whether a metric says by its name that it was measured on the rows of the training: ``train_auc``."""
+    return any(word.lower() in _TRAINING for word in _WORD.findall(metric.partition(" on ")[0]))
+
+
+def _without_training(candidate: Candidate) -> Candidate:
+    kept = {name: value for name, value in candidate.metrics.items() if not is_of_training(name)}
+    return msgspec.structs.replace(candidate, metrics=kept)
+
+
+def _why_nothing(recorded: Sequence[Candidate], candidates: Sequence[Candidate]) -> str:
+    if _share_metrics(candidates):
+        return "nothing says whether more or less of their metrics is better"
+    if _share_metrics(recorded):
+        return "the metrics that the versions share were measured on the rows of their training"
+    return "the versions share no recorded metric"
+
+
+def _share_metrics(candidates: Sequence[Candidate]) -> bool:
+    return any(set(a.metrics) & set(b.metrics) for a in candidates for b in candidates if a is not b)
 
 
 class _Standing(msgspec.Struct, frozen=True):
-    """Metrics in which a version is better and worse than another, and how many were judged."""
+    """Metrics in which a version is better and worse than another, how many were judged, and if one clearly tells."""
 
     other: str
     better: tuple[str, ...]
     worse: tuple[str, ...]
     judged: int
+    is_clear: bool
 
 
 def _standing(a: Candidate, b: Candidate, directions: Mapping[str, Direction]) -> _Standing:
     better: list[str] = []
     worse: list[str] = []
     judged = 0
+    is_clear = False
     for name in a.metrics:
         direction = directions.get(name) or direction_of(name)
         if name not in b.metrics or direction is None:
             continue
         judged += 1
         mine, theirs = a.metrics[name], b.metrics[name]
-        if abs(mine - theirs) > TOLERANCE * max(abs(mine), abs(theirs)):
-            (better if (mine > theirs) == (direction == "maximize") else worse).append(name)
-    return _Standing(b.ref, tuple(better), tuple(worse), judged)
+        largest = max(abs(mine), abs(theirs))
+        # halves: the difference of two numbers may overflow, that of their halves cannot
+        difference = abs(mine / 2 - theirs / 2) / (largest / 2) if largest else 0.0
+        if difference > TOLERANCE:
+            is_better = (mine > theirs) == (direction == "maximize")
+            (better if is_better else worse).append(name)
+            is_clear |= is_better and difference > FLOOR
+    return _Standing(b.ref, tuple(better), tuple(worse), judged, is_clear)
 
 
 def _metric_cautions(basis: Basis, same_data: SameData) -> tuple[str, ...]:
@@ -201,7 +226,7 @@ def _balance(a: Candidate, b: Candidate, standing: _Standing) -> str:
     if not standing.judged:
         return f"{a.ref} and {b.ref} share no metric whose direction is known"
     if not standing.better and not standing.worse:
-        return f"{a.ref} and {b.ref} are within {TOLERANCE:.1%} of each other in every metric"
+        return f"{a.ref} and {b.ref} are within {TOLERANCE:.1%} of each other in every metric whose direction is known"
     sides = ((a.ref, standing.better), (b.ref, standing.worse))
     told = ", ".join(f"{ref} is better in {_named(names)}" for ref, names in sides if names)
     return f"{a.ref} against {b.ref}: {told}"
@@ -212,151 +237,67 @@ def _common(against: Sequence[_Standing]) -> Sequence[str]:
     return common or list(dict.fromkeys(name for s in against for name in s.better))
 
 
-def recommend_by_answers(
-    candidates: Sequence[Candidate],
-    pairs: Mapping[tuple[str, str], PairedRights | PairedErrors],
+def undecided(
+    basis: Basis,
+    why: str,
     *,
-    row_count: int,
-    positive_share: float | None = None,
+    candidates: Sequence[Candidate],
+    reasons: tuple[str, ...] = (),
+    cautions: tuple[str, ...] = (),
+    unjudged: Mapping[str, str] | None = None,
 ) -> Recommendation:
-    """Recommend from answers on labelled rows.
-
-    Parameters
-    ----------
-    candidates
-        Those that answered, with their metrics against the labels.
-    pairs
-        Every pair in the order of the candidates: for classes the rows that one answers rightly
-        and the other does not, for numbers the differences of absolute errors.
-    row_count
-        Labelled rows.
-    positive_share
-        Share of the positive class, where there are two; None else.
-
-    Notes
-    -----
-    Being right on more rows is not being better at a rare class. A version that wins the tests and
-    has a lower F1 than another is therefore no clear winner.
-    """
-    numbers = any(isinstance(p, PairedErrors) for p in pairs.values())
-    cautions = _answer_cautions(row_count, positive_share)
-    if numbers and row_count < ROWS_LEAST:
-        why = f"{counted(row_count, 'row')} are too few to test the mean error ({ROWS_LEAST} are needed)"
-        return _undecided("answers", why, (), cautions, candidates)
-    keys = list(pairs)
-    adjusted = dict(zip(keys, holm([_p_value(pairs[key]) for key in keys]), strict=True))
-    reasons = tuple(_told(key, pairs[key], adjusted[key], row_count) for key in keys)
-    for candidate in candidates:
-        if not all(_beats(candidate.ref, key, pairs[key], adjusted[key]) for key in keys if candidate.ref in key):
-            continue
-        rival = _better_f1(candidate, candidates)
-        if rival is not None:
-            why = f"{candidate.ref} is right on more rows, but {rival.ref} has the better F1"
-            return _undecided("answers", why, reasons, cautions, candidates)
-        what = "errs by less on average" if numbers else "is right on more rows"
-        sentence = (
-            f"{candidate.ref} {what} than {_others([c.ref for c in candidates if c is not candidate])}, significantly at {ALPHA:.0%}"
-            f" (paired tests on {counted(row_count, 'labelled row')})."
-        )
-        return Recommendation(
-            winner=candidate.ref, basis="answers", sentence=sentence, reasons=reasons, cautions=cautions
-        )
-    why = f"no version beats every other significantly on {counted(row_count, 'labelled row')}"
-    return _undecided("answers", why, reasons, cautions, candidates)
-
-
-def with_latencies(recommendation: Recommendation, latency_ms: Mapping[str, float]) -> Recommendation:
-    """A recommendation that names no winner, with the fastest version added to what breaks the tie."""
-    told = _least(list(latency_ms), list(latency_ms.values()), *_FASTEST) if latency_ms else ""
-    if recommendation.winner or not told:
-        return recommendation
-    return msgspec.structs.replace(
-        recommendation,
-        sentence=f"{recommendation.sentence} {told}.",
-        tie_breaks=(*recommendation.tie_breaks, told),
-    )
-
-
-def _p_value(pair: PairedRights | PairedErrors) -> float:
-    if isinstance(pair, PairedRights):
-        return mcnemar_p(pair.first_only, pair.second_only)
-    return paired_t_p(pair.mean, pair.standard_deviation, pair.count)
-
-
-def _beats(ref: str, key: tuple[str, str], pair: PairedRights | PairedErrors, p_value: float) -> bool:
-    lead = pair.first_only - pair.second_only if isinstance(pair, PairedRights) else -pair.mean
-    return p_value < ALPHA and (lead > 0 if key[0] == ref else lead < 0)
-
-
-def _better_f1(winner: Candidate, candidates: Sequence[Candidate]) -> Candidate | None:
-    mine = winner.metrics.get("f1", winner.metrics.get("f1_macro"))
-    if mine is None:
-        return None
-    rivals = [(c.metrics.get("f1", c.metrics.get("f1_macro")), c) for c in candidates if c is not winner]
-    better = [c for f1, c in rivals if f1 is not None and f1 > mine]
-    return max(better, key=lambda c: c.metrics.get("f1", c.metrics.get("f1_macro", 0.0)), default=None)
-
-
-def _told(key: tuple[str, str], pair: PairedRights | PairedErrors, p_value: float, row_count: int) -> str:
-    first, second = key
-    p = f"p = {p_value:.2g} after Holm" if p_value >= 1e-4 else "p < 0.0001 after Holm"  # noqa: PLR2004
-    if isinstance(pair, PairedErrors):
-        return f"{first} against {second}: mean absolute error {pair.mean:+.4g} ({p})"
-    return (
-        f"{first} against {second}: only {first} is right on {counted(pair.first_only, 'row')}, only {second} on "
-        f"{pair.second_only:,} of {row_count:,} ({p})"
-    )
-
-
-def _answer_cautions(row_count: int, positive_share: float | None) -> tuple[str, ...]:
-    told = []
-    if row_count < ROWS_LEAST:
-        told.append(f"There are only {counted(row_count, 'row')}: only large differences can be seen.")
-    rare = None if positive_share is None else min(positive_share, 1 - positive_share)
-    if rare is not None and rare < _RARE_SHARE:
-        told.append(f"One class has {rare:.1%} of the rows: look at recall and average precision, not at accuracy.")
-    return tuple(told)
-
-
-def _undecided(
-    basis: Basis, why: str, reasons: tuple[str, ...], cautions: tuple[str, ...], candidates: Sequence[Candidate]
-) -> Recommendation:
+    """No clear winner, why, and what may break the tie of the candidates."""
     ties = _tie_breaks(candidates)
-    sentence = f"No clear winner: {why}."
+    sentence = f"No clear winner: {why}.{told_unjudged(unjudged or {})}"
     if ties:
         sentence += f" {'; '.join(ties)}."
     return Recommendation(
-        winner="", basis=basis, sentence=sentence, reasons=reasons, cautions=cautions, tie_breaks=ties
+        winner="",
+        basis=basis,
+        sentence=sentence,
+        reasons=reasons,
+        cautions=cautions,
+        tie_breaks=ties,
+        unjudged=dict(unjudged or {}),
     )
+
+
+def told_unjudged(unjudged: Mapping[str, str]) -> str:
+    """A sentence, after a space, of who was not judged and why; empty when everybody was."""
+    if not unjudged:
+        return ""
+    told = [f"{ref} ({_first_words(why)})" for ref, why in list(unjudged.items())[:_NAMED_MAX]]
+    more = len(unjudged) - _NAMED_MAX
+    return f" Not judged: {', '.join(told)}" + (f" and {more} more" if more > 0 else "") + "."
+
+
+def _first_words(text: str) -> str:
+    line = text.partition("\n")[0].rstrip(".")
+    return line if len(line) <= _REASON_LENGTH_MAX else line[: _REASON_LENGTH_MAX - 1] + "…"
 
 
 def _tie_breaks(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     refs = [c.ref for c in candidates]
     found = (
         _least(refs, [c.cost_per_request for c in candidates], "costs least a request", "{:g}"),
-        _least(refs, [c.latency_ms for c in candidates], *_FASTEST),
+        _least(refs, [c.latency_ms for c in candidates], "is fastest", "{:.3g} ms a batch", clearly=_FASTER),
         _least(refs, [c.size_bytes or None for c in candidates], "is smallest", "{:,} bytes"),
     )
     return tuple(text for text in found if text)
 
 
-_FASTEST = ("is fastest", "{:.3g} ms a batch")
-
-
-def _least(refs: Sequence[str], values: Sequence[float | None], what: str, form: str) -> str:
+def _least(refs: Sequence[str], values: Sequence[float | None], what: str, form: str, clearly: float = 1.05) -> str:
     known = [(value, ref) for ref, value in zip(refs, values, strict=True) if value is not None]
     if len(known) < 2 or len(known) < len(refs):  # noqa: PLR2004
         return ""
     (least, ref), second = min(known), sorted(known)[1][0]
-    if second - least <= _TIE_SHARE * second:
+    if second <= clearly * least:
         return ""
     return f"{ref} {what} ({form.format(least)})"
 
 
-_TIE_SHARE = 0.05
-
-
-def _others(refs: Sequence[str]) -> str:
+def others(refs: Sequence[str]) -> str:
+    """The others in words: one or two by reference, more by their number."""
     return " and ".join(refs) if len(refs) <= 2 else f"each of the {len(refs)} others"  # noqa: PLR2004
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from chopmark.domain.agreement import TaskKind
 from chopmark.domain.llm import LlmConfig
+from chopmark.domain.names import counted
 from chopmark.errors import ChopmarkError, Unsupported
 from chopmark.sdk.ensemble import Ensemble, averages_probabilities, classes_of
 from chopmark.sdk.estimators import flags_with_one, flags_with_sign, is_detector, last_step
@@ -90,8 +92,8 @@ def answer(model: Any, inputs: Any, task: str) -> Answers:
     Raises
     ------
     Unsupported
-        When it cannot be asked, or its answers are not one a row. What the model raises itself
-        comes through.
+        When it cannot be asked, its answers are not one a row, or rows have none (NaN). What the
+        model raises itself comes through.
     """
     import numpy as np
 
@@ -99,6 +101,7 @@ def answer(model: Any, inputs: Any, task: str) -> Answers:
     values, probabilities, extra = _taken_apart(given)
     if values is None:
         values = np.asarray(given)
+    _check_answered(values, probabilities)
     if values.ndim == 2 and values.shape[1] == 1:  # noqa: PLR2004
         values = values[:, 0]
     if values.ndim == 2:  # noqa: PLR2004 - probabilities in the place of classes
@@ -115,6 +118,32 @@ def answer(model: Any, inputs: Any, task: str) -> Answers:
         numbers = values.astype(float)
         return Answers(kind, numbers, numbers, "predict")
     return _classes(model, inputs, values, probabilities)
+
+
+def _check_answered(*given: Any) -> None:
+    """Refuse answers of which some are none: NaN, infinite, None."""
+    import numpy as np
+
+    for values in given:
+        if values is None or not values.ndim:
+            continue
+        array = np.asarray(values)
+        if array.dtype.kind in "fc":
+            missing, what = ~np.isfinite(array), "no finite number"
+        elif array.dtype.kind == "O":
+            missing, what = np.array([_is_missing(v) for v in array.flat]).reshape(array.shape), "nothing"
+        else:
+            continue
+        rows = missing.reshape(len(array), -1).any(axis=1) if len(array) else missing
+        if rows.any():
+            msg = f"it answers {int(rows.sum()):,} of {counted(len(array), 'row')} with {what}."
+            raise Unsupported(msg)
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _score_each(model: Any, inputs: Any) -> Any:

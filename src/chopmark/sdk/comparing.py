@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
@@ -13,14 +14,8 @@ from chopmark.base.settings import Settings
 from chopmark.domain.agreement import DataComparison, VersionOnData
 from chopmark.domain.comparison import ComparedRow, VersionComparison
 from chopmark.domain.datasets import DatasetRef
-from chopmark.domain.recommendation import (
-    Candidate,
-    PairedErrors,
-    PairedRights,
-    Recommendation,
-    recommend_by_answers,
-    with_latencies,
-)
+from chopmark.domain.paired_evidence import ClassRights, PairedErrors, PairedRights, recommend_by_answers
+from chopmark.domain.recommendation import Candidate, Recommendation, undecided
 from chopmark.domain.signature import check_input
 from chopmark.domain.versions import Version
 from chopmark.errors import ChopmarkError
@@ -33,7 +28,9 @@ from chopmark.sdk.data_tables import Rows, pandas_library, rows_of, suited
 from chopmark.sdk.judging import Judged, judge
 from chopmark.sdk.loading import load_version
 from chopmark.sdk.timing import time_in_turns
+from chopmark.sdk.training_rows import trained_on
 from chopmark.sdk.transport import Transport
+from chopmark.stats.agreement import power_of_two
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,6 +147,7 @@ def compare_on_data(
         VersionOnData(
             ref=e.version.ref,
             failure=e.failure,
+            unjudged=judged.unjudged.get(e.version.ref, ""),
             kind=e.given.kind if e.given else None,
             rates=judged.rates.get(e.version.ref, {}),
             metrics=judged.metrics.get(e.version.ref, {}),
@@ -168,6 +166,8 @@ def compare_on_data(
         cautions=judged.cautions,
     )
     recommendation = _recommended(comparison, on_data, judged, rows)
+    known = trained_on([e.version for e in entrants], data, rows, target)
+    recommendation = msgspec.structs.replace(recommendation, cautions=(*recommendation.cautions, *known))
     return msgspec.structs.replace(comparison, data=told, recommendation=recommendation)
 
 
@@ -204,7 +204,7 @@ def _described(data: Any, rows: Rows) -> DatasetRef:
 def _recommended(
     comparison: Comparison, on_data: Sequence[VersionOnData], judged: Judged, rows: Rows
 ) -> Recommendation:
-    """From the labels where all versions were judged by them, else as it was, with measured times."""
+    """From the labels, by the versions that were judged; what was recorded decides nothing where there is data."""
     sizes = {v.ref: v.size_bytes for v in comparison.versions}
     costs = _costs(comparison)
     candidates = [
@@ -216,21 +216,21 @@ def _recommended(
             latency_ms=v.latency.mean_ms if v.latency else None,
         )
         for v in on_data
-        if v.ref in judged.outcomes
+        if not v.failure
     ]
-    if len(candidates) < 2:  # noqa: PLR2004
-        return with_latencies(comparison.recommendation, {v.ref: v.latency.mean_ms for v in on_data if v.latency})
+    unjudged = {v.ref: v.failure or v.unjudged for v in on_data if v.failure or v.unjudged}
+    if rows.truth is None:
+        why = "the data has no labels to judge the answers by" if candidates else "no version answered"
+        return undecided("none", why, candidates=candidates, unjudged=unjudged)
     recommendation = recommend_by_answers(
-        candidates, _paired(judged), row_count=rows.row_count, positive_share=judged.positive_share
+        [c for c in candidates if c.ref in judged.outcomes],
+        _paired(judged),
+        row_count=rows.row_count,
+        positive_share=None if judged.positives is None else float(judged.positives.mean()),
+        unjudged=unjudged,
     )
-    left_out = tuple(
-        f"{v.ref} was not judged: {v.failure or _why_not(v)}" for v in on_data if v.ref not in judged.outcomes
-    )
+    left_out = tuple(f"{ref} was not judged: {why}" for ref, why in unjudged.items())
     return msgspec.structs.replace(recommendation, cautions=(*recommendation.cautions, *left_out))
-
-
-def _why_not(version: VersionOnData) -> str:
-    return "it gives scores and no answers" if version.latency and not version.rates else "its answers cannot be judged"
 
 
 def _costs(comparison: Comparison) -> Mapping[str, float]:
@@ -241,13 +241,24 @@ def _costs(comparison: Comparison) -> Mapping[str, float]:
 
 
 def _paired(judged: Judged) -> dict[tuple[str, str], PairedRights | PairedErrors]:
-    pairs: dict[tuple[str, str], PairedRights | PairedErrors] = {}
-    for first, second in combinations(judged.outcomes, 2):
-        a, b = judged.outcomes[first], judged.outcomes[second]
-        if a.dtype.kind == "b":
-            pairs[first, second] = PairedRights(int((a & ~b).sum()), int((b & ~a).sum()))
-        else:
-            differences = a - b
-            deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-            pairs[first, second] = PairedErrors(len(differences), float(differences.mean()), deviation)
-    return pairs
+    return {
+        (first, second): _pair_of(judged.outcomes[first], judged.outcomes[second], judged.positives)
+        for first, second in combinations(judged.outcomes, 2)
+    }
+
+
+def _pair_of(first: Any, second: Any, positives: Any) -> PairedRights | PairedErrors:
+    if first.dtype.kind == "b":
+        classes = None
+        if positives is not None:
+            classes = (_rights(first, second, positives), _rights(first, second, ~positives))
+        return PairedRights(int((first & ~second).sum()), int((second & ~first).sum()), classes)
+    unit = max(power_of_two(first), power_of_two(second))  # so that no square overflows
+    differences = first / unit - second / unit
+    deviation = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    largest = sys.float_info.max
+    return PairedErrors(len(differences), float(differences.mean()) * unit, min(deviation * unit, largest))
+
+
+def _rights(first: Any, second: Any, rows: Any) -> ClassRights:
+    return ClassRights(int(rows.sum()), int((first & ~second & rows).sum()), int((second & ~first & rows).sum()))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import Any, NamedTuple
 
 from chopmark.domain.agreement import Flip, PairAgreement, TaskKind
+from chopmark.domain.names import counted
 from chopmark.errors import InvalidRequest
 from chopmark.sdk.answering import ANOMALY, NORMAL, Answers
 from chopmark.stats import agreement as stats
@@ -16,6 +18,12 @@ __all__ = ["Judged", "judge"]
 FLIP_ROWS_MAX = 1_000
 _FLIPS_MAX = 50
 _FEW_ROWS = 30
+_NAMED_MAX = 5
+_NAMES: dict[TaskKind, str] = {
+    "classification": "a classifier",
+    "anomaly": "a detector of anomalies",
+    "regression": "a regressor",
+}
 
 
 class Judged(NamedTuple):
@@ -29,8 +37,11 @@ class Judged(NamedTuple):
         Of every two with answers of one kind.
     outcomes
         By reference, row by row: whether it is right, or its absolute error.
-    positive, positive_share
-        The class that ratios are about, and its share of the rows.
+    unjudged
+        Reference → why answers were not judged by the labels.
+    positive, positives
+        The class that ratios are about, and for each row whether it is of that class; None where
+        there is no such class.
     cautions
         What a reader should know.
     """
@@ -39,9 +50,10 @@ class Judged(NamedTuple):
     metrics: dict[str, dict[str, float]]
     pairs: tuple[PairAgreement, ...]
     outcomes: dict[str, Any]
-    positive: str
-    positive_share: float | None
-    cautions: tuple[str, ...]
+    positive: str = ""
+    positives: Any = None
+    cautions: tuple[str, ...] = ()
+    unjudged: Mapping[str, str] = {}
 
 
 def judge(given: Mapping[str, Answers], truth: Any) -> Judged:
@@ -58,24 +70,37 @@ def judge(given: Mapping[str, Answers], truth: Any) -> Judged:
     Raises
     ------
     InvalidRequest
-        When labels cannot belong to the answers.
+        When labels cannot belong to the answers of any, or may be meant in two ways.
+
+    Notes
+    -----
+    Answers of one kind are compared: of the kind that most versions give.
     """
-    kinds = list(dict.fromkeys(a.kind for a in given.values()))
-    kind: TaskKind | None = kinds[0] if kinds else None
+    kind = _most_frequent(a.kind for a in given.values())
     cautions = []
-    if len(kinds) > 1:
-        others = ", ".join(f"{ref} ({a.kind})" for ref, a in given.items() if a.kind != kind)
-        cautions.append(f"Only answers of one kind are compared: {kind}, and not {others}.")
-    given = {ref: _comparable(a) for ref, a in given.items() if a.kind == kind}
+    unlike = {ref: a.kind for ref, a in given.items() if a.kind != kind}
+    if unlike:
+        told = ", ".join(f"{ref} ({other})" for ref, other in unlike.items())
+        cautions.append(f"Only answers of one kind are compared: {kind}, and not {told}.")
+    given = {ref: _comparable(a) for ref, a in given.items() if ref not in unlike}
     rates = {ref: stats.class_rates(a.answers) for ref, a in given.items() if _has_classes(a)}
     pairs = tuple(_pair(x, given[x], y, given[y]) for x, y in combinations(given, 2))
     if truth is None or kind is None:
         return Judged(rates, {}, pairs, {}, ANOMALY if kind == "anomaly" else "", None, tuple(cautions))
+    unjudged = {
+        ref: f"it is {_NAMES[other]}, which cannot be judged on the same labels as {_NAMES[kind]}"
+        for ref, other in unlike.items()
+    }
     if len(truth) < _FEW_ROWS:
-        cautions.append(f"Metrics of {len(truth)} rows say little.")
-    if kind == "regression":
-        return _judged_numbers(given, truth, pairs, cautions)
-    return _judged_classes(given, truth, kind, rates, pairs, cautions)
+        cautions.append(f"Metrics of {counted(len(truth), 'row')} say little.")
+    judged = _judged_numbers(given, truth) if kind == "regression" else _judged_classes(given, truth, kind)
+    return judged._replace(rates=rates, pairs=pairs, cautions=tuple(cautions), unjudged={**unjudged, **judged.unjudged})
+
+
+def _most_frequent(kinds: Iterable[TaskKind]) -> TaskKind | None:
+    """The kind of most; of as many, classes before numbers."""
+    counts = Counter(kinds)
+    return max((k for k in _NAMES if counts[k]), key=counts.__getitem__, default=None)
 
 
 def _has_classes(answers: Answers) -> bool:
@@ -117,7 +142,7 @@ def _pair(first: str, a: Answers, second: str, b: Answers) -> PairAgreement:
     if a.answers is None or b.answers is None:
         return pair
     if a.kind == "regression":
-        difference = float(np.abs(a.answers - b.answers).mean())
+        difference = stats.number_metrics(a.answers, b.answers)["mae"]
         return PairAgreement(
             first=first, second=second, pearson=pair.pearson, spearman=pair.spearman, mean_difference=difference
         )
@@ -143,9 +168,7 @@ def _alike(first: Any, second: Any) -> tuple[Any, Any]:
     return first, second
 
 
-def _judged_numbers(
-    given: Mapping[str, Answers], truth: Any, pairs: tuple[PairAgreement, ...], cautions: list[str]
-) -> Judged:
+def _judged_numbers(given: Mapping[str, Answers], truth: Any) -> Judged:
     import numpy as np
 
     try:
@@ -153,68 +176,112 @@ def _judged_numbers(
     except (TypeError, ValueError) as error:
         msg = "The versions answer with numbers, and the labels are none."
         raise InvalidRequest(msg, hint="Pass the true numbers as labels.") from error
-    metrics: dict[str, dict[str, float]] = {}
-    outcomes: dict[str, Any] = {}
-    for ref, a in given.items():
-        if np.isfinite(a.answers).all():
-            metrics[ref] = stats.number_metrics(numbers, a.answers)
-            outcomes[ref] = np.abs(a.answers - numbers)
-        else:
-            cautions.append(f"{ref} answers some rows with no finite number, and is not judged.")
-    return Judged({}, metrics, pairs, outcomes, "", None, tuple(cautions))
+    if not np.isfinite(numbers).all():
+        msg = f"{int((~np.isfinite(numbers)).sum()):,} of {len(numbers):,} labels are infinite."
+        raise InvalidRequest(msg, hint="Leave out the rows whose truth is not known.")
+    metrics = {ref: stats.number_metrics(numbers, a.answers) for ref, a in given.items()}
+    with np.errstate(over="ignore"):
+        errors = {ref: np.abs(a.answers - numbers) for ref, a in given.items()}
+    largest = np.finfo(float).max
+    return Judged({}, metrics, (), {ref: np.minimum(e, largest) for ref, e in errors.items()})
 
 
-def _judged_classes(
-    given: Mapping[str, Answers],
-    truth: Any,
-    kind: TaskKind,
-    rates: dict[str, dict[str, float]],
-    pairs: tuple[PairAgreement, ...],
-    cautions: list[str],
-) -> Judged:
+def _judged_classes(given: Mapping[str, Answers], truth: Any, kind: TaskKind) -> Judged:
     import numpy as np
 
     truth = _flags(truth) if kind == "anomaly" else _class_values(truth)
-    answered = [a.answers for a in given.values() if a.answers is not None]
-    if any(truth.dtype.kind != a.dtype.kind for a in answered):
+    unjudged = {ref: "it gives scores and no answers" for ref, a in given.items() if a.answers is None}
+    if any(truth.dtype.kind != a.answers.dtype.kind for a in given.values() if a.answers is not None):
         truth = truth.astype(str)
-        given = {
-            ref: a._replace(
-                answers=None if a.answers is None else a.answers.astype(str),
-                classes=None if a.classes is None else a.classes.astype(str),
-            )
-            for ref, a in given.items()
-        }
+        given = {ref: _as_texts(a) for ref, a in given.items()}
+    if kind == "classification":
+        strangers = _without_the_labels(given, truth)
+        unjudged |= strangers
+        given = {ref: a for ref, a in given.items() if ref not in strangers}
     classes = np.unique(np.concatenate([truth, *(a.answers for a in given.values() if a.answers is not None)]))
     positive = ANOMALY if kind == "anomaly" else (classes[-1] if len(classes) <= 2 else None)  # noqa: PLR2004
-    metrics: dict[str, dict[str, float]] = {}
-    outcomes: dict[str, Any] = {}
-    for ref, a in given.items():
-        metrics[ref] = _class_metrics(truth, a, positive)
-        if a.answers is not None:
-            outcomes[ref] = truth == a.answers
-            if not np.isin(a.answers, truth).any():
-                cautions.append(f"{ref} answers with none of the classes of the labels.")
-    share = None if positive is None else float((truth == positive).mean())
-    return Judged(rates, metrics, pairs, outcomes, "" if positive is None else str(positive), share, tuple(cautions))
+    return Judged(
+        {},
+        metrics={ref: _class_metrics(truth, a, positive) for ref, a in given.items()},
+        pairs=(),
+        outcomes={ref: truth == a.answers for ref, a in given.items() if a.answers is not None},
+        positive="" if positive is None else str(positive),
+        positives=None if positive is None else truth == positive,
+        unjudged=unjudged,
+    )
+
+
+def _as_texts(answers: Answers) -> Answers:
+    return answers._replace(
+        answers=None if answers.answers is None else answers.answers.astype(str),
+        classes=None if answers.classes is None else answers.classes.astype(str),
+    )
+
+
+def _without_the_labels(given: Mapping[str, Answers], truth: Any) -> dict[str, str]:
+    """Versions none of whose classes is a label, and why they cannot be judged.
+
+    Raises
+    ------
+    InvalidRequest
+        When all of them are.
+    """
+    import numpy as np
+
+    known = {ref: _classes_of(a) for ref, a in given.items()}
+    strangers = {ref: classes for ref, classes in known.items() if not np.isin(truth, classes).any()}
+    labels = _few(np.unique(truth))
+    if strangers and len(strangers) == len(given):
+        told = _few(np.unique(np.concatenate(list(strangers.values()))))
+        msg = f"The labels are {labels}, and the classes of the versions are {told}."
+        raise InvalidRequest(msg, hint="Pass labels that are written as the versions' classes are.")
+    return {ref: f"its classes are {_few(classes)}, and the labels are {labels}" for ref, classes in strangers.items()}
+
+
+def _classes_of(answers: Answers) -> Any:
+    """Classes that a version can answer with, as far as it tells, and those it answers with."""
+    import numpy as np
+
+    told = [part for part in (answers.answers, answers.classes) if part is not None]
+    if len({part.dtype.kind for part in told}) > 1:
+        told = [part.astype(str) for part in told]
+    return np.unique(np.concatenate(told))
+
+
+def _few(values: Any) -> str:
+    told = ", ".join(map(repr, values[:_NAMED_MAX].tolist()))
+    return told + (" …" if len(values) > _NAMED_MAX else "")
 
 
 def _flags(truth: Any) -> Any:
-    """``anomaly`` or ``normal`` for every way in which that is written."""
+    """``anomaly`` or ``normal`` for every way in which that is written.
+
+    A one is an anomaly to some and a normal row to scikit-learn: numbers are read only where the
+    other number tells which of the two is meant.
+    """
     import numpy as np
 
+    if truth.dtype.kind == "b" or all(isinstance(v, (bool, np.bool_)) for v in truth):
+        return np.where(truth.astype(bool), ANOMALY, NORMAL)
     said = set(np.unique(truth.astype(str)).tolist())
     if said <= {ANOMALY, NORMAL}:
         return truth.astype(str)
     try:
-        numbers = truth.astype(float)
+        values = set(np.unique(truth.astype(float)).tolist())
     except (TypeError, ValueError):
-        numbers = np.array([np.nan])
-    values = set(np.unique(numbers).tolist())
-    if values <= {0.0, 1.0}:
-        return np.where(numbers == 1, ANOMALY, NORMAL)
-    if values <= {-1.0, 1.0}:
-        return np.where(numbers == -1, ANOMALY, NORMAL)
+        values = set()
+    if values == {0.0, 1.0}:
+        return np.where(truth.astype(float) == 1, ANOMALY, NORMAL)
+    if values == {-1.0, 1.0}:
+        return np.where(truth.astype(float) == -1, ANOMALY, NORMAL)
+    if len(values) == 1 and values < {-1.0, 0.0, 1.0}:
+        msg = (
+            f"All labels of the detectors are {values.pop():g}, which may mean an anomaly or a normal row: "
+            "1 is an anomaly beside 0, and normal beside -1."
+        )
+        raise InvalidRequest(
+            msg, hint="Pass rows of both kinds, or labels that are True and False, or 'anomaly' and 'normal'."
+        )
     msg = f"The labels of detectors are {', '.join(sorted(said)[:5])}."
     raise InvalidRequest(msg, hint="Say 1 for an anomaly and 0 for a normal row (or -1 and 1, or 'anomaly', 'normal').")
 

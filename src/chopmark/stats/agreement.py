@@ -6,6 +6,8 @@ those that scikit-learn computes under the same names.
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,6 +25,7 @@ __all__ = [
     "log_loss",
     "number_metrics",
     "pearson",
+    "power_of_two",
     "roc_auc",
     "spearman",
     "turns",
@@ -107,15 +110,17 @@ def class_metrics(truth: NDArray[Any], answers: NDArray[Any], positive: Any = No
     truth, answers
         Classes, row by row.
     positive
-        The class that precision, recall and F1 are about; without one they are means over the
-        classes (``precision_macro`` …). A ratio without cases is 0.
+        The class that precision, recall and F1 are about, beside the accuracy of both classes
+        counted alike; without one they are means over the classes (``precision_macro`` …). A ratio
+        without cases is 0.
     """
     import numpy as np
 
     metrics = {"accuracy": float((truth == answers).mean())}
     if positive is not None:
         precision, recall, f1 = _ratios(truth == positive, answers == positive)
-        return {**metrics, "precision": precision, "recall": recall, "f1": f1}
+        balanced = float(np.mean([(answers[truth == c] == c).mean() for c in np.unique(truth)]))
+        return {**metrics, "balanced_accuracy": balanced, "precision": precision, "recall": recall, "f1": f1}
     classes = np.unique(np.concatenate([truth, answers]))
     ratios = np.array([_ratios(truth == c, answers == c) for c in classes]).mean(axis=0)
     names = ("precision_macro", "recall_macro", "f1_macro")
@@ -172,12 +177,42 @@ def log_loss(truth: NDArray[np.intp], probabilities: NDArray[np.float64]) -> flo
 
 
 def number_metrics(truth: NDArray[np.float64], answers: NDArray[np.float64]) -> dict[str, float]:
-    """Mean absolute error, root mean squared error, and R² (left out when the truth does not vary)."""
+    """Mean absolute error, root mean squared error, and R² (left out when the truth does not vary).
+
+    Parameters
+    ----------
+    truth, answers
+        Finite numbers, row by row. Errors near the greatest number there is do not overflow; an R²
+        that is beyond it is left out.
+    """
     import numpy as np
 
-    errors = answers - truth
-    metrics = {"mae": float(np.abs(errors).mean()), "rmse": float(np.sqrt(np.square(errors).mean()))}
-    spread = float(np.square(truth - truth.mean()).sum())
+    halves = np.abs(answers / 2 - truth / 2)  # a difference of two numbers may overflow, that of their halves cannot
+    unit = power_of_two(halves)
+    errors = halves / unit
+    metrics = {"mae": _scaled(float(errors.mean()), 2 * unit)}
+    metrics["rmse"] = _scaled(float(np.sqrt(np.square(errors).mean())), 2 * unit)
+    truth_unit = power_of_two(truth)
+    scaled = truth / truth_unit
+    spread = float(np.sqrt(np.square(scaled - scaled.mean()).sum()))
     if spread > 0:
-        metrics["r2"] = 1 - float(np.square(errors).sum()) / spread
+        ratio = float(np.sqrt(np.square(errors).sum())) / spread * (unit / truth_unit) * 2
+        r2 = 1 - ratio * ratio
+        if math.isfinite(r2):
+            metrics["r2"] = r2
     return metrics
+
+
+def power_of_two(values: NDArray[np.float64]) -> float:
+    """The greatest power of two up to the largest magnitude (1 for zeros): numbers divided by it have no large squares.
+
+    A division by it does not round.
+    """
+    import numpy as np
+
+    peak = float(np.abs(values).max())
+    return math.ldexp(1.0, math.frexp(peak)[1] - 1) if peak > 0 else 1.0
+
+
+def _scaled(value: float, unit: float) -> float:
+    return min(value * unit, sys.float_info.max)

@@ -2,6 +2,7 @@
 
 - `mcnemar_p`: the exact form of McNemar (1947), "Note on the sampling error of the difference
   between correlated proportions or percentages", Psychometrika 12(2).
+- `balanced_mcnemar_p`: the same with two classes that count alike, however rare one is; exact.
 - `paired_t_p`: the paired test of Student (1908), "The probable error of a mean", Biometrika 6(1).
 - `holm`: Holm (1979), "A simple sequentially rejective multiple test procedure", Scandinavian
   Journal of Statistics 6(2).
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
-__all__ = ["holm", "mcnemar_p", "paired_t_p"]
+__all__ = ["balanced_mcnemar_p", "holm", "mcnemar_p", "paired_t_p"]
 
 _TERM_LEAST = 1e-18
 _FRACTION_STEPS = 500
@@ -39,6 +41,51 @@ def mcnemar_p(first_only: int, second_only: int) -> float:
         total += term
         k -= 1
     return min(1.0, 2.0 * math.exp(log_term + math.log(total)))
+
+
+def balanced_mcnemar_p(rare: tuple[int, int, int], common: tuple[int, int, int]) -> float:
+    """Two-sided p-value that the balanced accuracies of two systems are equal.
+
+    Parameters
+    ----------
+    rare, common
+        Of each class: its rows (at least 1), those that only the first, and those that only the
+        second system answers rightly.
+
+    Notes
+    -----
+    A row weighs one over the rows of its class. As in McNemar's test each row that one system alone
+    answers rightly is as likely of either kind, so the difference is a weighted sum of two binomial
+    counts (n, 1/2), and its distribution is summed up exactly. Where one system is better at one
+    class and the other at the other, the sum spreads less than that, and the test errs towards
+    equality.
+    """
+    if rare[1] + rare[2] > common[1] + common[2]:
+        rare, common = common, rare  # the sum below runs over the fewer
+    rows, first, second = rare
+    other_rows, other_first, other_second = common
+    n, other_n = first + second, other_first + other_second
+    seen = abs(other_rows * (first - second) + rows * (other_first - other_second))  # in units of 1/(rows·other_rows)
+    if seen == 0:
+        return 1.0
+    below = list(accumulate(_binomial(other_n, k) for k in range(other_n + 1)))
+
+    def at_most(k: int) -> float:
+        return 0.0 if k < 0 else below[min(k, other_n)]
+
+    total = 0.0
+    for k in range(n + 1):
+        lead = other_rows * (2 * k - n)
+        # 2·j - other_n of the other class must reach -(seen + lead)/rows downwards or (seen - lead)/rows upwards
+        low = ((-seen - lead) // rows + other_n) // 2
+        high = (-((lead - seen) // rows) + other_n + 1) // 2
+        total += _binomial(n, k) * (at_most(low) + at_most(other_n - high))
+    return min(1.0, total)
+
+
+def _binomial(n: int, k: int) -> float:
+    """Chance of k heads in n throws."""
+    return math.exp(math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2))
 
 
 def paired_t_p(mean: float, standard_deviation: float, count: int) -> float:
