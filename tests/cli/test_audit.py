@@ -105,6 +105,16 @@ def test_the_chain_against_a_checkpoint(program: Program, key: str, tmp_path: Pa
     assert program("audit", "verify", "--checkpoint", tmp_path / "none").code == 3
 
 
+def test_a_checkpoint_of_another_registry_is_no_tampering(program: Program, key: str, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    note.write_text(program.ok("audit", "checkpoint").out)
+    other = tmp_path / "other"
+    assert program("register", "m", program.file(), at=other).code == 0
+    ran = program("audit", "verify", "--checkpoint", note, "--key", key, at=other)
+    assert ran.code == 4
+    assert "The checkpoint is of chopmark/" in ran.err
+
+
 def test_a_key_needs_a_checkpoint(program: Program, key: str) -> None:
     assert program("audit", "verify", "--key", key).code == 2
     assert program("audit", "verify", "--key", "x", "--checkpoint", "/nowhere").code in (2, 3)

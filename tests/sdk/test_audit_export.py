@@ -15,7 +15,7 @@ import chopmark as cm
 from chopmark.base.jsons import canonical
 from chopmark.domain.audit import GENESIS, AuditEvent, event_hash
 from chopmark.domain.checkpoint import parse_verifier
-from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound, Unavailable
+from chopmark.errors import ChopmarkWarning, Conflict, IntegrityFailure, InvalidRequest, NotFound, Unavailable
 from chopmark.sdk.audit_files import verify_export
 from chopmark.sdk.audit_keys import create_key, loose_permissions, open_note, read_key, verifier_of
 
@@ -223,8 +223,26 @@ def test_a_checkpoint_of_another_registry(registry: cm.Registry, tmp_path: Path)
         other.register("fraud", {"n": 1})
         assert other.audit.verify(empty).fault == ""
         note = other.audit.checkpoint()
-    assert "written anew" in registry.audit.verify(note).fault
+        for n in range(EVENTS):
+            other.register("fraud", {"n": n + 2})
+        longer = other.audit.checkpoint()
+    for checkpoint in (note, longer):
+        with pytest.raises(Conflict, match=r"checkpoint is of chopmark/\w{16}, and this registry is chopmark/\w{16}"):
+            registry.audit.verify(checkpoint)
     assert registry.audit.verify(empty).fault == ""
+    events = list(registry.audit.list(limit=100))
+    replace_events(registry, [*events[:4], changed(events[4]), *events[5:]])
+    assert registry.audit.verify(note).fault_seq == 5  # broken, whatever it is held against
+
+
+def test_a_chain_that_was_written_anew_from_its_first_event_does_not_pass(registry: cm.Registry) -> None:
+    note = registry.audit.checkpoint()
+    events = list(registry.audit.list(limit=100))
+    replace_events(registry, rechained([changed(events[0]), *events[1:]]))
+    assert registry.audit.verify().fault == ""
+    with pytest.raises(Conflict, match="this registry is") as refused:
+        registry.audit.verify(note)
+    assert "written anew from its first event" in refused.value.hint
 
 
 def test_files_are_never_written_over(registry: cm.Registry, exported: Path, tmp_path: Path) -> None:
@@ -250,6 +268,16 @@ def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="in the registry"):
         create_key(tmp_path / "registry" / "sub" / "audit.key", "ada", registry=tmp_path / "registry")
     assert not (tmp_path / "registry").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
+def test_who_signs_with_a_key_that_others_may_use_is_warned(registry: cm.Registry, tmp_path: Path) -> None:
+    (tmp_path / "ada.key").chmod(0o644)
+    with pytest.warns(ChopmarkWarning, match=r"0644.*chmod 600"):
+        note = registry.audit.checkpoint()
+    with pytest.warns(ChopmarkWarning, match=r"0644"):
+        registry.audit.export(tmp_path / "loose.jsonl")
+    assert registry.audit.verify(note).fault == ""
 
 
 def test_keys_that_are_none(tmp_path: Path, registry: cm.Registry) -> None:

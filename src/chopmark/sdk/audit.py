@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from chopmark.base.paging import PAGE_SIZE_MAX
 from chopmark.domain.audit import AuditEvent
-from chopmark.domain.checkpoint import Checkpoint, VerifierKey, origin_of
+from chopmark.domain.checkpoint import Checkpoint, SigningKey, VerifierKey, origin_of
 from chopmark.domain.replay import RegistryThen
-from chopmark.errors import Conflict, IntegrityFailure, NotFound
+from chopmark.errors import ChopmarkWarning, Conflict, IntegrityFailure, NotFound
 from chopmark.ops import requests as q
 from chopmark.ops.auditing import AuditAt, ReadTrail
 from chopmark.ops.results import AuditPage, AuditVerdict
 from chopmark.sdk.audit_files import CHECKPOINT_SUFFIX, read_note, write_events
-from chopmark.sdk.audit_keys import open_note, read_key, signed, verifier_of
+from chopmark.sdk.audit_keys import loose_permissions, open_note, read_key, signed, verifier_of
 from chopmark.sdk.results import Page
 from chopmark.sdk.surface import ModelReference, Reference, Surface
 
@@ -113,6 +114,8 @@ class Audit(Surface):
         ------
         IntegrityFailure
             When the checkpoint is not signed by that key.
+        Conflict
+            When it is of another registry: of a chain that begins with another event.
         NotFound
             When there is no such file, or no key.
         """
@@ -121,10 +124,17 @@ class Audit(Surface):
             return verdict
         known = open_note(read_note(checkpoint), key or self._own_key())
         verdict = self._call(q.VerifyAudit(size=known.size, head=known.head))
-        if verdict.fault or not known.size or known.origin == origin_of(verdict.first):
+        if not known.size or not verdict.events or known.origin == origin_of(verdict.first):
             return verdict
-        fault = f"the checkpoint is of {known.origin}, and this is {origin_of(verdict.first)}"
-        return AuditVerdict(events=verdict.events, head=verdict.head, first=verdict.first, fault=fault, fault_seq=1)
+        alone: AuditVerdict = self._call(q.VerifyAudit())
+        if alone.fault:
+            return alone  # it is broken whatever it is held against
+        msg = f"The checkpoint is of {known.origin}, and this registry is {origin_of(verdict.first)}."
+        hint = (
+            "Hold it against the registry that it is of. If it is of this one, the audit was written anew from its "
+            "first event: compare it with a backup of the database."
+        )
+        raise Conflict(msg, hint=hint)
 
     def checkpoint(self) -> str:
         """A signed checkpoint of the chain as it is now, to be kept elsewhere.
@@ -138,7 +148,7 @@ class Audit(Surface):
         NotFound
             When there is no key to sign with.
         """
-        key = read_key(self._key_file)
+        key = self._signing_key()
         verdict = self.verify()
         if verdict.fault:
             raise _broken(verdict.fault_seq, verdict.fault)
@@ -164,7 +174,7 @@ class Audit(Surface):
         NotFound
             When there is no key to sign with.
         """
-        key = read_key(self._key_file)
+        key = self._signing_key()
         target = Path(file)
         beside = target.with_name(target.name + CHECKPOINT_SUFFIX)
         if beside.exists():
@@ -179,6 +189,17 @@ class Audit(Surface):
     @property
     def _key_file(self) -> Path:
         return Path(self._settings.audit_key_file)
+
+    def _signing_key(self) -> SigningKey:
+        key = read_key(self._key_file)
+        loose = loose_permissions(self._key_file)
+        if loose:
+            msg = (
+                f"Others than you may use the signing key {self._key_file} (its permissions are {loose}), and what it "
+                f"signs proves less: chmod 600 {self._key_file}, and make a new key if somebody had access."
+            )
+            warnings.warn(msg, ChopmarkWarning, stacklevel=3)
+        return key
 
     def _own_key(self) -> VerifierKey:
         try:
