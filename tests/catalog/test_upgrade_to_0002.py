@@ -60,6 +60,26 @@ def make_old(url: str, tables: Tables, new: sqlalchemy.Connection) -> None:
                     old.execute(table.insert(), row)
 
 
+def leave_lost_edges(connection: sqlalchemy.Connection, place: str) -> list[tuple[Any, ...]]:
+    """Add what the release before left of purged versions; the edges that were there."""
+    edges = edges_in(connection, place)
+    there = next(source for source, *_ in edges)
+    lost = "version:" + "0" * 32
+    for key, (source, relation, target) in enumerate(
+        ((there, "ensemble_member_of", lost), (lost, "derived_from", there)), 100
+    ):
+        connection.exec_driver_sql(
+            f"INSERT INTO {place}lineage_edges (key, source, relation, target, at_us) "
+            f"VALUES ({key}, '{source}', '{relation}', '{target}', 0)"
+        )
+    return edges
+
+
+def edges_in(connection: sqlalchemy.Connection, place: str) -> list[tuple[Any, ...]]:
+    rows = connection.exec_driver_sql(f"SELECT source, relation, target FROM {place}lineage_edges")
+    return sorted(map(tuple, rows))
+
+
 def filled(connection: sqlalchemy.Connection, place: str) -> dict[str, list[tuple[Any, ...]]]:
     """Rows that the second revision adds, in order."""
     asked = {
@@ -84,9 +104,14 @@ def test_old_rows_are_found_as_new_ones(
             with connected(old_url) as old:
                 old.exec_driver_sql("CREATE SCHEMA registry")
         make_old(old_url, tables, new)
+    place = f"{schema}.{prefix}" if schema else prefix
+    with connected(old_url) as old:
+        edges = leave_lost_edges(old, place)
+    assert len(edges) == 5
     assert upgrade_catalog(old_url, schema=schema, table_prefix=prefix) == ("0001", migrations.HEAD)
     with connected(old_url) as old:
-        found = filled(old, f"{schema}.{prefix}" if schema else prefix)
+        found = filled(old, place)
+        assert edges_in(old, place) == edges
     assert found["words"] == expected["words"]
     assert found["datasets"] == expected["datasets"]
     assert found["sizes"] == expected["sizes"]
