@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chopmark.reports.card_text import split_front_matter
+from chopmark.reports.front_matter import front_matter_fault
 from chopmark.reports.model_card import model_card
 from chopmark.reports.yaml_text import yaml_text
 from tests.reports.stories import EVIL, a_story
@@ -17,6 +18,15 @@ def front_matter(**fields: Any) -> dict[str, Any]:
     front, _ = split_front_matter(model_card(a_story(**fields)))
     loaded: dict[str, Any] = yaml.safe_load(front)
     return loaded
+
+
+def mapping(front: str) -> dict[str, Any] | None:
+    """What a parser reads; None of what is no YAML, and of a list or a text, which say nothing to the hub."""
+    try:
+        read = yaml.safe_load(front)
+    except yaml.YAMLError:
+        return None
+    return read if isinstance(read, dict) else None
 
 
 def test_what_the_hub_reads() -> None:
@@ -86,6 +96,81 @@ def test_front_matter_that_a_person_wrote_stays() -> None:
     assert text == "---\nlicense: mit\nmine: 1\n---\n\n# Ours\n"
 
 
+@pytest.mark.parametrize(
+    ("front", "fault"),
+    [
+        ("license: mit\ntitle: a: b", "line 2 has a second colon"),
+        ("license: mit\njust words", "line 2 is not of the form"),
+        ("tags: [a, b", "line 1 opens [ and never closes it"),
+        ('title: "a', 'line 1 opens " and never closes it'),
+        ('title: "a" b', "line 1 goes on behind the closing"),
+        ("- a\n- b", "line 1 is an item below no key"),
+        ("license: mit\n- a", "line 2 is an item below no key"),
+        ("tags: - a", "line 1 has an item behind"),
+        ("license: mit\n  title: b", "line 2 is a key below"),
+        ("title: @a", "line 1 begins its value with @"),
+        ("license: mit\x1b", "line 1 has a control character"),
+    ],
+)
+def test_front_matter_that_is_no_yaml_is_replaced(front: str, fault: str) -> None:
+    assert mapping(front) is None
+    text = model_card(a_story(card=f"---\n{front}\n---\n\n# Ours\n"))
+    assert f"# The card's own front matter was left out: its {fault}" in text
+    found, body = split_front_matter(text)
+    assert yaml.safe_load(found)["license"] == "apache-2.0"
+    assert body == "\n# Ours\n"
+
+
+LINES = st.sampled_from(
+    """a: b
+b:
+- c
+  - d
+  e: f
+# g: h
+i: j # k: l
+m: 'n: o'
+p: [q,
+r]
+  t: u: v
+"w": x
+y: >-
+s: |
+  z
+
+a b: c:d
+? e
+: f
+g: &h i
+j: *h
+k: {l: m}
+n: http://o
+p
+'q
+r: - s
+t: u: v
+w: @x
+y: %z
+- a: b
+-c: d
+...
+e:f
+g: 'h''i'
+j: "k\\"l"
+%b
+- - c
+--- a
+\tm
+a:\tb""".splitlines()
+)
+
+
+@given(st.lists(LINES, max_size=6).map("\n".join))
+def test_front_matter_that_can_be_read_is_kept(front: str) -> None:
+    if mapping(front) is not None:
+        assert front_matter_fault(front) == ""
+
+
 TEXTS = st.text(max_size=30)
 PLAIN = st.one_of(TEXTS, st.integers(-(10**9), 10**9), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
 VALUES = st.recursive(
@@ -101,6 +186,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4))
 def test_yaml_reads_what_was_written(values: dict[str, Any]) -> None:
     assert yaml.safe_load(yaml_text(values)) == values
+    assert front_matter_fault(yaml.safe_dump(values, allow_unicode=True)) == ""
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,11 @@ def test_what_strangers_wrote_steers_no_terminal(local: cm.Registry, form: str, 
     assert "31mb" in text or card
 
 
+def test_endings_of_files_name_forms_too(lived: cm.Registry) -> None:
+    assert lived.versions.report("fraud:2", "htm").startswith("<!doctype html>")
+    assert lived.versions.report("fraud:2", "md").startswith("# fraud:2")
+
+
 def test_forms_that_are_not_there(lived: cm.Registry, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="'pdf' is no format"):
         lived.versions.report("fraud:2", "pdf")

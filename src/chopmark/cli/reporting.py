@@ -26,7 +26,7 @@ __all__ = ["report"]
 @option(
     "--format",
     "form",
-    type=click.Choice(["html", "markdown", "json", "card"]),
+    type=click.Choice(["html", "htm", "markdown", "md", "json", "card"]),
     default=None,
     help="What to write; card is a model card for Hugging Face.  [by the file's suffix; markdown without a file]",
 )

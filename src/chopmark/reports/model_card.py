@@ -17,6 +17,7 @@ from chopmark.domain.story import VersionStory
 from chopmark.domain.versions import Evaluation, Version
 from chopmark.reports.card_markdown import harmless_markdown
 from chopmark.reports.card_text import split_front_matter
+from chopmark.reports.front_matter import front_matter_fault
 from chopmark.reports.markdown import bullet_list, escaped, markdown_table
 from chopmark.reports.page import cell_text, short, size_text, when
 from chopmark.reports.yaml_text import yaml_text
@@ -82,11 +83,16 @@ def model_card(story: VersionStory) -> str:
     """The card of a version.
 
     The body is the version's own card where it has one (else its model's), made harmless
-    (`chopmark.reports.card_markdown`); else it is made of facts. A card that brings front matter of its own keeps it: a person wrote it.
+    (`chopmark.reports.card_markdown`); else it is made of facts. A card that brings front matter of its own keeps it: a person wrote it. Where that cannot be
+    YAML, facts stand in its place, below a comment that says so.
     """
     own = story.version.card.strip() or story.model.card.strip()
     front, body = split_front_matter(own)
-    front = front.rstrip("\n") + "\n" if front else yaml_text(card_facts(story))
+    fault = front_matter_fault(front)
+    if fault:
+        front = f"# The card's own front matter was left out: its {fault}.\n" + yaml_text(card_facts(story))
+    else:
+        front = front.rstrip("\n") + "\n" if front else yaml_text(card_facts(story))
     body = harmless_markdown(body.strip("\r\n")).rstrip() if body.strip() else "\n\n".join(_sections(story))
     return f"---\n{front}---\n\n{body}\n"
 

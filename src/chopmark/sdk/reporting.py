@@ -20,6 +20,7 @@ ReportFormat = Literal["html", "markdown", "json", "card"]
 REPORT_FORMATS: tuple[ReportFormat, ...] = get_args(ReportFormat)
 
 _SUFFIXES: dict[str, ReportFormat] = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
+"""Without their point, these are other words for the formats."""
 
 
 def format_of(format: str, path: str | Path | None) -> ReportFormat:  # noqa: A002 - the field's word
@@ -33,6 +34,8 @@ def format_of(format: str, path: str | Path | None) -> ReportFormat:  # noqa: A0
     for known in REPORT_FORMATS:
         if format == known:
             return known
+    if f".{format}" in _SUFFIXES:
+        return _SUFFIXES[f".{format}"]
     if format:
         msg = f"{shown(format)} is no format of a report."
         raise InvalidRequest(msg, hint="There are " + ", ".join(REPORT_FORMATS) + ".")
