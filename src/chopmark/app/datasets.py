@@ -94,4 +94,5 @@ def _near(ctx: Context, what: str) -> str:
     near = [] if what.startswith(_DIGEST) else ctx.tx.datasets.list(contains=what[:4], limit=5)
     if near:
         return "Did you mean " + " or ".join(dict.fromkeys(f"dataset:{r.name}" for r in near)) + "?"
-    return "See what there is with: chopmark dataset list"
+    first = "The same content keeps the name that it was first recorded with; its digest finds it, too."
+    return f"{first} See what there is with: chopmark dataset list"
