@@ -161,3 +161,9 @@ def test_it_prints_and_travels() -> None:
     c = compared(a_subject(1, metrics={"f1": 0.8}), a_subject(2, metrics={"f1": 0.9}))
     assert repr(c) == "<comparison of fraud:1, fraud:2 · 1 difference: metrics 1>\n  No clear winner: nobody looked."
     assert msgspec.json.decode(msgspec.json.encode(c), type=VersionComparison) == c
+
+
+def test_a_change_beyond_the_greatest_number_is_still_a_number() -> None:
+    change = change_of(-1.7e308, 1.7e308, "minimize")
+    assert change == Change(-1.7976931348623157e308, None, "better")
+    assert msgspec.json.decode(msgspec.json.encode(change), type=Change) == change

@@ -72,6 +72,20 @@ def on_data() -> DataComparison:
     )
 
 
+def test_a_notebook_shows_the_data_and_escapes_it() -> None:
+    told = Recommendation(
+        winner="", basis="answers", sentence=f"No clear winner: {EVIL}.", cautions=(EVIL, "Mind this.")
+    )
+    text = comparison_table(a_comparison(data=on_data(), recommendation=told))
+    assert EVIL not in text
+    page = Page(text)
+    said = " ".join(page.texts)
+    assert "10 rows, with labels." in said
+    assert "Mind this." in said
+    assert "25.00%" in said
+    assert page.texts.count(EVIL) == 3  # a note, told once; what failed; and a tag
+
+
 def test_a_page_is_whole_and_shows_what_strangers_wrote() -> None:
     page = Page(comparison_html(a_comparison(data=on_data())))
     assert page.headings == ["The versions", "On the data", "Agreement", "Metrics", "Tags"]

@@ -41,6 +41,20 @@ class Broken:
         raise ZeroDivisionError(msg)
 
 
+class Once:
+    """Answers once, and never again."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def predict(self, rows: Any) -> Any:
+        self.asked += 1
+        if self.asked > 1:
+            msg = "enough"
+            raise RuntimeError(msg)
+        return (np.asarray(rows)[:, 0] > 0).astype(int)
+
+
 def fixed(registry: cm.Registry, answers: Any, **fields: Any) -> str:
     return registry.register("m", Fixed(answers), format="cloudpickle", **fields).ref
 
@@ -70,6 +84,16 @@ def test_the_others_are_judged_when_one_fails(local: cm.Registry) -> None:
     found = local.compare(["m:1", "m:2", "m:3"], data=(ROWS, RIGHT)).recommendation
     assert found.winner == "m:2"
     assert found.sentence.endswith("Not judged: m:1 (ZeroDivisionError: no 200 rows today).")
+
+
+def test_a_version_that_fails_while_it_is_timed_failed(local: cm.Registry) -> None:
+    local.register("m", Once(), format="cloudpickle", task="classification")
+    fixed(local, RIGHT, task="classification")
+    fixed(local, 1 - RIGHT, task="classification")
+    found = local.compare(["m:1", "m:2", "m:3"], data=(ROWS, RIGHT))
+    assert told(found, "m:1").failure == "asked again, RuntimeError: enough"
+    assert told(found, "m:1").latency is None
+    assert found.recommendation.winner == "m:2"
 
 
 @pytest.mark.parametrize(

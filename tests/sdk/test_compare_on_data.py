@@ -308,6 +308,7 @@ def test_trust_is_asked_for(local: cm.Registry, tmp_path: Path) -> None:
         ((np.zeros((3, 2)), [1, 2]), "", "labels have the shape"),
         ((np.zeros((2, 2)), [1.0, float("nan")]), "", "1 of 2 labels are missing"),
         ((np.zeros((2, 2)), ["a", None]), "", "1 of 2 labels are missing"),
+        ((np.zeros((2, 2)), pd.Series(["a", pd.NA], dtype="string")), "", "1 of 2 labels are missing"),
         ((1, 2, 3), "", "not of two parts"),
         (pd.DataFrame({"x": [1]}), "y", "no column 'y'"),
         ("nowhere.csv", "", "no file"),

@@ -8,6 +8,7 @@ versions answer on data is in `chopmark.domain.agreement`.
 from __future__ import annotations
 
 import math
+import sys
 from datetime import datetime
 from typing import Any, Literal
 
@@ -204,6 +205,7 @@ def change_of(value: float, base: float, direction: Direction | None) -> Change:
     percent = difference / abs(base) * 100 if base else None
     if percent is not None and not math.isfinite(percent):
         percent = None
+    difference = max(-sys.float_info.max, min(sys.float_info.max, difference))  # JSON has no infinity
     if math.isclose(value, base, rel_tol=1e-12):
         return Change(difference, percent, "same")
     if direction is None:

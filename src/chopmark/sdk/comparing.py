@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from chopmark.base.settings import Settings
-from chopmark.domain.agreement import DataComparison, VersionOnData
+from chopmark.domain.agreement import DataComparison, Latency, VersionOnData
 from chopmark.domain.comparison import ComparedRow, VersionComparison
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.paired_evidence import ClassRights, PairedErrors, PairedRights, recommend_by_answers
@@ -134,14 +134,8 @@ def compare_on_data(
     """
     rows = rows_of(data, target)
     entrants = [_entered(transport, settings, ref, rows) for ref in comparison.refs]
+    entrants, latencies = _timed(entrants, min(rows.row_count, BATCH_ROWS), timer)
     asked = [e for e in entrants if e.given is not None]
-    latencies = dict(
-        zip(
-            [e.version.ref for e in asked],
-            time_in_turns([e.call for e in asked if e.call], min(rows.row_count, BATCH_ROWS), timer),
-            strict=True,
-        )
-    )
     judged = judge({e.version.ref: e.given for e in asked if e.given is not None}, rows.truth)
     on_data = tuple(
         VersionOnData(
@@ -189,6 +183,29 @@ def _entered(transport: Transport, settings: Settings, ref: str, rows: Rows) -> 
         return _Entrant(version, str(error)[:_FAILURE_LENGTH_MAX])
     except Exception as error:  # noqa: BLE001 - a stranger's model may raise anything, and the others go on
         return _Entrant(version, f"{type(error).__name__}: {error}"[:_FAILURE_LENGTH_MAX])
+
+
+def _timed(
+    entrants: Sequence[_Entrant], batch_rows: int, timer: Callable[[], float]
+) -> tuple[list[_Entrant], dict[str, Latency]]:
+    """Latencies by reference, and the entrants; one that answered once and fails now has failed."""
+    failures: dict[str, str] = {}
+
+    def watched(ref: str, call: Callable[[], object]) -> Callable[[], object]:
+        def once() -> None:
+            if ref in failures:
+                return
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 - as above
+                failures[ref] = f"asked again, {type(error).__name__}: {error}"[:_FAILURE_LENGTH_MAX]
+
+        return once
+
+    calls = {e.version.ref: watched(e.version.ref, e.call) for e in entrants if e.call is not None}
+    timed = dict(zip(calls, time_in_turns(list(calls.values()), batch_rows, timer), strict=True))
+    after = [_Entrant(e.version, failures[e.version.ref]) if e.version.ref in failures else e for e in entrants]
+    return after, {ref: latency for ref, latency in timed.items() if ref not in failures}
 
 
 def _first(inputs: Any, count: int) -> Any:

@@ -103,11 +103,15 @@ def _truth(truth: Any, count: int) -> Any:
     if array.shape != (count,):
         msg = f"The labels have the shape {array.shape}; there are {count:,} rows."
         raise InvalidRequest(msg)
-    missing = array != array if array.dtype.kind == "f" else np.array([v is None or v != v for v in array.tolist()])  # noqa: PLR0124
+    missing = array != array if array.dtype.kind == "f" else np.array([_is_missing(v) for v in array.tolist()])  # noqa: PLR0124
     if missing.any():
         msg = f"{int(missing.sum()):,} of {count:,} labels are missing."
         raise InvalidRequest(msg, hint="Leave out the rows whose truth is not known.")
     return array.astype(str) if array.dtype.kind == "O" and any(isinstance(v, str) for v in array) else _plain(array)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)  # noqa: PLR0124 - pandas' NA is no truth
 
 
 def _plain(array: Any) -> Any:
