@@ -186,3 +186,11 @@ def test_no_card_takes_long(card: str) -> None:
 def test_long_tables_end(count: int) -> None:
     text = " ".join(Page(story_html(a_story(params={f"p{i}": i for i in range(count)}))).texts)
     assert ("50 more" in text) == (count == 250)
+
+
+def test_tags_stand_below_each_other_and_times_are_not_broken() -> None:
+    story = a_story(tags={"team": "risk", "approved": ""})
+    page = story_html(story)
+    assert "<dd>team = risk\napproved</dd>" in page
+    assert '<td class="brief">2026-03-03 12:00 UTC</td>' in page
+    assert "- tags: team = risk, approved" in story_markdown(story)

@@ -35,6 +35,7 @@ overflow-wrap:break-word;max-width:26rem}
 thead th{color:var(--muted);font-weight:600;white-space:nowrap}
 tbody th{font-weight:500;min-width:7rem;max-width:18rem;overflow-wrap:anywhere}
 td.long{overflow-wrap:anywhere;min-width:9rem}
+td.brief{white-space:nowrap}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 dl{display:grid;grid-template-columns:minmax(7rem,max-content) minmax(0,1fr);gap:.2rem 1.25rem;margin:.4rem 0;font-size:.93rem}
 dt{color:var(--muted)}dd{margin:0;overflow-wrap:anywhere;white-space:pre-line}
@@ -53,7 +54,7 @@ font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 footer{margin-top:3rem;color:var(--muted);font-size:.82rem}
 @media (max-width:40rem){body{padding:1rem .8rem 2rem}dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.45rem}}
-@media print{body{max-width:none;padding:0;font-size:11pt}.wide,.tree{overflow:visible}section,figure,tr{break-inside:avoid}
+@media print{body{max-width:none;padding:0;font-size:11pt}.wide,.tree{overflow:visible}td.brief{white-space:normal}section,figure,tr{break-inside:avoid}
 h2{break-after:avoid}}
 """
 
@@ -132,12 +133,13 @@ def table(
 
 
 _LONG = 32
+_BRIEF = 20  # a time to the minute; broken into words it could not be read, and a table that is too wide is scrolled
 
 
 def _cell(column: int, cell: str | Markup, numbers: Sequence[int]) -> Markup:
     if column == 0:
         return element("th", {"scope": "row"}, cell)
-    kind = "n" if column in numbers else "long" if len(cell) > _LONG else ""
+    kind = "n" if column in numbers else "long" if len(cell) > _LONG else "brief" if len(cell) <= _BRIEF else ""
     return element("td", {"class": kind} if kind else None, cell)
 
 
