@@ -115,6 +115,7 @@ def test_what_does_no_harm_stays_as_it_is_written(markdown: str) -> None:
         ("[click](javascript:alert(1))", "[click]\\(javascript:alert(1))"),
         ("[click](java\nscript:x)", "[click](java\nscript:x)"),
         ("[click]( &#106;avascript:x)", "[click]\\( &#106;avascript:x)"),
+        ("[x](" + "&Tab;" * 90 + "javascript:y)", "[x]\\(" + "&Tab;" * 90 + "javascript:y)"),
         ("[x]: data:text/html,x", "[x]\\: data:text/html,x"),
         ("<b>bold</b>", "&lt;b>bold&lt;/b>"),
         ("\\<b>", "&lt;b>"),

@@ -171,6 +171,8 @@ def test_any_texts_make_a_whole_page(card: str, description: str, tags: dict[str
         "- a\n" * 20_000,
         "---\n" * 20_000,
         "<" * 90_000,
+        "](&" * 30_000,
+        "---\n" + 'a: "b"\n' * 12_000 + "---\n",
     ],
 )
 def test_no_card_takes_long(card: str) -> None:

@@ -20,7 +20,8 @@ _OPENS_INDENTED = re.compile(r" {0,3}(?:[-*+:]|\d{1,9}[.)]|\[\^[^\]]*\]:)(?:\s|$
 _INDENTED_CODE = re.compile(r"(?: {4}| {0,3}\t)")
 _TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
 _AUTOLINK = re.compile(r"<(?:(?:https?://|mailto:)[^\s<>`\"'\\]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)>", re.IGNORECASE)
-_TARGET = re.compile(r"[\s>]*(?:<([^<>\n]*)|(\S*))")
+_TARGET = re.compile(r"[\s>]*(?:<([^<>\n]{0,300})|(\S{0,300}))")
+_TARGET_LENGTH_READ = 300
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _SCHEMES = ("http", "https", "mailto")
 _PUNCTUATION = re.compile(r"\\([!-/:-@\[-`{-~])")
@@ -139,4 +140,6 @@ def _is_harmless(text: str, at: int) -> bool:
     # as a browser reads it in the end
     target = _BLANKS.sub("", unescape(_PUNCTUATION.sub(r"\1", raw)))
     scheme = _SCHEME.match(target)
-    return scheme is None or scheme[1].lower() in _SCHEMES
+    if scheme is None:
+        return len(raw) < _TARGET_LENGTH_READ or not {"&", "\\"} & set(raw)  # who hides that much has a reason
+    return scheme[1].lower() in _SCHEMES

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import islice
 
 __all__ = ["front_matter_fault"]
 
@@ -49,7 +51,7 @@ def front_matter_fault(front: str) -> str:
         if entry[1][0] in _SPECIAL_START:
             return ""
         above = (entry[2] or "").strip()
-        fault = _value_fault(above, "\n".join(lines[at + 1 :]))
+        fault = _value_fault(above, islice(lines, at + 1, None))
         if fault:
             return f"line {at + 1} {fault}"
         if _goes_on(above):
@@ -57,7 +59,7 @@ def front_matter_fault(front: str) -> str:
     return ""
 
 
-def _value_fault(value: str, below: str) -> str:
+def _value_fault(value: str, below: Iterable[str]) -> str:
     first = value[:1]
     if first in ("@", "`", "%", ",", "]", "}") and first:
         return f"begins its value with {first}, which only a text in quotation marks may"
@@ -67,7 +69,7 @@ def _value_fault(value: str, below: str) -> str:
         quoted = _QUOTED.fullmatch(value)
         if quoted and quoted["rest"].strip():
             return "goes on behind the closing quotation mark"
-        if _CLOSING[first] not in value[1:] + below:
+        if _CLOSING[first] not in value[1:] and not any(_CLOSING[first] in line for line in below):
             return f"opens {first} and never closes it"
         return ""
     if first not in _SPECIAL_START and (": " in value or value.endswith(":")):
