@@ -114,10 +114,10 @@ def _config(file: Path) -> dict[str, Any]:
 @option("--digest", default="", metavar="SHA256", section=_WHAT, help="Digest of what is at --uri.")
 @option(
     "--combine",
-    type=click.Choice(["mean", "median", "max", "vote"]),
-    default="mean",
+    type=click.Choice(["auto", "mean", "median", "max", "vote"]),
+    default="auto",
     section=_WHAT,
-    help="How an ensemble puts answers together.  [mean]",
+    help="How an ensemble puts answers together; auto: labels by vote, numbers by mean.  [auto]",
 )
 @option("--format", "format_name", default="auto", metavar="NAME", section=_WHAT, help="Format of PATH.  [auto]")
 @pairs_option(

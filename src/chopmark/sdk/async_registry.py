@@ -662,7 +662,7 @@ class AsyncRegistry:
         files: Mapping[str, str | Path] | None = None,
         config: Mapping[str, Any] | None = None,
         members: Sequence[Reference] | Mapping[Any, float] | None = None,
-        combine: str = "mean",
+        combine: str = "auto",
         uri: str = "",
         digest: str = "",
         format: str = "auto",

@@ -294,7 +294,7 @@ class Draft:
         self._kind = kind
         self._config = dict(config)
 
-    def set_members(self, members: Sequence[Reference] | Mapping[Any, float], *, combine: str = "mean") -> None:
+    def set_members(self, members: Sequence[Reference] | Mapping[Any, float], *, combine: str = "auto") -> None:
         """Make it an ensemble of registered versions.
 
         Parameters
@@ -302,7 +302,7 @@ class Draft:
         members
             References, or reference → weight.
         combine
-            ``mean``, ``median``, ``max`` or ``vote``.
+            ``auto`` (labels by vote, numbers by mean), ``mean``, ``median``, ``max`` or ``vote``.
         """
         self._kind = "ensemble"
         self._config = {"combine": check_combine(combine)}

@@ -14,8 +14,8 @@ from chopmark.sdk.estimators import is_detector, last_step
 
 __all__ = ["COMBINE", "Combine", "Ensemble", "LoadedMember", "averages_probabilities", "check_combine", "classes_of"]
 
-Combine = Literal["mean", "median", "max", "vote"]
-COMBINE: tuple[Combine, ...] = ("mean", "median", "max", "vote")
+Combine = Literal["auto", "mean", "median", "max", "vote"]
+COMBINE: tuple[Combine, ...] = ("auto", "mean", "median", "max", "vote")
 
 
 class LoadedMember(msgspec.Struct, frozen=True):
@@ -35,7 +35,8 @@ class Ensemble(msgspec.Struct, frozen=True):
         In the order of registration.
     combine
         ``mean`` (weighted), ``median`` or ``max`` of numbers and probabilities, or ``vote``
-        (weighted majority of labels; a tie goes to the smallest label).
+        (weighted majority of labels; a tie goes to the smallest label); ``auto`` votes where members
+        answer with labels, and takes the mean of numbers and probabilities.
     """
 
     members: tuple[LoadedMember, ...]
@@ -52,22 +53,22 @@ class Ensemble(msgspec.Struct, frozen=True):
         Returns
         -------
         numpy.ndarray
-            Shape (n,) or as the members answer: floats, or labels for ``vote``.
+            Shape (n,) or as the members answer: floats, or labels after a vote.
 
         Raises
         ------
         InvalidRequest
             When members answer with labels (classes, or flags of anomalies) and the ensemble does not
-            vote.
+            vote: labels have no mean.
         Unsupported
             When a member has no ``predict``.
         """
         answers = self._asked("predict", inputs)
-        if self.combine != "vote":
-            for member, answer in zip(self.members, answers, strict=True):
-                if _are_labels(member.model, answer):
-                    raise self._refusal(member)
-        return self._combined(answers)
+        labelling = (m for m, a in zip(self.members, answers, strict=True) if _are_labels(m.model, a))
+        labeller = None if self.combine == "vote" else next(labelling, None)
+        if labeller is not None and self.combine != "auto":
+            raise self._refusal(labeller)
+        return self._combined(answers, "mean" if labeller is None else "vote")
 
     def _refusal(self, member: LoadedMember) -> InvalidRequest:
         msg = (
@@ -98,7 +99,7 @@ class Ensemble(msgspec.Struct, frozen=True):
             msg = "An ensemble that votes has no probabilities."
             raise InvalidRequest(msg, hint="Call predict, or register it with combine='mean'.")
         self._check_classes()
-        return self._combined(self._asked("predict_proba", inputs))
+        return self._combined(self._asked("predict_proba", inputs), "mean")
 
     def _check_classes(self) -> None:
         """Columns of probabilities may be combined only when they stand for the same classes."""
@@ -119,27 +120,27 @@ class Ensemble(msgspec.Struct, frozen=True):
                 raise Unsupported(msg, hint="Load its members one by one and combine them yourself.")
         return [getattr(m.model, method)(inputs) for m in self.members]
 
-    def _combined(self, answers: Sequence[Any]) -> Any:
+    def _combined(self, answers: Sequence[Any], auto: Combine) -> Any:
         import numpy as np
 
         stacked = np.stack([np.asarray(a) for a in answers])
         weights = np.array([m.weight for m in self.members], dtype=float)
-        match self.combine:
+        match auto if self.combine == "auto" else self.combine:
             case "mean":
                 return np.tensordot(weights / weights.sum(), stacked, axes=1)
             case "median":
                 return np.median(stacked, axis=0)
             case "max":
                 return stacked.max(axis=0)
-            case "vote":
+            case _:
                 labels = np.unique(stacked)
                 scores = np.stack([np.tensordot(weights, stacked == label, axes=1) for label in labels])
                 return labels[scores.argmax(axis=0)]
 
 
 def averages_probabilities(ensemble: Ensemble) -> bool:
-    """Whether it is made of classifiers and does not vote: it has probabilities, and no labels."""
-    return ensemble.combine != "vote" and all(_is_classifier(m.model) for m in ensemble.members)
+    """Whether it is made of classifiers and never votes: it has probabilities, and no labels."""
+    return ensemble.combine != "auto" and _has_probabilities(ensemble)
 
 
 def classes_of(ensemble: Ensemble) -> Any:
@@ -148,9 +149,13 @@ def classes_of(ensemble: Ensemble) -> Any:
     return classes_of(first) if isinstance(first, Ensemble) else getattr(last_step(first), "classes_", None)
 
 
+def _has_probabilities(ensemble: Ensemble) -> bool:
+    return ensemble.combine != "vote" and all(_is_classifier(m.model) for m in ensemble.members)
+
+
 def _is_classifier(model: Any) -> bool:
     if isinstance(model, Ensemble):
-        return averages_probabilities(model)
+        return _has_probabilities(model)
     return callable(getattr(model, "predict_proba", None)) and not is_detector(last_step(model))
 
 

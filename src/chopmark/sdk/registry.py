@@ -129,7 +129,7 @@ class Registry(Surface):
         files: Mapping[str, str | Path] | None = None,
         config: Mapping[str, Any] | None = None,
         members: Sequence[Reference] | Mapping[Any, float] | None = None,
-        combine: str = "mean",
+        combine: str = "auto",
         uri: str = "",
         digest: str = "",
         format: str = "auto",  # noqa: A002 - the field's word
@@ -154,7 +154,8 @@ class Registry(Surface):
             the version → file); an LLM configuration; members of an ensemble; or the address of
             an external model, with the ``digest`` of its bytes.
         combine
-            How an ensemble puts answers together: ``mean``, ``median``, ``max``, ``vote``.
+            How an ensemble puts answers together: ``auto`` (labels by vote, numbers by mean), ``mean``,
+            ``median``, ``max``, ``vote``.
         format
             Name of a format; ``auto`` takes the safest that fits.
         metrics, params, tags
