@@ -11,6 +11,7 @@ import chopmark as cm
 from chopmark.catalog import upgrade_catalog
 from chopmark.errors import Conflict, InvalidRequest, NotFound
 from chopmark.sdk.lineage import LineageView
+from chopmark.testing.registry import memory_registry
 
 FEBRUARY = cm.DatasetRef("transactions", digest="sha256:" + "1" * 64, row_count=120)
 MARCH = cm.DatasetRef("transactions", digest="sha256:" + "2" * 64)
@@ -303,3 +304,23 @@ def test_a_model_called_dataset_is_written_with_its_project(local: cm.Registry) 
     assert local.lineage.graph("default/dataset:1").nodes[0].label == "dataset:1"
     with pytest.raises(NotFound, match="no data set"):
         local.lineage.graph("dataset:1")
+
+
+@pytest.mark.parametrize("name", [" ", "march ", "\tmarch", "march\napril", "ma\u200brch", "march\x1b[31m", ""])
+def test_a_name_that_nobody_could_read_is_refused(name: str) -> None:
+    with memory_registry() as registry:
+        with pytest.raises(InvalidRequest, match="data set"):
+            registry.register("fraud", {"t": 1}, dataset=cm.DatasetRef(name=name))
+        registry.register("fraud", {"t": 1})
+        with pytest.raises(InvalidRequest, match="data set"):
+            registry.versions.evaluate("fraud:1", {"f1": 0.5}, dataset=cm.DatasetRef(name=name))
+        assert len(registry.lineage.datasets()) == 0
+
+
+@pytest.mark.parametrize("name", ["dataset:march", "sha256:march", "dataset:sha256:0", "Größe 3 – März"])
+def test_a_name_that_begins_like_something_else_is_found(name: str) -> None:
+    with memory_registry() as registry:
+        registry.register("fraud", {"t": 1}, dataset=cm.DatasetRef(name=name))
+        assert registry.lineage.dataset(name).name == name
+        assert registry.lineage.dataset(f"dataset:{name}").name == name
+        assert [node.label for node in registry.lineage.descendants(f"dataset:{name}").nodes if node.kind == "version"]

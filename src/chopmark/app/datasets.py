@@ -45,13 +45,12 @@ def find_datasets(ctx: Context, text: str) -> list[DatasetRecord]:
     exact = ctx.tx.datasets.get([_KEY + what])
     if exact:
         return exact
-    if what.startswith(_DIGEST):
-        found = ctx.tx.datasets.starting(_KEY + what, limit=3)
-        if len(found) > 1:
-            msg = f"The digest {shown(what)} fits more than one data set."
-            raise Conflict(msg, hint="Give more digits of it.")
-    else:
-        found = ctx.tx.datasets.named(what, limit=DATASETS_OF_A_NAME_MAX)
+    found = ctx.tx.datasets.starting(_KEY + what, limit=3) if what.startswith(_DIGEST) else []
+    if len(found) > 1:
+        msg = f"The digest {shown(what)} fits more than one data set."
+        raise Conflict(msg, hint="Give more digits of it.")
+    for name in dict.fromkeys((what, text)):  # a name may itself begin like a node or a digest
+        found = found or ctx.tx.datasets.named(name, limit=DATASETS_OF_A_NAME_MAX)
     if not found:
         raise NotFound(f"There is no data set {shown(what)}.", hint=_near(ctx, what))
     return found

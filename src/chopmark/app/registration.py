@@ -170,7 +170,7 @@ def _checked(request: RegisterVersion) -> RegisterVersion:
 
 
 def check_dataset(dataset: DatasetRef) -> None:
-    """Refuse a data set whose words no database can hold, or that are too long.
+    """Refuse a data set whose words nobody could read and write again, or that are too long.
 
     Raises
     ------
@@ -180,6 +180,13 @@ def check_dataset(dataset: DatasetRef) -> None:
     check_text(dataset.uri, "data set uri", 5_000)
     for field in ("name", "digest", "version", "split", "relation"):
         check_text(getattr(dataset, field), f"data set {field}", 500)
+    for field in ("name", "uri", "version", "split"):
+        text = getattr(dataset, field)
+        if text != text.strip() or not text.isprintable():
+            msg = f"The data set {field} {shown(text)} has blanks around it, or characters that nobody sees."
+            raise InvalidRequest(msg, hint="Write it in one line, as people are to read it.")
+    if not (dataset.name or dataset.digest or dataset.uri):
+        raise InvalidRequest("A data set has no name, no digest and no uri.", hint="Give it at least a name.")
     if dataset.relation not in ("trained_on", "evaluated_on"):
         msg = f"{shown(dataset.relation)} is not a relation to a data set."
         raise InvalidRequest(msg, hint="A version is trained_on or evaluated_on a data set.")
