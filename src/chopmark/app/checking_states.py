@@ -27,7 +27,7 @@ from chopmark.ops.storage import Finding
 __all__ = ["state_findings"]
 
 _STEP = (
-    "Look who changed the database. If the records are right, move it away, then: chopmark rebuild. "
+    "Look who changed the database. If the records are right, move it away, then 'chopmark rebuild'. "
     "If the database is: chopmark rebuild --records"
 )
 _SHOWN = 6
