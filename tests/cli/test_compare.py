@@ -130,6 +130,20 @@ def test_on_a_file_of_rows(program: Program, tmp_path: Path, monkeypatch: pytest
     assert {v["kind"] for v in told["data"]["versions"]} == {"anomaly"}
 
 
+def test_what_a_timed_model_warns_of_is_told_once(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chopmark.sdk.timing.BUDGET_S", 0.05)
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    with cm.open(program.place) as registry:
+        for seed in (0, 1):
+            registry.register("d", IsolationForest(n_estimators=5, random_state=seed).fit(rows))
+    file = tmp_path / "rows.csv"
+    pd.DataFrame(rows, columns=["a", "b"]).to_csv(file, index=False)
+    ran = program.ok("compare", "d:1", "d:2", "--data", file)
+    assert ran.err.count("X has feature names, but IsolationForest was fitted without feature names") == 1
+
+
 def test_a_version_in_every_form(two: Program, tmp_path: Path) -> None:
     assert two.ok("report", "fraud:2").out.startswith("# fraud:2 · 1.0.1\n")
     assert two.ok("report", "fraud:2", "--json").json["version"]["number"] == 2

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -98,7 +100,9 @@ def compare(
     if target and data is None:
         msg = "--target names a column of --data, which is not given."
         raise click.UsageError(msg)
-    found = session.registry().versions.compare(refs, data=data, target=target, baseline=baseline, directions=direction)
+    versions = session.registry().versions
+    with _telling_once():
+        found = versions.compare(refs, data=data, target=target, baseline=baseline, directions=direction)
     if output is not None:
         _write(session, found, output)
     elif session.json or session.quiet:
@@ -107,6 +111,22 @@ def compare(
         _print(found, everything=everything)
     if found.data is not None and all(v.failure for v in found.data.versions):
         ctx.exit(FAILED)
+
+
+@contextmanager
+def _telling_once() -> Iterator[None]:
+    """Let each warning through once: a model that is timed warns of the same at every call."""
+    told: set[str] = set()
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_once(message: Warning | str, *about: Any, **more: Any) -> None:
+            if str(message) not in told:
+                told.add(str(message))
+                show(message, *about, **more)
+
+        warnings.showwarning = show_once
+        yield
 
 
 def _short(session: Session, found: Comparison) -> None:
