@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from chopmark.domain.versions import Alias, Model, Project, ProjectRules, Version
     from chopmark.formats.data import describe_dataset as dataset
     from chopmark.sdk.async_registry import AsyncRegistry
-    from chopmark.sdk.backup import restore_registry as restore
     from chopmark.sdk.ensemble import Ensemble
     from chopmark.sdk.opening import open_registry as open  # noqa: A004 - the verb users expect
     from chopmark.sdk.opening import rebuild_registry as rebuild
     from chopmark.sdk.registry import Registry
+    from chopmark.sdk.restoring import restore_registry as restore
 
 __version__ = "0.1.0"
 
@@ -61,7 +61,7 @@ _RENAMED = {
     "dataset": ("chopmark.formats.data", "describe_dataset"),
     "open": ("chopmark.sdk.opening", "open_registry"),
     "rebuild": ("chopmark.sdk.opening", "rebuild_registry"),
-    "restore": ("chopmark.sdk.backup", "restore_registry"),
+    "restore": ("chopmark.sdk.restoring", "restore_registry"),
 }
 
 __all__ = [

@@ -72,7 +72,7 @@ def restore(session: Session, ref: str | None, backup: str, registry: str, reaso
         msg = "Say what to restore: a version (REF), or a registry (--from PLACE)."
         raise click.UsageError(msg)
     if backup:
-        from chopmark.sdk.backup import restore_registry
+        from chopmark.sdk.restoring import restore_registry
 
         if session.dry_run:
             raise click.UsageError("A restore from a backup cannot be rehearsed; it writes into an empty place only.")

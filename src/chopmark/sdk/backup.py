@@ -8,32 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.records import RecordStore
 from chopmark.app.rebuild import chosen_registry, whole_of
 from chopmark.app.recording import spans_of, within
-from chopmark.base.clock import Clock, system_clock
-from chopmark.base.settings import Resolved, Settings, load_settings
+from chopmark.base.settings import Settings
 from chopmark.domain.manifest import FileEntry
 from chopmark.domain.records import Segment, Whole, encode_segment
 from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound, Unsupported
-from chopmark.ops.keeping import Backup, RebuildCatalog, Rebuilt
-from chopmark.ops.requests import ListAudit
-from chopmark.ops.results import AuditPage
-from chopmark.sdk.opening import rebuild_resolved
+from chopmark.ops.keeping import Backup
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.transport import DryRun, Transport
-from chopmark.wiring import connect, database_file, open_blobs, open_place, open_record_store, store_url
+from chopmark.wiring import open_place, store_url
 
-__all__ = ["back_up", "restore_registry"]
+__all__ = ["BytesGone", "back_up", "check_place", "copy_blobs", "files_of", "whole_records", "write_records"]
 
 _ROUNDS = 3
 _SHOWN = 5
 
 
-class _Collected(Exception):
+class BytesGone(Exception):
     """Bytes were freed while they were copied: what they belonged to was purged meanwhile."""
 
 
@@ -53,14 +48,14 @@ def back_up(source: Transport, place: str | Path, settings: Settings, *, verify:
         raise InvalidRequest("The place of the backup is empty.", hint="Pass a directory, or s3://bucket/prefix.")
     if isinstance(source, DryRun):
         raise Unsupported("A backup copies, and a dry run copies nothing.", hint="Call it on the registry itself.")
-    _check_place(str(place), settings)
+    check_place(str(place), settings)
     store, records = open_place(str(place), settings)
     try:
         for _ in range(_ROUNDS):
             source.catch_up()
             try:
                 return _copy_all(source, store, records, str(place), settings, verify)
-            except _Collected:
+            except BytesGone:
                 continue
         msg = "Bytes that versions need are missing from the store."
         raise IntegrityFailure(msg, hint="See which: chopmark fsck --fast")
@@ -73,11 +68,11 @@ def _copy_all(
 ) -> Backup:
     registry = _only(source.records)
     origin, target = within(source.records, registry), within(records, registry)
-    whole = _whole(origin)
+    whole = whole_records(origin)
     _check_same_course(target, whole, place)
-    files = _files(whole)
-    copied = _copy_blobs(source.store, store, files.values(), f"Backing up to {place}", settings, verify=verify)
-    _write_records(target, whole)
+    files = files_of(whole)
+    copied = copy_blobs(source.store, store, files.values(), f"Backing up to {place}", settings, verify=verify)
+    write_records(target, whole)
     return Backup(
         place=place,
         registry=registry,
@@ -100,7 +95,8 @@ def _only(records: RecordStore) -> str:
         ) from error
 
 
-def _whole(records: RecordStore) -> Whole:
+def whole_records(records: RecordStore) -> Whole:
+    """All that the records of one registry tell; `IntegrityFailure` when they are not whole."""
     whole, faults = whole_of(records)
     if faults:
         msg = "The records are not whole: " + "; ".join(faults[:_SHOWN]) + "."
@@ -116,12 +112,12 @@ def _check_same_course(target: RecordStore, whole: Whole, place: str) -> None:
         raise Conflict(msg, hint="Choose another place: what is there may be all that is left of it.")
 
 
-def _files(whole: Whole) -> dict[str, FileEntry]:
+def files_of(whole: Whole) -> dict[str, FileEntry]:
     """The files of all versions, equal bytes once."""
     return {file.digest: file for state in whole.versions for file in whole.manifest_of(state).files}
 
 
-def _copy_blobs(
+def copy_blobs(
     source: BlobStore,
     target: BlobStore,
     files: Iterable[FileEntry],
@@ -137,7 +133,7 @@ def _copy_blobs(
             try:
                 reader = source.open(file.digest)
             except NotFound as error:
-                raise _Collected from error
+                raise BytesGone from error
             with reader:
                 target.put(reader, expected=file.digest, progress=told)
     return wanted
@@ -159,7 +155,7 @@ def _is_there(target: BlobStore, file: FileEntry, *, verify: bool) -> bool:
     return True
 
 
-def _check_place(place: str, settings: Settings) -> None:
+def check_place(place: str, settings: Settings) -> None:
     """Refuse a place that is the registry's own, within it, or around it; or a file.
 
     Raises
@@ -181,7 +177,7 @@ def _check_place(place: str, settings: Settings) -> None:
         raise InvalidRequest(msg, hint="Choose another directory, or better another machine.")
 
 
-def _write_records(target: RecordStore, whole: Whole) -> None:
+def write_records(target: RecordStore, whole: Whole) -> None:
     """One file that tells all, then away with those it makes needless: at every moment one can be restored from."""
     needed = {state.version.digest for state in whole.versions}
     manifests = {digest: text for digest, text in whole.manifests.items() if digest in needed}
@@ -191,73 +187,3 @@ def _write_records(target: RecordStore, whole: Whole) -> None:
     for span in before:
         if span != segment.span:
             target.delete(span.name)
-
-
-def restore_registry(
-    backup: str | Path,
-    url: str | Path | None = None,
-    *,
-    registry: str = "",
-    clock: Clock = system_clock,
-    **settings: Any,
-) -> Rebuilt:
-    """Make a registry again from a backup, in an empty place.
-
-    Parameters
-    ----------
-    backup
-        Where the backup is: a directory, ``s3://bucket/prefix``, ….
-    url, clock, settings
-        The new place, as for `chopmark.open`.
-    registry
-        Which one, when the backup holds several.
-
-    Raises
-    ------
-    Conflict
-        When the place holds a registry already.
-    NotFound
-        When there is no backup.
-    IntegrityFailure
-        When the backup is missing something or was changed. Repeat it once that is mended: what was copied stays.
-    """
-    resolved = load_settings({"url": str(url) if url is not None else None, **settings})
-    if isinstance(backup, Path) or "://" not in backup:
-        _check_directory(Path(backup))
-    _check_place(str(backup), resolved.settings)
-    source, told = open_place(str(backup), resolved.settings)
-    target = open_blobs(resolved.settings)
-    try:
-        chosen = chosen_registry(told, registry)
-        _refuse_what_is_used(resolved, clock)
-        whole = _whole(within(told, chosen))
-        try:
-            _copy_blobs(source, target, _files(whole).values(), f"Restoring {backup}", resolved.settings)
-        except _Collected as error:
-            msg = f"The backup in {backup} lacks bytes that its versions need."
-            raise IntegrityFailure(msg, hint="Take an older or another backup.") from error
-        _write_records(within(open_record_store(resolved.settings), chosen), whole)
-    finally:
-        source.close()
-        target.close()
-    return rebuild_resolved(resolved, RebuildCatalog(registry=chosen), clock)
-
-
-def _check_directory(backup: Path) -> None:
-    if not backup.is_dir():
-        msg = f"There is no backup in {backup}."
-        raise NotFound(msg, hint="Pass the directory that chopmark backup wrote.")
-
-
-def _refuse_what_is_used(resolved: Resolved, clock: Clock) -> None:
-    file = database_file(resolved.settings)
-    if file is not None and not file.exists():
-        return  # and none is made before everything else is there
-    transport = connect(resolved, clock=clock, rebuilding=True)
-    try:
-        page: AuditPage = transport.call(ListAudit(limit=1))
-    finally:
-        transport.close()
-    if page.items:
-        msg = f"{transport.location} holds a registry already."
-        raise Conflict(msg, hint="Restore into an empty place: chopmark --at DIRECTORY restore --from BACKUP")
