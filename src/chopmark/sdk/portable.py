@@ -46,7 +46,6 @@ from chopmark.sdk.portable_archive import (
 )
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.transport import DryRun, Transport
-from chopmark.wiring import database_file, store_url
 
 __all__ = ["Exported", "check_file", "differing_facts", "export_version", "import_version"]
 
@@ -156,6 +155,8 @@ def _check_target(settings: Settings, target: Path, *, force: bool) -> None:
 
 def _own_places(settings: Settings) -> list[Path]:
     """Files and directories of the registry, as far as it has some here."""
+    from chopmark.wiring import database_file, store_url  # which knows databases, as nothing else here does
+
     places = [] if settings.database_url and settings.store_url else [Path(settings.url)]
     if "://" not in store_url(settings):
         places.append(Path(store_url(settings)))
