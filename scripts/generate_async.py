@@ -88,7 +88,7 @@ def _class_of(file: str, name: str) -> tuple[ast.ClassDef, list[str]]:
 
 
 def _merged(groups: list[list[str]]) -> list[str]:
-    extra = ["from collections.abc import AsyncIterator", "from typing import Any, Self"]
+    extra = ["from collections.abc import AsyncIterator", "from typing import Any, Self, overload"]
     return sorted({line for group in groups for line in group} | set(extra))
 
 
@@ -113,7 +113,7 @@ def _surface(name: str, cls: ast.ClassDef) -> str:
         f"    def __init__(self, registry: {cls.name}) -> None:",
         "        self._registry = registry",
     ]
-    return "\n".join(head + [_method(m) for m in _methods(cls)])
+    return "\n".join([*head, *_all_methods(cls)])
 
 
 def _registry(cls: ast.ClassDef) -> str:
@@ -142,10 +142,23 @@ def _registry(cls: ast.ClassDef) -> str:
         "    async def __aexit__(self, *exc: object) -> None:",
         "        await self.close()",
     ]
-    return "\n".join(head + [_method(m) for m in _methods(cls)])
+    return "\n".join([*head, *_all_methods(cls)])
 
 
-def _method(node: ast.FunctionDef) -> str:
+def _all_methods(cls: ast.ClassDef) -> list[str]:
+    methods = _methods(cls)
+    overloaded = {m.name for m in methods if _is_overload(m)}
+    return [_method(m, is_overloaded=m.name in overloaded) for m in methods]
+
+
+def _is_overload(node: ast.FunctionDef) -> bool:
+    return any(ast.unparse(d) == "overload" for d in node.decorator_list)
+
+
+def _method(node: ast.FunctionDef, *, is_overloaded: bool = False) -> str:
+    if _is_overload(node):
+        returns = ast.unparse(node.returns) if node.returns else "None"
+        return f"\n    @overload\n    async def {node.name}({ast.unparse(node.args)}) -> {returns}: ..."
     doc = (ast.get_docstring(node) or "").splitlines()[0]
     arguments = ast.unparse(node.args)
     returns = ast.unparse(node.returns) if node.returns else "None"
@@ -163,6 +176,14 @@ def _method(node: ast.FunctionDef) -> str:
             f"        found = self._registry.{node.name}({call})\n"
             f"        while (one := await asyncio.to_thread(next, found, _END)) is not _END:\n"
             f"            yield one"
+        )
+    if is_overloaded:  # a thread's call knows one signature; which one was meant, only the caller does
+        return (
+            f"\n    async def {node.name}({arguments}) -> {returns}:\n"
+            f'        """{doc}"""\n'
+            f"        method: Any = self._registry.{node.name}\n"
+            f"        answer: {returns} = await asyncio.to_thread(method{separator}{call})\n"
+            f"        return answer"
         )
     return (
         f"\n    async def {node.name}({arguments}) -> {returns}:\n"

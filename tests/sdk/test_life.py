@@ -351,6 +351,11 @@ def test_best_by_metric_with_conditions(registry: cm.Registry) -> None:
         a_version(registry, metrics={"f1": f1, "recall": recall}, tags={"feature_set": features})
     a_version(registry)
     assert registry.versions.best("fraud", by="f1").number == 3
+    ranked = registry.versions.best("fraud", by="f1", limit=9)
+    assert [v.metrics["f1"] for v in ranked] == sorted((v.metrics["f1"] for v in ranked), reverse=True)
+    assert ranked[0].number == 3
+    assert list(ranked.to_pandas()["number"]) == [v.number for v in ranked]
+    assert list(registry.versions.best("fraud", by="f1", limit=1)) == [ranked[0]]
     assert (
         registry.versions.best("fraud", by="f1", where='metrics.recall >= 0.8 and tags.feature_set = "v2"').number == 2
     )

@@ -220,7 +220,7 @@ def test_choices_are_named_when_none_of_them_was_given(local: cm.Registry) -> No
         local.register("fraud", {"t": 1}, bump="huge")  # type: ignore[arg-type]
     local.register("fraud", {"t": 1}, metrics={"f1": 1})
     with pytest.raises(InvalidRequest, match="it may be maximize, minimize"):
-        local.versions.best("fraud", "f1", direction="max")  # type: ignore[arg-type]
+        local.versions.best("fraud", "f1", direction="max")  # type: ignore[call-overload]
     with pytest.raises(InvalidRequest, match="trust is 'maked'; it may be own_registry, marked_only, never"):
         cm.open(local.location, trust="maked")
     for where in ("stage = 'prodution'", "kind in ('artefact')", "state != 'redy'"):

@@ -108,8 +108,9 @@ def _doubtful(query: Query, found: list[Version]) -> list[FieldName]:
     return list(dict.fromkeys([*ordered, *([] if found else keys_in(query.where))]))
 
 
-def best(ctx: Context, request: q.BestVersion) -> Version:
-    """The version of a model with the best value of a metric; of an unknown one the highest."""
+def best(ctx: Context, request: q.BestVersion) -> VersionPage:
+    """The versions of a model with the best values of a metric; of an unknown one the highest."""
+    limit = check_limit(request.limit)
     model = the_model(ctx, parse_model(request.model))
     key = check_key(request.by.removeprefix("metrics."), "metric")
     field = FieldName("metrics", key)
@@ -120,13 +121,13 @@ def best(ctx: Context, request: q.BestVersion) -> Version:
     where = both(query.where, Present(field))
     direction = request.direction or direction_of(key) or "maximize"
     order = (Order(field, direction == "maximize"),)
-    found = ctx.tx.versions.search(Query(where, order), model_id=model.id, limit=1)
+    found = ctx.tx.versions.search(Query(where, order), model_id=model.id, limit=limit)
     if not found.versions:
         meeting = f" that meets {request.where!r}" if request.where else ""
         msg = f"{model.ref} has no version with the metric {key!r}{meeting}."
         near = did_you_mean(unknown_keys(ctx, [field]))
         raise NotFound(msg, hint=near or f"See them with: chopmark search --model {model.ref}")
-    return found.versions[0]
+    return VersionPage(items=found.versions)
 
 
 def update(ctx: Context, request: q.UpdateVersion) -> Version:

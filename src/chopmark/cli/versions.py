@@ -118,6 +118,7 @@ def _print_page(session: Session, page: Page[Version]) -> None:
     examples="""
     chopmark best fraud roc_auc
     chopmark best fraud latency_ms --where 'metrics.recall >= 0.8'
+    chopmark best fraud roc_auc --limit 5    the best five, best first
     """,
 )
 @model_argument()
@@ -125,16 +126,26 @@ def _print_page(session: Session, page: Page[Version]) -> None:
 @option("--where", default="", metavar="FILTER", help="What the version must meet as well.")
 @option("--minimize", "direction", flag_value="minimize", default=None, help="Low values are good.")
 @option("--maximize", "direction", flag_value="maximize", help="High values are good.")
+@option("--limit", type=click.IntRange(1, 1000), metavar="N", help="List so many, best first.")
 @pass_session
 def best(
-    session: Session, model: str, metric: str, where: str, direction: Literal["minimize", "maximize"] | None
+    session: Session,
+    model: str,
+    metric: str,
+    where: str,
+    direction: Literal["minimize", "maximize"] | None,
+    limit: int | None,
 ) -> None:
     """Show the version of a model with the best value of a metric.
 
     By default the name of the metric tells which way is better: low for losses, errors, latencies and costs,
     high for all others.
     """
-    _show(session, session.registry().versions.best(model, metric, where=where, direction=direction))
+    versions = session.registry().versions
+    if limit is None:
+        _show(session, versions.best(model, metric, where=where, direction=direction))
+    else:
+        _print_page(session, versions.best(model, metric, where=where, direction=direction, limit=limit))
 
 
 @command(

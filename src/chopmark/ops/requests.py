@@ -235,12 +235,13 @@ class SearchVersions(Request, frozen=True, kw_only=True):
 
 
 class BestVersion(Request, frozen=True, kw_only=True):
-    """The version of a model with the best value of a metric; without a direction its name tells."""
+    """The versions of a model with the best values of a metric, best first; without a direction its name tells."""
 
     model: str
     by: str
     where: str = ""
     direction: Literal["maximize", "minimize"] | None = None
+    limit: int = 1
 
 
 class UpdateVersion(Request, frozen=True, kw_only=True):

@@ -93,7 +93,7 @@ _ROWS = (
     _read("version.get", q.GetVersion, Version, "/versions/{ref}"),
     _read("version.manifest", q.GetManifest, Manifest, "/versions/{ref}/manifest"),
     _read("version.search", q.SearchVersions, r.VersionPage, "/versions"),
-    _read("version.best", q.BestVersion, Version, "/models/{model}/best"),
+    _read("version.best", q.BestVersion, r.VersionPage, "/models/{model}/best"),
     Op("version.update", q.UpdateVersion, Version, "annotate", "PATCH", "/versions/{ref}", "version.updated"),
     Op("version.promote", q.PromoteVersion, Version, "promote", "POST", "/versions/{ref}/promote", "version.promoted"),
     Op("version.archive", q.ArchiveVersion, Version, "archive", "POST", "/versions/{ref}/archive", "version.archived"),

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self, Unpack
+from typing import Any, BinaryIO, Literal, Self, Unpack, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -115,6 +115,28 @@ class AsyncVersions:
         while (one := await asyncio.to_thread(next, found, _END)) is not _END:
             yield one
 
+    @overload
+    async def best(
+        self,
+        model: ModelReference,
+        by: str,
+        *,
+        where: str = ...,
+        direction: Literal["maximize", "minimize"] | None = ...,
+        limit: None = ...,
+    ) -> Version: ...
+
+    @overload
+    async def best(
+        self,
+        model: ModelReference,
+        by: str,
+        *,
+        where: str = ...,
+        direction: Literal["maximize", "minimize"] | None = ...,
+        limit: int,
+    ) -> Page[Version]: ...
+
     async def best(
         self,
         model: ModelReference,
@@ -122,9 +144,14 @@ class AsyncVersions:
         *,
         where: str = "",
         direction: Literal["maximize", "minimize"] | None = None,
-    ) -> Version:
-        """The version of a model with the best value of a metric."""
-        return await asyncio.to_thread(self._registry.best, model, by, where=where, direction=direction)
+        limit: int | None = None,
+    ) -> Version | Page[Version]:
+        """The version of a model with the best value of a metric, or the best few."""
+        method: Any = self._registry.best
+        answer: Version | Page[Version] = await asyncio.to_thread(
+            method, model, by, where=where, direction=direction, limit=limit
+        )
+        return answer
 
     async def update(
         self,

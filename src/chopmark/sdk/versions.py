@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from msgspec import UNSET
 
@@ -129,6 +129,26 @@ class Versions(Surface):
             if not cursor:
                 return
 
+    @overload
+    def best(
+        self,
+        model: ModelReference,
+        by: str,
+        *,
+        where: str = ...,
+        direction: Literal["maximize", "minimize"] | None = ...,
+        limit: None = ...,
+    ) -> Version: ...
+    @overload
+    def best(
+        self,
+        model: ModelReference,
+        by: str,
+        *,
+        where: str = ...,
+        direction: Literal["maximize", "minimize"] | None = ...,
+        limit: int,
+    ) -> Page[Version]: ...
     def best(
         self,
         model: ModelReference,
@@ -136,8 +156,9 @@ class Versions(Surface):
         *,
         where: str = "",
         direction: Literal["maximize", "minimize"] | None = None,
-    ) -> Version:
-        """The version of a model with the best value of a metric.
+        limit: int | None = None,
+    ) -> Version | Page[Version]:
+        """The version of a model with the best value of a metric, or the best few.
 
         Parameters
         ----------
@@ -150,15 +171,19 @@ class Versions(Surface):
         direction
             Whether high or low is good. By default the metric's name tells: losses, errors, latencies, costs are
             good when low. What no name tells is maximized.
+        limit
+            Give a list of so many, best first, instead of the one version.
 
         Raises
         ------
         NotFound
             When no version has that metric and meets the filter.
         """
-        request = q.BestVersion(model=self._model(model), by=by, where=where, direction=direction)
-        found: Version = self._call(request)
-        return found
+        request = q.BestVersion(
+            model=self._model(model), by=by, where=where, direction=direction, limit=1 if limit is None else limit
+        )
+        found: VersionPage = self._call(request)
+        return found.items[0] if limit is None else Page(found.items)
 
     def update(
         self,
