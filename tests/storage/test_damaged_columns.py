@@ -84,6 +84,7 @@ def changed(place: Path, table: str, column: str, value: str) -> bool:
         return rows.rowcount == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 def test_every_column_of(table: str, lived: Path, tmp_path: Path) -> None:
     place = tmp_path / "registry"
