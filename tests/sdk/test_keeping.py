@@ -8,6 +8,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -583,3 +584,21 @@ def test_files_that_are_no_records_are_passed_over(lived: Path) -> None:
         registry.storage.collect()
     with rebuilt(lived) as registry:
         assert codes(registry) == []
+
+
+def test_checks_and_collections_find_nothing_wrong_while_others_register(tmp_path: Path) -> None:
+    def register(name: str) -> None:
+        with cm.open(tmp_path / "registry") as mine:
+            for i in range(25):
+                mine.alias(f"{name}@newest", mine.register(name, {"i": i}))
+                mine._transport.catch_up()
+
+    with ThreadPoolExecutor(2) as pool, cm.open(tmp_path / "registry") as registry:
+        running = [pool.submit(register, name) for name in ("a", "b")]
+        rounds = 0
+        while rounds < 3 or not all(each.done() for each in running):
+            assert [f for f in registry.storage.check().findings if f.severity == "error"] == []
+            registry.storage.collect(grace_hours=1)
+            rounds += 1
+        for each in running:
+            each.result()

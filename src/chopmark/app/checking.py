@@ -14,21 +14,23 @@ from chopmark.abc.checking import UNREADABLE_TIME, CheckedModel, CheckedVersion
 from chopmark.app.audit import verify
 from chopmark.app.checking_records import record_findings
 from chopmark.app.checking_states import state_findings
-from chopmark.app.context import Context
+from chopmark.app.context import Context, Outside
 from chopmark.app.garbage import stored_after
+from chopmark.app.recording import registry_id, spans_of, within
 from chopmark.base.jsons import canonical
 from chopmark.base.paging import decode_cursor, encode_cursor
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.integrity import Contradiction, alias_faults, manifest_faults, move_faults, version_faults
 from chopmark.domain.lineage import Edge, version_id_of, version_node
 from chopmark.domain.names import counted
+from chopmark.domain.records import Span
 from chopmark.domain.storage import side_by_side
 from chopmark.domain.versions import Version
 from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, NotFound
 from chopmark.ops.requests import VerifyAudit
 from chopmark.ops.storage import CheckPage, CheckStorage, Finding
 
-__all__ = ["check"]
+__all__ = ["check", "look"]
 
 BLOBS_A_PART = 5_000
 BYTES_A_PART = 256 * 1024 * 1024
@@ -55,10 +57,34 @@ class _Part(NamedTuple):
     after: str | int | None = None
 
 
+def look(outside: Outside, request: CheckStorage) -> list[Span]:
+    """The segments of the records, for the phase that checks them, listed before the view of the catalog begins.
+
+    What is recorded was committed before, and so a view that begins afterwards has it.
+    """
+    phase, _ = _position(request)
+    if phase != "records":
+        return []
+    own = [registry_id(first) for first in _first_event(outside)]
+    return [span for each in own for span in spans_of(within(outside.records, each))]
+
+
+def _first_event(outside: Outside) -> list[AuditEvent]:
+    with outside.catalog.reading() as tx:
+        return tx.audit.list(limit=1)
+
+
+def _position(request: CheckStorage) -> tuple[str, str | int | None]:
+    if not request.cursor:
+        return next(iter(_PHASES)), None
+    phase, after = decode_cursor(request.cursor, canonical(["check", request.content]))
+    return phase, after
+
+
 def check(ctx: Context, request: CheckStorage) -> CheckPage:
     """Check a part of the registry."""
     query = canonical(["check", request.content])
-    phase, after = decode_cursor(request.cursor, query) if request.cursor else (next(iter(_PHASES)), None)
+    phase, after = _position(request)
     try:
         part = _PHASES[phase](ctx, request, after)
     except _UNREADABLE as error:  # a row that a whole phase depends on: the others go on

@@ -28,28 +28,30 @@ def record_findings(ctx: Context, after: str, *, content: bool) -> tuple[list[Fi
         return [], 0, None
     own = registry_id(first[0])
     records = within(ctx.records, own)
-    spans = spans_of(records)
-    found = _about_all(ctx, own, spans) if not after else []
-    part = [span for span in spans if span.name > after][:SEGMENTS_A_PART]
+    found = _about_all(ctx, own, records) if not after else []
+    listed: list[Span] = ctx.prepared  # before this view of the catalog began
+    part = sorted({span for span in listed if span.name > after})[:SEGMENTS_A_PART]
     for span in part:
         found += _about_one(ctx, records, span, content=content)
     return found, len(part), part[-1].name if len(part) == SEGMENTS_A_PART else None
 
 
-def _about_all(ctx: Context, own: str, spans: list[Span]) -> list[Finding]:
+def _about_all(ctx: Context, own: str, records: within) -> list[Finding]:
     found = []
     others = [other for other in registry_ids(ctx.records) if other != own]
     if others:
         what = f"the store also holds records of {counted(len(others), 'other registry')} ({', '.join(others)})"
         step = "Give each a store of its own; a collection by one would free the bytes of the other."
         found.append(Finding("error", "store_shared", own, what, step))
-    covered = 0
-    for span in spans:
-        if span.first > covered + 1:
-            what = f"events {covered + 1} to {span.first - 1} are recorded nowhere"
-            found.append(Finding("error", "records_incomplete", own, what, _AGAIN))
-        covered = max(covered, span.last)
     position, head = ctx.tx.recorded.position(), ctx.tx.audit.head()[0]
+    # Listed now, after the position was read; twice when something is missing, for some may just be put together.
+    gaps, covered = _coverage(spans_of(records))
+    if gaps or covered < position:
+        gaps, covered = _coverage(spans_of(records))
+    found += [
+        Finding("error", "records_incomplete", own, f"events {first} to {last} are recorded nowhere", _AGAIN)
+        for first, last in gaps
+    ]
     if covered < position:
         what = f"events {covered + 1} to {position} were recorded, and are there no more"
         found.append(Finding("error", "records_incomplete", own, what, _AGAIN))
@@ -58,6 +60,17 @@ def _about_all(ctx: Context, own: str, spans: list[Span]) -> list[Finding]:
         step = "The next change or backup records them; look whether the store can be written: chopmark doctor"
         found.append(Finding("warning", "records_behind", own, what, step))
     return found
+
+
+def _coverage(spans: list[Span]) -> tuple[list[tuple[int, int]], int]:
+    """First and last events of the runs that no segment has, and the last event that one has."""
+    gaps: list[tuple[int, int]] = []
+    covered = 0
+    for span in spans:
+        if span.first > covered + 1:
+            gaps.append((covered + 1, span.first - 1))
+        covered = max(covered, span.last)
+    return gaps, covered
 
 
 def _about_one(ctx: Context, records: within, span: Span, *, content: bool) -> list[Finding]:

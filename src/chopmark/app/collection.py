@@ -71,6 +71,8 @@ def _refuse_a_doubtful_catalog(outside: Outside) -> None:
         raise Conflict(
             msg, hint="Give each registry a store of its own: chopmark backup, then chopmark restore --from."
         )
+    # Listed first: what is recorded was committed before, and so a view that begins now has it.
+    spans = spans_of(within(outside.records, there[0])) if there else []
     with outside.catalog.reading() as tx:
         first = tx.audit.list(limit=1)
         if not first:
@@ -79,7 +81,7 @@ def _refuse_a_doubtful_catalog(outside: Outside) -> None:
                 raise Conflict(msg, hint="If the database was lost: chopmark rebuild")
             return
         own = registry_id(first[0])
-        strangers = [span for span in spans_of(within(outside.records, own)) if not is_of_chain(tx, span)]
+        strangers = [span for span in spans if not is_of_chain(tx, span)]
     if strangers or there not in ([], [own]):
         msg = "The records beside the blobs tell of events that this catalog does not have; a collection would free their bytes."
         raise Conflict(msg, hint="See what is wrong: chopmark fsck")

@@ -107,8 +107,11 @@ class Dispatch:
         check_permission(actor, op.permission, op.name)
         handler = self.handlers[name]
         if not op.writes:
+            prepared = self._prepared(handler, request)
             with self.catalog.reading() as tx:
-                return handler.run(self._context(tx, op, actor), request)
+                ctx = self._context(tx, op, actor)
+                ctx.prepared = prepared
+                return handler.run(ctx, request)
         if dry_run:
             return self._rehearsed(op, handler, request, actor)
         for _ in range(RACES_MAX):

@@ -85,7 +85,7 @@ HANDLERS: dict[str, Handler] = {
     "storage.usage": Handler(storage.usage),
     "storage.totals": Handler(storage.totals),
     "storage.why": Handler(storage.why),
-    "storage.check": Handler(checking.check),
+    "storage.check": Handler(checking.check, checking.look),
     "audit.list": Handler(audit.list_page),
     "audit.trail": Handler(audit.trail),
     "audit.at": Handler(audit.at),
