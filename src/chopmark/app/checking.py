@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from chopmark.abc.blobs import BlobStat, BlobStore, KeepsLeftovers
 from chopmark.abc.checking import UNREADABLE_TIME, CheckedModel, CheckedVersion
@@ -48,6 +48,14 @@ _BYTES = "Register the same files again, which stores them anew, or take the byt
 _TAMPERED = "Look who changed the database, then restore it from a backup; its events: chopmark audit list --target {}"
 
 
+class _Asked(NamedTuple):
+    """What a phase is asked: with which view, whether to read bytes, and after what to go on."""
+
+    ctx: Context
+    content: bool
+    after: str | int | None
+
+
 class _Part(NamedTuple):
     """What a part of a phase found, how much it looked at, and after what the next one begins (None: nothing)."""
 
@@ -86,7 +94,7 @@ def check(ctx: Context, request: CheckStorage) -> CheckPage:
     query = canonical(["check", request.content])
     phase, after = _position(request)
     try:
-        part = _PHASES[phase](ctx, request, after)
+        part = _PHASES[phase](_Asked(ctx, request.content, after))
     except _UNREADABLE as error:  # a row that a whole phase depends on: the others go on
         part = _Part([_unreadable(_UNREAD.format(phase), error)], 0)
     then: tuple[str, str | int | None] | None = (phase, part.after)
@@ -111,31 +119,31 @@ def _backing(store: BlobStore) -> BlobStore:
     return backing
 
 
-def _blobs(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:
-    store = _backing(ctx.store)
-    last = str(after or "")
+def _blobs(asked: _Asked) -> _Part:
+    store = _backing(asked.ctx.store)
+    last = str(asked.after or "")
     findings: list[Finding] = []
     orphans: list[BlobStat] = []
     checked = read_bytes = 0
     more = False
     stored = ((s.digest, s) for s in stored_after(store, last))
-    for digest, stat, size_bytes in side_by_side(stored, ctx.tx.collection.live_blobs(None, after=last)):
+    for digest, stat, size_bytes in side_by_side(stored, asked.ctx.tx.collection.live_blobs(None, after=last)):
         if checked == BLOBS_A_PART or read_bytes >= BYTES_A_PART:
             more = True
             break
         checked, last = checked + 1, digest
         if stat is None:
-            findings.append(_lost(ctx, digest, "blob_missing", "its bytes are missing from the store"))
+            findings.append(_lost(asked.ctx, digest, "blob_missing", "its bytes are missing from the store"))
             continue
         if size_bytes is None:
             orphans.append(stat)
-        fault, read = _content_fault(store, stat) if request.content else ("", 0)
+        fault, read = _content_fault(store, stat) if asked.content else ("", 0)
         read_bytes += read
         if fault:
-            findings.append(_lost(ctx, digest, "blob_corrupt", fault))
+            findings.append(_lost(asked.ctx, digest, "blob_corrupt", fault))
         elif size_bytes is not None and stat.size_bytes != size_bytes:
             what = f"it has {counted(stat.size_bytes, 'byte')}, the catalog says {counted(size_bytes, 'byte')}"
-            findings.append(_lost(ctx, digest, "blob_size", what))
+            findings.append(_lost(asked.ctx, digest, "blob_size", what))
     if orphans:
         size = sum(s.stored_bytes for s in orphans)
         what = f"{counted(len(orphans), 'blob')} ({counted(size, 'byte')}) that no version refers to"
@@ -163,9 +171,9 @@ def _lost(ctx: Context, digest: str, code: str, what: str) -> Finding:
     except IntegrityFailure:
         named, more = ["versions whose rows cannot be read"], ""
     lost_by = f"; {', '.join(named)}{more} cannot be loaded" if named else ""
-    severity = "error" if named else "warning"
+    severity: Literal["error", "warning"] = "error" if named else "warning"
     step = _BYTES if named else "No version refers to it, and this frees it: chopmark gc"
-    return Finding(severity, code, digest, what + lost_by, step)  # type: ignore[arg-type]
+    return Finding(severity, code, digest, what + lost_by, step)
 
 
 def _named(ctx: Context, version: Version, digest: str) -> str:
@@ -174,11 +182,11 @@ def _named(ctx: Context, version: Version, digest: str) -> str:
     return f"{version.ref} ({', '.join(paths[:USERS_SHOWN])})" if paths else version.ref
 
 
-def _store(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
-    store = ctx.store
+def _store(asked: _Asked) -> _Part:
+    store = asked.ctx.store
     if not isinstance(store, KeepsLeftovers):
         return _Part([], 0)
-    left, strange = list(store.leftovers(ctx.now)), list(store.strangers())
+    left, strange = list(store.leftovers(asked.ctx.now)), list(store.strangers())
     findings = []
     if left:
         what = f"{counted(len(left), 'file')} ({counted(sum(f.size_bytes for f in left), 'byte')}) of interrupted puts"
@@ -191,9 +199,9 @@ def _store(ctx: Context, request: CheckStorage, after: str | int | None) -> _Par
 # Rows
 
 
-def _versions(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
-    page = ctx.tx.rows.versions(after=int(after or 0), limit=ROWS_A_PART)
-    findings = [finding for checked in page for finding in _version_findings(ctx, checked)]
+def _versions(asked: _Asked) -> _Part:
+    page = asked.ctx.tx.rows.versions(after=int(asked.after or 0), limit=ROWS_A_PART)
+    findings = [finding for checked in page for finding in _version_findings(asked.ctx, checked)]
     return _Part(findings, len(page), 0, page[-1].key if len(page) == ROWS_A_PART else None)
 
 
@@ -227,9 +235,9 @@ def _contradicted(found: Contradiction, where: str) -> Finding:
     return Finding("error", found.code, where, found.what, step)
 
 
-def _models(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
-    page = ctx.tx.rows.models(after=int(after or 0), limit=ROWS_A_PART)
-    findings = [finding for model in page for finding in _model_findings(ctx, model)]
+def _models(asked: _Asked) -> _Part:
+    page = asked.ctx.tx.rows.models(after=int(asked.after or 0), limit=ROWS_A_PART)
+    findings = [finding for model in page for finding in _model_findings(asked.ctx, model)]
     return _Part(findings, len(page), 0, page[-1].key if len(page) == ROWS_A_PART else None)
 
 
@@ -258,10 +266,10 @@ def _last_alias_event(ctx: Context, alias: str) -> AuditEvent | None:
     return events[0] if events else None
 
 
-def _edges(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
-    page = ctx.tx.rows.edges(after=int(after or 0), limit=ROWS_A_PART)
+def _edges(asked: _Asked) -> _Part:
+    page = asked.ctx.tx.rows.edges(after=int(asked.after or 0), limit=ROWS_A_PART)
     ids = {version_id_of(node) for _, edge in page for node in _ends(edge) if _VERSION.fullmatch(node)}
-    gone = {version_node(i) for i in ctx.tx.rows.missing(sorted(ids))}
+    gone = {version_node(i) for i in asked.ctx.tx.rows.missing(sorted(ids))}
     findings = []
     for _, edge in page:
         where = f"{edge.source} {edge.relation} {edge.target}"
@@ -276,13 +284,13 @@ def _ends(edge: Edge) -> tuple[str, str]:
     return edge.source, edge.target
 
 
-def _orphans(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
-    found = ctx.tx.rows.orphans()
+def _orphans(asked: _Asked) -> _Part:
+    found = asked.ctx.tx.rows.orphans()
     return _Part([Finding("error", "rows_orphaned", "catalog", what, _RESTORE) for what in found], len(found))
 
 
-def _audit(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:  # noqa: ARG001
-    verdict = verify(ctx, VerifyAudit())
+def _audit(asked: _Asked) -> _Part:
+    verdict = verify(asked.ctx, VerifyAudit())
     if not verdict.fault:
         return _Part([], verdict.events)
     step = "Compare it with a copy or a signed checkpoint: chopmark audit verify"
@@ -290,14 +298,14 @@ def _audit(ctx: Context, request: CheckStorage, after: str | int | None) -> _Par
     return _Part([finding], verdict.events)
 
 
-def _records(ctx: Context, request: CheckStorage, after: str | int | None) -> _Part:
-    findings, checked, then = record_findings(ctx, str(after or ""), content=request.content)
-    if then is None and request.content:
-        findings += state_findings(ctx)
+def _records(asked: _Asked) -> _Part:
+    findings, checked, then = record_findings(asked.ctx, str(asked.after or ""), content=asked.content)
+    if then is None and asked.content:
+        findings += state_findings(asked.ctx)
     return _Part(findings, checked, 0, then)
 
 
-_PHASES: dict[str, Callable[[Context, CheckStorage, str | int | None], _Part]] = {
+_PHASES: dict[str, Callable[[_Asked], _Part]] = {
     "blobs": _blobs,
     "leftovers": _store,
     "versions": _versions,

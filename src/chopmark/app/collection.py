@@ -101,89 +101,97 @@ def collect(ctx: Context, request: CollectStorage) -> CollectionPage:
     return CollectionPage(items=items, cursor=next_cursor(request, step.found.then))
 
 
+class _Going(NamedTuple):
+    """What is to be freed, by which limits, in a collection that began at a time."""
+
+    ctx: Context
+    items: list[Reclaimed]
+    limits: Limits
+    began_at: datetime
+
+
 def _freed(ctx: Context, step: _Step, limits: Limits) -> list[Reclaimed]:
     phase = step.at.phase
-    if phase in _UNDER_LOCK:
-        if ctx.tx.collection.lock() % 2 == 0:
-            raise Taken("Another collection has ended since this one looked.", hint="Try again.")
-        freed = _UNDER[phase](ctx, step.found.items, limits)
-        ctx.tx.collection.close()
-        return freed
-    return _FREE[phase](ctx, step.found.items, limits, step.at.began_at)
+    going = _Going(ctx, step.found.items, limits, step.at.began_at)
+    if phase not in _UNDER_LOCK:
+        return _FREE[phase](going)
+    if ctx.tx.collection.lock() % 2 == 0:
+        raise Taken("Another collection has ended since this one looked.", hint="Try again.")
+    freed = _FREE[phase](going)
+    ctx.tx.collection.close()
+    return freed
 
 
-def _delete_versions(ctx: Context, items: list[Reclaimed], limits: Limits, began_at: datetime) -> list[Reclaimed]:  # noqa: ARG001
+def _delete_versions(going: _Going) -> list[Reclaimed]:
     """Soft-delete what retention still drops, each model locked and judged again."""
     found: list[Reclaimed] = []
-    wanted = {item.what for item in items}
-    for ref in dict.fromkeys(parse_ref(item.what).model for item in items):
-        model = ctx.tx.models.lock(ref.project, ref.name)
+    wanted = {item.what for item in going.items}
+    for ref in dict.fromkeys(parse_ref(item.what).model for item in going.items):
+        model = going.ctx.tx.models.lock(ref.project, ref.name)
         if model is None or model.deleted_at is not None:
             continue
-        for version in dropped(ctx.tx, model, began_at):
+        for version in dropped(going.ctx.tx, model, going.began_at):
             if version.ref not in wanted:
                 continue
-            ctx.tx.versions.update(version.id, VersionChange(deleted_at=ctx.now), ctx.now)
-            digest = resolve(ctx, version.ref, deleted=True).digest
-            ctx.emit(version.ref, event="version.deleted", reason=f"retention: {version.reason}", digest=digest)
+            going.ctx.tx.versions.update(version.id, VersionChange(deleted_at=going.ctx.now), going.ctx.now)
+            digest = resolve(going.ctx, version.ref, deleted=True).digest
+            going.ctx.emit(version.ref, event="version.deleted", reason=f"retention: {version.reason}", digest=digest)
             found.append(Reclaimed("version", version.ref, 0, version.reason))
     return found
 
 
-def _purge(ctx: Context, items: list[Reclaimed], limits: Limits, began_at: datetime) -> list[Reclaimed]:  # noqa: ARG001
+def _purge(going: _Going) -> list[Reclaimed]:
     """Purge what is still due, the models locked."""
-    for ref in sorted({str(parse_ref(item.what).model) for item in items}):
+    for ref in sorted({str(parse_ref(item.what).model) for item in going.items}):
         model = parse_ref(ref).model
-        ctx.tx.models.lock(model.project, model.name)
-    going = {d.ref: d for d in due_versions(ctx.tx, limits.purge_before).going.values()}
+        going.ctx.tx.models.lock(model.project, model.name)
+    due = {d.ref: d for d in due_versions(going.ctx.tx, going.limits.purge_before).going.values()}
     found = []
-    for item in items:
-        if item.what in going and find_model(ctx, parse_ref(item.what).model, deleted=True) is not None:
-            digest = resolve(ctx, item.what, deleted=True).digest
-            ctx.tx.versions.purge(going[item.what].id)
-            ctx.emit(item.what, event="version.purged", reason=f"collection: {item.why}", digest=digest)
+    for item in going.items:
+        if item.what in due and find_model(going.ctx, parse_ref(item.what).model, deleted=True) is not None:
+            digest = resolve(going.ctx, item.what, deleted=True).digest
+            going.ctx.tx.versions.purge(due[item.what].id)
+            going.ctx.emit(item.what, event="version.purged", reason=f"collection: {item.why}", digest=digest)
             found.append(item)
     return found
 
 
-def _free_leftovers(ctx: Context, items: list[Reclaimed], limits: Limits, began_at: datetime) -> list[Reclaimed]:  # noqa: ARG001
-    if not isinstance(ctx.store, KeepsLeftovers):
+def _free_leftovers(going: _Going) -> list[Reclaimed]:
+    if not isinstance(going.ctx.store, KeepsLeftovers):
         return []
-    removed = ctx.store.remove_leftovers(limits.put_before)
+    removed = going.ctx.store.remove_leftovers(going.limits.put_before)
     return [Reclaimed("leftover", each.name, each.size_bytes, "a put was interrupted") for each in removed]
 
 
-def _free_manifests(ctx: Context, items: list[Reclaimed], limits: Limits) -> list[Reclaimed]:  # noqa: ARG001
-    removed = ctx.tx.collection.remove_manifests([item.what for item in items])
-    return [item for item in items if item.what in removed]
+def _free_manifests(going: _Going) -> list[Reclaimed]:
+    removed = going.ctx.tx.collection.remove_manifests([item.what for item in going.items])
+    return [item for item in going.items if item.what in removed]
 
 
-def _free_datasets(ctx: Context, items: list[Reclaimed], limits: Limits) -> list[Reclaimed]:  # noqa: ARG001
-    removed = ctx.tx.collection.remove_datasets([item.what for item in items])
-    return [item for item in items if item.what in removed]
+def _free_datasets(going: _Going) -> list[Reclaimed]:
+    removed = going.ctx.tx.collection.remove_datasets([item.what for item in going.items])
+    return [item for item in going.items if item.what in removed]
 
 
-def _free_blobs(ctx: Context, items: list[Reclaimed], limits: Limits) -> list[Reclaimed]:
+def _free_blobs(going: _Going) -> list[Reclaimed]:
     """Delete blobs that still nothing refers to and nobody has put since."""
-    used = ctx.tx.collection.referenced([item.what for item in items])
-    free = [item for item in items if item.what not in used]
+    used = going.ctx.tx.collection.referenced([item.what for item in going.items])
+    free = [item for item in going.items if item.what not in used]
 
     def delete(item: Reclaimed) -> bool:
-        stat = ctx.store.stat(item.what)
-        return stat is not None and stat.modified_at <= limits.put_before and ctx.store.delete(item.what)
+        stat = going.ctx.store.stat(item.what)
+        return stat is not None and stat.modified_at <= going.limits.put_before and going.ctx.store.delete(item.what)
 
     with ThreadPoolExecutor(DELETING_THREADS) as pool:
         gone = list(pool.map(delete, free))
     return [item for item, is_gone in zip(free, gone, strict=True) if is_gone]
 
 
-_UNDER: dict[str, Callable[[Context, list[Reclaimed], Limits], list[Reclaimed]]] = {
+_FREE: dict[str, Callable[[_Going], list[Reclaimed]]] = {
+    "retention": _delete_versions,
+    "purge": _purge,
     "manifests": _free_manifests,
     "datasets": _free_datasets,
     "blobs": _free_blobs,
-}
-_FREE: dict[str, Callable[[Context, list[Reclaimed], Limits, datetime], list[Reclaimed]]] = {
-    "retention": _delete_versions,
-    "purge": _purge,
     "leftovers": _free_leftovers,
 }

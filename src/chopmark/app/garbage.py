@@ -64,6 +64,15 @@ class Limits(NamedTuple):
     step: int
 
 
+class _Look(NamedTuple):
+    """What a phase looks at: rows, bytes, from where on, and by which limits."""
+
+    tx: Transaction
+    store: BlobStore
+    at: Position
+    limits: Limits
+
+
 class Survey(NamedTuple):
     """What a step found, and where the next one begins (None: nowhere)."""
 
@@ -108,7 +117,7 @@ def survey(tx: Transaction, store: BlobStore, at: Position, limits: Limits) -> S
         "blobs": _blobs,
         "leftovers": _leftovers,
     }[at.phase]
-    items, after = step(tx, store, at, limits)
+    items, after = step(_Look(tx, store, at, limits))
     if after is not None:
         return Survey(items, at._replace(after=after))
     following = PHASES.index(at.phase) + 1
@@ -118,19 +127,19 @@ def survey(tx: Transaction, store: BlobStore, at: Position, limits: Limits) -> S
 _Step = tuple[list[Reclaimed], list[str | int] | None]
 
 
-def _retention(tx: Transaction, store: BlobStore, at: Position, limits: Limits) -> _Step:  # noqa: ARG001
+def _retention(look: _Look) -> _Step:
     project, name, number = "", "", 0
-    if at.after:
-        project, name, number = str(at.after[0]), str(at.after[1]), int(at.after[2])
+    if look.at.after:
+        project, name, number = str(look.at.after[0]), str(look.at.after[1]), int(look.at.after[2])
     items: list[Reclaimed] = []
     # The model that the last step ended in comes first, from its next version on.
-    here = tx.models.get(project, name) if name else None
-    page = tx.models.list(project=None, after=(project, name), limit=MODELS_A_STEP)
+    here = look.tx.models.get(project, name) if name else None
+    page = look.tx.models.list(project=None, after=(project, name), limit=MODELS_A_STEP)
     for model in [*([here] if here is not None else []), *page]:
-        for version in dropped(tx, model, at.began_at):
+        for version in dropped(look.tx, model, look.at.began_at):
             if model is here and version.number <= number:
                 continue
-            if len(items) == limits.step:
+            if len(items) == look.limits.step:
                 return items, [project, name, number]
             items.append(Reclaimed("version", version.ref, 0, version.reason))
             project, name, number = model.project, model.name, version.number
@@ -138,29 +147,31 @@ def _retention(tx: Transaction, store: BlobStore, at: Position, limits: Limits) 
     return items, [project, name, number] if len(page) == MODELS_A_STEP else None
 
 
-def _purge(tx: Transaction, store: BlobStore, at: Position, limits: Limits) -> _Step:  # noqa: ARG001
-    after = int(at.after[0]) if at.after else 0
-    due = sorted(due_versions(tx, limits.purge_before).going.values(), key=lambda d: d.key)
-    page = [d for d in due if d.key > after][: limits.step + 1]
-    items = [Reclaimed("purge", d.ref, 0, f"it was deleted on {d.deleted_at:%Y-%m-%d}") for d in page[: limits.step]]
-    return items, [page[limits.step - 1].key] if len(page) > limits.step else None
+def _purge(look: _Look) -> _Step:
+    after = int(look.at.after[0]) if look.at.after else 0
+    due = sorted(due_versions(look.tx, look.limits.purge_before).going.values(), key=lambda d: d.key)
+    page = [d for d in due if d.key > after][: look.limits.step + 1]
+    items = [
+        Reclaimed("purge", d.ref, 0, f"it was deleted on {d.deleted_at:%Y-%m-%d}") for d in page[: look.limits.step]
+    ]
+    return items, [page[look.limits.step - 1].key] if len(page) > look.limits.step else None
 
 
-def _manifests(tx: Transaction, store: BlobStore, at: Position, limits: Limits) -> _Step:  # noqa: ARG001
-    after = str(at.after[0]) if at.after else ""
-    kept = {d.id for d in due_versions(tx, limits.purge_before).needed.values()}
-    digests = tx.collection.orphan_manifests(limits.purge_before, after=after, limit=limits.step)
-    needed = {v.digest for i in kept if (v := tx.versions.by_id(i)) is not None}
+def _manifests(look: _Look) -> _Step:
+    after = str(look.at.after[0]) if look.at.after else ""
+    kept = {d.id for d in due_versions(look.tx, look.limits.purge_before).needed.values()}
+    digests = look.tx.collection.orphan_manifests(look.limits.purge_before, after=after, limit=look.limits.step)
+    needed = {v.digest for i in kept if (v := look.tx.versions.by_id(i)) is not None}
     items = [Reclaimed("manifest", d, 0, "no version has it") for d in digests if d not in needed]
-    return items, [digests[-1]] if len(digests) == limits.step else None
+    return items, [digests[-1]] if len(digests) == look.limits.step else None
 
 
-def _datasets(tx: Transaction, store: BlobStore, at: Position, limits: Limits) -> _Step:  # noqa: ARG001
-    after = str(at.after[0]) if at.after else ""
-    nodes = tx.collection.orphan_datasets(after=after, limit=limits.step)
-    more: list[str | int] | None = [nodes[-1]] if len(nodes) == limits.step else None
+def _datasets(look: _Look) -> _Step:
+    after = str(look.at.after[0]) if look.at.after else ""
+    nodes = look.tx.collection.orphan_datasets(after=after, limit=look.limits.step)
+    more: list[str | int] | None = [nodes[-1]] if len(nodes) == look.limits.step else None
     if not after:
-        nodes = [*nodes, *_left_by(tx, due_versions(tx, limits.purge_before))]
+        nodes = [*nodes, *_left_by(look.tx, due_versions(look.tx, look.limits.purge_before))]
     return [Reclaimed("dataset", node, 0, "no version was trained or evaluated on it") for node in nodes], more
 
 
@@ -176,21 +187,26 @@ def _left_by(tx: Transaction, due: Due) -> list[str]:
     )
 
 
-def _blobs(tx: Transaction, store: BlobStore, at: Position, limits: Limits) -> _Step:
-    after = str(at.after[0]) if at.after else ""
-    needed = needed_blobs(tx, due_versions(tx, limits.purge_before))
+def _blobs(look: _Look) -> _Step:
+    after = str(look.at.after[0]) if look.at.after else ""
+    needed = needed_blobs(look.tx, due_versions(look.tx, look.limits.purge_before))
     found: list[BlobStat] = []
     more = False
-    stored = ((s.digest, s) for s in stored_after(store, after))
-    live = tx.collection.live_blobs(limits.purge_before, after=after)
+    stored = ((s.digest, s) for s in stored_after(look.store, after))
+    live = look.tx.collection.live_blobs(look.limits.purge_before, after=after)
     for looked_at, (digest, stat, size_bytes) in enumerate(side_by_side(stored, live), 1):
         after = digest
-        if stat is not None and size_bytes is None and digest not in needed and stat.modified_at <= limits.put_before:
+        if (
+            stat is not None
+            and size_bytes is None
+            and digest not in needed
+            and stat.modified_at <= look.limits.put_before
+        ):
             found.append(stat)
-        if len(found) == limits.step or looked_at == BLOBS_A_STEP:
+        if len(found) == look.limits.step or looked_at == BLOBS_A_STEP:
             more = True
             break
-    purged = tx.collection.referenced([s.digest for s in found])
+    purged = look.tx.collection.referenced([s.digest for s in found])
     return [_blob(stat, was_used=stat.digest in purged) for stat in found], [after] if more else None
 
 
@@ -215,8 +231,8 @@ def stored_after(store: BlobStore, after: str) -> Iterator[BlobStat]:
     return (stat for stat in rest if stat.digest > after)
 
 
-def _leftovers(tx: Transaction, store: BlobStore, at: Position, limits: Limits) -> _Step:  # noqa: ARG001
-    left = store.leftovers(limits.put_before) if isinstance(store, KeepsLeftovers) else ()
+def _leftovers(look: _Look) -> _Step:
+    left = look.store.leftovers(look.limits.put_before) if isinstance(look.store, KeepsLeftovers) else ()
     return [Reclaimed("leftover", each.name, each.size_bytes, "a put was interrupted") for each in left], None
 
 
