@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,10 +126,11 @@ class LocalTransport:
         """Close catalog and store, once."""
         if not self._closed.is_set():
             self._closed.set()
-            self._loads.close()
-            self._recording.close()
-            self._dispatch.catalog.close()
-            self._dispatch.store.close()
+            with ExitStack() as rest:  # each, whatever becomes of those before it
+                rest.callback(self._dispatch.store.close)
+                rest.callback(self._dispatch.catalog.close)
+                rest.callback(self._recording.close)
+                self._loads.close()
 
 
 def connect(resolved: Resolved, *, clock: Clock = system_clock, rebuilding: bool = False) -> LocalTransport:

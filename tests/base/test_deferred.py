@@ -8,6 +8,8 @@ import threading
 import time
 import weakref
 
+import pytest
+
 from chopmark.base.deferred import Deferred
 
 
@@ -92,3 +94,24 @@ def test_it_does_not_keep_alive_what_nobody_else_holds() -> None:
         gc.collect()
         time.sleep(0.01)
     assert gone() is None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_the_action_does_not_end_its_turns() -> None:
+    turns: list[int] = []
+    worked = threading.Event()
+
+    def action() -> None:
+        turns.append(1)
+        if len(turns) == 1:
+            raise ZeroDivisionError
+        worked.set()
+
+    deferred = Deferred(action, delay_s=0)
+    deferred.ask()
+    deadline = time.monotonic() + 5
+    while not worked.is_set() and time.monotonic() < deadline:
+        time.sleep(0.01)
+        deferred.ask()
+    assert worked.is_set()
+    deferred.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chopmark.abc.records import RecordStore
 from chopmark.app.context import Context
 from chopmark.app.recording import is_of_chain, registry_id, registry_ids, spans_of, within
 from chopmark.domain.names import counted
@@ -36,7 +37,7 @@ def record_findings(ctx: Context, after: str, *, content: bool) -> tuple[list[Fi
     return found, len(part), part[-1].name if len(part) == SEGMENTS_A_PART else None
 
 
-def _about_all(ctx: Context, own: str, records: within) -> list[Finding]:
+def _about_all(ctx: Context, own: str, records: RecordStore) -> list[Finding]:
     found = []
     others = [other for other in registry_ids(ctx.records) if other != own]
     if others:
@@ -73,7 +74,7 @@ def _coverage(spans: list[Span]) -> tuple[list[tuple[int, int]], int]:
     return gaps, covered
 
 
-def _about_one(ctx: Context, records: within, span: Span, *, content: bool) -> list[Finding]:
+def _about_one(ctx: Context, records: RecordStore, span: Span, *, content: bool) -> list[Finding]:
     if not is_of_chain(ctx.tx, span):
         what = f"it tells of another course of events up to {span.last} than the catalog"
         step = f"If the catalog is right: {_AGAIN[0].lower()}{_AGAIN[1:]}. If the records are: move the database away, then: chopmark rebuild"

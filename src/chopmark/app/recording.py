@@ -65,8 +65,13 @@ def registry_ids(records: RecordStore) -> list[str]:
     return sorted({found[1] for name in records.names() if (found := _IN_REGISTRY.match(name))})
 
 
-class within:  # noqa: N801 - it reads as the word it is
+def within(records: RecordStore, registry: str) -> RecordStore:
     """The records of one registry: those under its identifier."""
+    return _Within(records, registry)
+
+
+class _Within:
+    """`chopmark.abc.records.RecordStore` over the names below one folder of another."""
 
     def __init__(self, records: RecordStore, registry: str) -> None:
         self._records = records

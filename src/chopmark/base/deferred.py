@@ -21,7 +21,8 @@ class Deferred:
     Parameters
     ----------
     action
-        What to do. It must not raise; what it could not do it does at its next turn.
+        What to do. What it could not do it does at its next turn: it should not raise. When it does, Python tells of
+        it as of any thread's error, and the next request begins anew.
     delay_s
         How long the first who asks waits, at most: what is asked meanwhile is done with it.
 
@@ -37,11 +38,12 @@ class Deferred:
         self._waits = False
         self._closing = threading.Event()
         self._pid = 0
+        self._thread = threading.Thread()  # none yet
 
     def ask(self) -> None:
         """Ask for the action; returns at once."""
         self._waits = True
-        if self._pid != os.getpid() or self._closing.is_set():
+        if self._pid != os.getpid() or self._closing.is_set() or not self._thread.is_alive():
             self._start()
         self._wake.set()
 
@@ -65,7 +67,8 @@ class Deferred:
         self._pid, self._lock = os.getpid(), threading.Lock()
         self._wake, self._closing = threading.Event(), threading.Event()
         arguments = (weakref.ref(self), self._wake, self._closing, self._delay_s)
-        threading.Thread(target=_loop, args=arguments, name="chopmark-deferred", daemon=True).start()
+        self._thread = threading.Thread(target=_loop, args=arguments, name="chopmark-deferred", daemon=True)
+        self._thread.start()
         weakref.finalize(self, _end, self._wake, self._closing).atexit = False
         _flush_at_exit(self)
 

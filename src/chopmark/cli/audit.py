@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -21,6 +22,7 @@ from chopmark.cli.output import note
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.words import count, stamp, value, when
+from chopmark.domain.audit import AuditEvent
 
 __all__ = ["audit"]
 
@@ -100,9 +102,9 @@ def trail(session: Session, ref: str, limit: int, cursor: str) -> None:
     session.output.page(page, columns, name=lambda e: str(e.seq), cursor=page.cursor)
 
 
-def _number(page: object) -> int | None:
+def _number(page: Iterable[AuditEvent]) -> int | None:
     """Number of the version whose trail this is, by its first own event on the page."""
-    own = (e.target.rpartition(":")[2] for e in page if e.event.startswith("version."))  # type: ignore[attr-defined]
+    own = (e.target.rpartition(":")[2] for e in page if e.event.startswith("version."))
     found = next(own, "")
     return int(found) if found.isdecimal() else None
 
