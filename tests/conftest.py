@@ -8,7 +8,7 @@ from hypothesis import settings
 from tests.backends import servers
 from tests.backends.required import VARIABLE, required_backends
 
-pytest_plugins = ["tests.backends.fixtures"]
+pytest_plugins = ["tests.backends.fixtures", "tests.registries"]
 
 # Two workers share two cores with whatever else runs there: how long one example took says nothing.
 settings.register_profile("chopmark", deadline=None, print_blob=True)

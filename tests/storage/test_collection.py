@@ -1,7 +1,6 @@
 """Collections: what they free, what they leave, and that a plan says exactly what is freed."""
 
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,24 +14,6 @@ from chopmark.ops.storage import Reclaimed
 from chopmark.testing.registry import memory_registry
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(step=timedelta(seconds=1))
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[cm.Registry]:
-    if request.param == "memory":
-        opened = memory_registry(clock=clock, actor="ada")
-    elif request.param == "sqlite":
-        opened = cm.open(tmp_path / "registry", clock=clock, actor="ada")
-    else:
-        url = request.getfixturevalue("postgres_catalog_url")
-        opened = cm.open(tmp_path / "registry", database_url=url, clock=clock, actor="ada")
-    with opened:
-        yield opened
 
 
 def store_of(registry: cm.Registry) -> BlobStore:
