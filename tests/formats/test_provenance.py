@@ -3,6 +3,7 @@ import subprocess
 
 import pytest
 
+from chopmark.formats import provenance
 from chopmark.formats.provenance import git_state
 
 
@@ -37,6 +38,52 @@ def test_a_changed_or_new_file_is_dirty(tree, name: str) -> None:
 def test_a_detached_head_has_no_branch(tree) -> None:
     git(tree, "checkout", "-q", "--detach")
     assert git_state(tree).branch == ""
+
+
+def test_a_commit_is_seen_at_once(tree) -> None:
+    before = git_state(tree)
+    git(tree, "commit", "-q", "--allow-empty", "-m", "second")
+    assert git_state(tree).commit == git(tree, "rev-parse", "HEAD") != before.commit
+
+
+def test_a_branch_and_the_index_are_seen_at_once(tree) -> None:
+    assert git_state(tree).branch == "trunk"
+    git(tree, "checkout", "-q", "-b", "twig")
+    assert git_state(tree).branch == "twig"
+    (tree / "a.py").write_text("changed")
+    git(tree, "add", "a.py")
+    assert git_state(tree).dirty
+
+
+def test_a_commit_in_a_linked_tree_is_seen_at_once(tree, tmp_path) -> None:
+    linked = tmp_path / "linked"
+    git(tree, "worktree", "add", "-q", "-b", "side", str(linked))
+    assert git_state(linked).branch == "side"
+    git(linked, "commit", "-q", "--allow-empty", "-m", "second")
+    assert git_state(linked).commit == git(linked, "rev-parse", "HEAD")
+
+
+def test_a_file_changed_by_hand_is_seen_when_the_answer_is_old(tree, monkeypatch) -> None:
+    assert not git_state(tree).dirty
+    (tree / "a.py").write_text("changed")
+    monkeypatch.setattr(provenance, "AGE_MAX_S", 0.0)
+    assert git_state(tree).dirty
+
+
+def test_git_is_asked_once_for_many_registrations_and_never_outside_a_tree(tree, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(provenance, "AGE_MAX_S", 60.0)
+    asked = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: asked.append(args) or run(*args, **options))
+    assert len({git_state(tree).commit for _ in range(5)}) == len(asked) == 1
+    assert git_state(tmp_path) is None
+    assert len(asked) == 1
+
+
+def test_a_tree_behind_a_link(tree, tmp_path) -> None:
+    (tree / "inner").mkdir()
+    (tmp_path / "link").symlink_to(tree / "inner")
+    assert git_state(tmp_path / "link").branch == "trunk"
 
 
 def test_nothing_is_written(tree) -> None:

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 from chopmark.domain.versions import Git
 
 __all__ = ["git_state"]
 
 TIMEOUT_SECONDS = 5.0
+
+AGE_MAX_S = 1.0
+"""How long an answer holds for the files of the working tree: a look at all of them costs more than a registration."""
+
+REMEMBERED_MAX = 100
+
+_INITIAL = "(initial)"
+_MARKED = ("HEAD", "index", "logs/HEAD")
+
+
+class _Answer(NamedTuple):
+    """What git said, when, and by which marks it holds no longer."""
+
+    state: Git | None
+    asked_s: float
+    marks: tuple[object, ...]
+
+
+_answers: dict[Path, _Answer] = {}
 
 
 def git_state(directory: Path, *, timeout_seconds: float = TIMEOUT_SECONDS) -> Git | None:
@@ -20,22 +41,71 @@ def git_state(directory: Path, *, timeout_seconds: float = TIMEOUT_SECONDS) -> G
     the directory is in no repository, the repository has no commit or belongs to somebody else,
     ``git`` is missing, or does not answer in time.
 
+    Many registrations in a row ask git once a second: an answer is given again while HEAD, its log and
+    the index are what they were. So a commit, a checkout or an ``add`` is seen at once, and a file that
+    was changed by hand a second later at most.
+
     Parameters
     ----------
     directory
         Anywhere within the working tree.
     timeout_seconds
-        For each of the two questions.
+        How long git may take.
     """
+    repository = _repository(directory)
+    if repository is None:
+        return None
+    marks = _marks(repository)  # before git is asked: what changes meanwhile counts as new
+    known = _answers.get(directory)
+    if known is not None and known.marks == marks and time.monotonic() - known.asked_s < AGE_MAX_S:
+        return known.state
+    state = _asked(directory, timeout_seconds)
+    if len(_answers) >= REMEMBERED_MAX:
+        _answers.clear()
+    _answers[directory] = _Answer(state, time.monotonic(), marks)
+    return state
+
+
+def _repository(directory: Path) -> Path | None:
+    """What stands at the top of a working tree, a directory or (in a linked one) a file; None outside of any."""
     try:
-        head = _ask(directory, timeout_seconds, "rev-parse", "--verify", "HEAD")
+        real = directory.resolve()  # where git finds itself
+        return next((found for place in (real, *real.parents) if os.path.lexists(found := place / ".git")), None)
+    except OSError:
+        return None
+
+
+def _marks(repository: Path) -> tuple[object, ...]:
+    """What is another after each commit, checkout, reset or change of the index."""
+    place = repository
+    try:
+        if repository.is_file():
+            place = repository.parent / repository.read_text(encoding="utf-8").strip().removeprefix("gitdir: ")
+    except (OSError, UnicodeDecodeError):
+        return ()  # git will say what it thinks of it
+    return tuple(_identity(place / name) for name in _MARKED)
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _asked(directory: Path, timeout_seconds: float) -> Git | None:
+    try:
         status = _ask(directory, timeout_seconds, "status", "--porcelain=v2", "--branch", "--untracked-files=normal")
     except (OSError, subprocess.SubprocessError):
         return None
     lines = status.splitlines()
-    branch = next((line.removeprefix("# branch.head ") for line in lines if line.startswith("# branch.head ")), "")
+    headers = dict(line.removeprefix("# ").split(" ", 1) for line in lines if line.startswith("# branch."))
+    commit, branch = headers.get("branch.oid", _INITIAL), headers.get("branch.head", "")
+    if commit == _INITIAL:
+        return None
     return Git(
-        commit=head.strip(),
+        commit=commit,
         branch="" if branch == "(detached)" else branch,
         dirty=any(not line.startswith("#") for line in lines),
     )
@@ -50,7 +120,8 @@ def _ask(directory: Path, timeout_seconds: float, *words: str) -> str:
     answer = subprocess.run(
         command,
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         env=environment,
         stdin=subprocess.DEVNULL,
         timeout=timeout_seconds,
