@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from chopmark.abc.catalog import Catalog
-from chopmark.catalog import forks, open_catalog
+from chopmark.base import forks
+from chopmark.catalog import open_catalog
 from chopmark.catalog.checking import sqlite_faults
 from chopmark.errors import InvalidRequest
 from chopmark.testing.catalog_records import Records

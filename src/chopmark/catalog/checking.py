@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
-from chopmark.catalog import forks
+from chopmark.base import forks
 from chopmark.catalog.faults import SQLITE_ERRORS, sqlite_fault
 
 __all__ = ["sqlite_faults"]

@@ -17,7 +17,7 @@ from sqlalchemy.sql.dml import Insert
 from sqlalchemy.sql.expression import ClauseElement
 from sqlalchemy.sql.schema import Column, Table
 
-from chopmark.catalog.forks import generation
+from chopmark.base.forks import generation
 from chopmark.catalog.schema import Tables
 from chopmark.errors import InvalidRequest
 

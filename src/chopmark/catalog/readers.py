@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from chopmark.catalog import forks
+from chopmark.base import forks
 from chopmark.errors import InvalidRequest, TimedOut
 
 __all__ = ["Readers"]

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from sqlalchemy.dialects.sqlite import pysqlite as dialects
 
 from chopmark.abc.catalog import Transaction
-from chopmark.catalog import forks
+from chopmark.base import forks
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor
 from chopmark.catalog.faults import SQLITE_ERRORS, sqlite_fault

@@ -115,7 +115,7 @@ def refuse(path: Path, *, when: bool) -> None:
     """Raise, when so, because the process was forked while the file was in use."""
     if not when:
         return
-    msg = f"This process was forked while a block on the catalog {path} was open, which was opened before the fork."
+    msg = f"This process was forked while a block on {path} was open, which was opened before the fork."
     hint = (
         "SQLite cannot be carried over a fork: open the registry anew in a process that was started "
         "with multiprocessing's 'spawn' or 'forkserver', or fork when no other thread uses it."
