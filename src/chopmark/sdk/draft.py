@@ -132,7 +132,7 @@ class Draft:
         self.version: Version | None = None
         self.created = False
         self._git = git_state(Path.cwd())
-        self._scratch = Path(tempfile.mkdtemp(prefix="chopmark-draft-"))
+        self._scratch: list[Path] = []
 
     def __enter__(self) -> Self:
         return self
@@ -151,7 +151,8 @@ class Draft:
 
     def discard(self) -> None:
         """Throw away what was gathered; after registration only temporary files go."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        while self._scratch:
+            shutil.rmtree(self._scratch.pop(), ignore_errors=True)
 
     def add_model(self, model: object, *, format: str = "auto") -> None:  # noqa: A002 - the field's word
         """Store a model object; ``auto`` takes the safest format that can hold it.
@@ -162,7 +163,7 @@ class Draft:
             When no format can hold it, or a library is missing.
         """
         self._no_model_yet()
-        directory = self._directory(MODEL_DIRECTORY)
+        directory = self._directory()
         self._format, self._saved = save_model(model, directory, format)
         self._take_saved(MODEL_DIRECTORY, directory, self._format, self._saved)
 
@@ -194,7 +195,7 @@ class Draft:
     def _take_files(self, sources: list[Source], name: str) -> None:
         within = {s.path.removeprefix(MODEL_DIRECTORY + "/"): s.file for s in sources}
         chosen = format_for_path([Path(f) for f in within.values()]) if name == "auto" else get_format(name)
-        gathered = GatheredFiles(within, self._scratch)
+        gathered = GatheredFiles(within, self._directory)
         self._format, self._saved = chosen, chosen.describe(gathered)
         roles: dict[str, Role] = {f.path: f.role for f in self._saved.files}
         self._sources += [
@@ -236,7 +237,7 @@ class Draft:
             if not rest:
                 msg = f"Bytes need a file name: {key}/NAME."
                 raise InvalidRequest(msg)
-            file = self._directory(f"bytes-{len(self._sources)}") / "data"
+            file = self._directory() / "data"
             file.write_bytes(source)
             self._sources.append(Source(check_path(key), role, file, owned=True))
         else:
@@ -252,7 +253,7 @@ class Draft:
 
     def _add_object(self, key: str, source: object) -> None:
         check_path(key)
-        directory = self._directory(f"object-{len(self._sources)}")
+        directory = self._directory()
         used, saved = save_model(source, directory, "auto")
         self._artifact_formats[key] = used.name
         only = saved.files[0].path
@@ -452,9 +453,10 @@ class Draft:
         self._runs_code = self._runs_code or used.runs_code
         self._untrusted += saved.untrusted
 
-    def _directory(self, name: str) -> Path:
-        directory = self._scratch / name
-        directory.mkdir(parents=True)
+    def _directory(self) -> Path:
+        """A new directory, side by side with others: on some file systems one within a new one takes milliseconds."""
+        directory = Path(tempfile.mkdtemp(prefix="chopmark-draft-"))
+        self._scratch.append(directory)
         return directory
 
     def _no_model_yet(self) -> None:

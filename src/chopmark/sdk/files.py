@@ -119,12 +119,13 @@ class GatheredFiles:
     sources
         Files of the model, by their path within it.
     scratch
-        Directory for copies when a library wants them side by side.
+        Makes a directory, for copies when a library wants them side by side.
     """
 
-    def __init__(self, sources: Mapping[str, Path], scratch: Path) -> None:
+    def __init__(self, sources: Mapping[str, Path], scratch: Callable[[], Path]) -> None:
         self._sources = dict(sorted(sources.items()))
         self._scratch = scratch
+        self._copies: Path | None = None
 
     @property
     def paths(self) -> list[str]:
@@ -143,12 +144,13 @@ class GatheredFiles:
 
     def directory(self) -> Path:
         """A directory with copies of all the files."""
-        target = self._scratch / "described"
-        if not target.exists():
+        if self._copies is None:
+            self._copies = self._scratch()
             for path, source in self._sources.items():
-                (target / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target / path)
-        return target
+                target = self._copies / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+        return self._copies
 
 
 def files_below(files: Iterable[FileEntry], place: str) -> dict[str, FileEntry]:
