@@ -18,7 +18,7 @@ import pytest
 from chopmark.abc.catalog import Catalog
 from chopmark.catalog import open_catalog
 from chopmark.catalog.locks import WriterLock
-from chopmark.catalog.sqlite import SqliteCatalog
+from chopmark.catalog.sqlite import Journal, SqliteCatalog
 from chopmark.domain.audit import find_fault
 from chopmark.domain.query import parse_query
 from chopmark.errors import IntegrityFailure, InvalidRequest, TimedOut, Unavailable
@@ -342,3 +342,20 @@ def test_a_number_beyond_the_database_is_nobodys(catalog: Catalog) -> None:
     with catalog.writing() as tx:
         model = Records().add_model(tx)
         assert tx.versions.by_number(model.id, 2**80) is None
+
+
+def test_each_of_a_group_is_undone_alone_and_the_first_needs_no_savepoint(path: Path, catalog: Catalog) -> None:
+    """What SQLite would copy for a savepoint it copies only for those who join another's transaction."""
+    catalog.close()
+    journal, told = Journal(path), []
+    journal.connection.execute("CREATE TABLE t (name)")
+    journal.connection.set_trace_callback(told.append)
+    journal.begin(1.0)
+    for name, end in (("a", journal.undo), ("b", journal.release), ("c", journal.undo), ("d", journal.release)):
+        journal.savepoint()
+        journal.connection.execute("INSERT INTO t VALUES (?)", (name,))
+        end()
+    journal.commit()
+    assert [name for (name,) in journal.connection.execute("SELECT name FROM t")] == ["b", "d"]
+    assert told.count("SAVEPOINT member") == 2
+    journal.close()

@@ -48,12 +48,17 @@ CLOSE_AT_EXIT_S = 5.0
 
 
 class Journal:
-    """The writer's connection and its right to write (`group_commit.Journal`)."""
+    """The writer's connection and its right to write (`group_commit.Journal`).
+
+    The first of a group needs no savepoint, as all that can be undone is its own; SQLite would copy each page
+    that it changes, to a file when there are many.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection: sqlite3.Connection | None = None
         self._lock: WriterLock | None = None
+        self._is_first = False
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -74,6 +79,7 @@ class Journal:
         """See the interface."""
         try:
             self.take_lock(timeout_s)
+            self._is_first = True
             self._run("BEGIN IMMEDIATE")
         except BaseException:
             self.abandon()
@@ -81,16 +87,24 @@ class Journal:
 
     def savepoint(self) -> None:
         """See the interface."""
-        self._run("SAVEPOINT member")
+        if not self._is_first:
+            self._run("SAVEPOINT member")
 
     def release(self) -> None:
         """See the interface."""
         self._check_in_transaction()
-        self._run("RELEASE member")
+        if self._is_first:
+            self._is_first = False
+        else:
+            self._run("RELEASE member")
 
     def undo(self) -> None:
         """See the interface."""
         self._check_in_transaction()
+        if self._is_first:
+            self._run("ROLLBACK")
+            self._run("BEGIN IMMEDIATE")
+            return
         try:
             self.connection.execute("ROLLBACK TO member")
         except sqlite3.OperationalError as error:
