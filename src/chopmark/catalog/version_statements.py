@@ -94,12 +94,12 @@ class VersionStatements:
 
     def by_digest(self, *, deleted: bool) -> Prepared:
         """Of ``model`` with ``low`` ≤ digest < ``high``, newest number first."""
+        return self.compiler.shaped(("by_digest", deleted), lambda: self._by_digest(deleted))
+
+    def _by_digest(self, deleted: bool) -> Select[Any]:
         c = self._v
         within = (c.digest >= bindparam("low"), c.digest < bindparam("high"))
-        return self.compiler.shaped(
-            ("by_digest", deleted),
-            lambda: self._select((*within, *self._shown(deleted)), c.number.desc()),
-        )
+        return self._select((*within, *self._shown(deleted)), c.number.desc())
 
     @cached_property
     def insert(self) -> Prepared:
@@ -174,18 +174,22 @@ class VersionStatements:
 
     def has_key(self, field: KeyedField) -> Prepared:
         """A row when ``key`` is there."""
-        c = self._keyed(field)
-        row: Select[Any] = select(literal_column("1")).where(c.key == bindparam("key", type_=WORD)).limit(1)
-        return self.compiler.shaped(("has_key", field), lambda: row)
+        return self.compiler.shaped(("has_key", field), lambda: self._has_key(field))
+
+    def _has_key(self, field: KeyedField) -> Select[Any]:
+        row: Select[Any] = select(literal_column("1"))
+        return row.where(self._keyed(field).key == bindparam("key", type_=WORD)).limit(1)
 
     def keys(self, field: KeyedField) -> Prepared:
         """Distinct keys: each step looks up the one after the last, and reads no row between."""
+        return self.compiler.shaped(("keys", field), lambda: self._keys(field))
+
+    def _keys(self, field: KeyedField) -> Select[Any]:
         c = self._keyed(field)
         first = select(func.min(c.key, type_=WORD).label("key")).cte("found", recursive=True)
         following = select(func.min(c.key, type_=WORD)).where(c.key > first.c.key).scalar_subquery()
         found = first.union_all(select(following).where(first.c.key.is_not(None)))
-        listed = select(found.c.key).where(found.c.key.is_not(None)).limit(bindparam("limit"))
-        return self.compiler.shaped(("keys", field), lambda: listed)
+        return select(found.c.key).where(found.c.key.is_not(None)).limit(bindparam("limit"))
 
     def _keyed(self, field: KeyedField) -> Any:
         t = self.tables

@@ -45,6 +45,7 @@ ROLES: tuple[str, ...] = Role.__args__  # type: ignore[attr-defined]
 FILES_MAX = 100_000
 _PATH_LENGTH_MAX = 1_000
 _NUMBERED_DEVICES = tuple(f"{device}{digit}" for device in ("com", "lpt") for digit in "123456789¹²³")
+_UNSTORABLE = frozenset('<>"|?*')
 _RESERVED_WINDOWS = frozenset(("con", "conin$", "conout$", "clock$", "prn", "aux", "nul", *_NUMBERED_DEVICES))
 
 
@@ -183,15 +184,15 @@ def check_path(path: str) -> str:
 def _path_fault(path: str) -> str:
     if not path:
         return "is empty"
-    if any("\ud800" <= c <= "\udfff" for c in path):
+    if not path.isascii() and any("\ud800" <= c <= "\udfff" for c in path):
         return "is not valid Unicode"
     if len(path.encode()) > _PATH_LENGTH_MAX:
         return f"has more than {_PATH_LENGTH_MAX} bytes"
     if path.startswith("/") or "\\" in path or ":" in path:
         return "is absolute, or has a backslash or colon"
-    if any(c in '<>"|?*' for c in path):
+    if not _UNSTORABLE.isdisjoint(path):
         return 'has one of the characters < > " | ? *, which some systems cannot store'
-    if any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in path):
+    if not path.isprintable() and any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in path):
         return "has an invisible or control character"
     if not unicodedata.is_normalized("NFC", path):
         return "is not in Unicode's NFC form"
