@@ -13,7 +13,10 @@ from faults.report import Outcome
 __all__ = ["PARTS", "run_part"]
 
 # One line a part, in the order in which they run: name → module.
-PARTS: dict[str, str] = {}
+PARTS: dict[str, str] = {
+    "kills": "faults.kills",
+    "startup": "faults.startup",
+}
 
 
 def run_part(name: str, options: Options) -> list[Outcome]:

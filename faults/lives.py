@@ -1,0 +1,436 @@
+"""One registry's life: rounds of work, each of which is cut off by SIGKILL somewhere and looked at from a fresh process."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import chopmark as cm
+from chopmark import wiring
+from chopmark.base.settings import load_settings
+from chopmark.errors import Conflict
+from faults.children import Announce, Child, answer_of, kill, listen
+from faults.performing import perform
+from faults.places import Grounds, Place
+from faults.scripts import Held, Known, Op, after, candidates, script_of, side_of, token_of
+from faults.verify import Asked, Fault, judge, least_different, read_known
+
+__all__ = ["FAULT_KINDS", "Life", "Tally"]
+
+FAULT_KINDS = ("lost", "dangling", "half_visible", "wrong", "fsck", "early", "late", "refused", "error", "hang")
+"""Kinds of broken promises: acknowledged versions lost, references to nothing, versions seen in part, pointers that are
+neither before nor after, what `fsck` tells, bytes collected too early or never, a registry that does not work again,
+an error that a child saw, and one that did not end."""
+
+LIMIT_S = 90.0
+TURNS = {"work": 50, "crowd": 14, "sweep": 12, "backup": 7, "restore": 9, "rebuild": 8}
+"""Kinds of rounds → how often."""
+
+RECORDED_WITHIN_S = (0.002, 0.02, 0.1, 0.5)
+"""How soon after a change the background records it, drawn for each child, so that kills meet it at any moment."""
+
+FIRST_GUESS_MS = 30.0
+
+
+@dataclass
+class Tally:
+    """What one lane has counted.
+
+    Attributes
+    ----------
+    kills, opening, within, after_ack
+        How many; before any op had begun, within one, and after an acknowledgement with none begun.
+    done_unsaid, undone
+        Of those within: how often what was in flight had been done, or not.
+    """
+
+    kills: int = 0
+    opening: int = 0
+    within: int = 0
+    after_ack: int = 0
+    done_unsaid: int = 0
+    undone: int = 0
+    acknowledged: int = 0
+    answers_ms: list[float] = field(default_factory=list)
+    faults: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAULT_KINDS, 0))
+    turns: dict[str, int] = field(default_factory=dict)
+    hits: dict[str, int] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A script for one child: its ops and how it opens the registry."""
+
+    script: list[Op]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+Keep = Callable[[str, Path], Path]
+
+
+class Life:
+    """A registry that is killed again and again.
+
+    Parameters
+    ----------
+    grounds
+        Where its place is made.
+    name
+        Of the life; unique in the run, and part of what its randomness comes from.
+    spread
+        The randomness.
+    tally
+        Where to count.
+    keep
+        Copies the directory of a finding to where it stays.
+    """
+
+    def __init__(self, grounds: Grounds, name: str, spread: random.Random, tally: Tally, keep: Keep) -> None:
+        self._grounds = grounds
+        self._name = name
+        self._spread = spread
+        self._tally = tally
+        self._keep = keep
+        self._stack = ExitStack()
+        self._known = Known()
+        self._typical_ms: dict[str, float] = {}
+        self._turn = 0
+        self._place = Place(Path())
+        self._faults: list[Fault] = []
+        self._doing = ""
+
+    def run(self, turns: int) -> None:
+        """Live that many rounds and die, or fewer when something is found."""
+        with self._stack:
+            if self._spread.random() < 0.2:
+                self._place = self._grounds.new_place(self._name, self._stack, with_tables=False)
+                self._do(self._set_up, "setup")
+            else:
+                self._place = self._grounds.new_place(self._name, self._stack)
+            kinds = {"work": self._work, "crowd": self._crowd, "sweep": self._sweep}
+            kinds |= {"backup": self._backup, "restore": self._restore, "rebuild": self._rebuild}
+            while self._turn < turns and not self._faults:
+                (kind,) = self._spread.choices(list(TURNS), list(TURNS.values()))
+                self._do(kinds[kind], kind if self._known.versions else "work")
+            if not self._faults:
+                self._doing = "the end"
+                self._judge(Asked(at_end=True), self._place, [self._known], may_vanish=True)
+                self._tell()
+
+    def _do(self, turn: Callable[[], None], kind: str) -> None:
+        self._turn += 1
+        self._doing = kind
+        self._tally.turns[kind] = self._tally.turns.get(kind, 0) + 1
+        if kind == "work":
+            self._work()
+        else:
+            turn()
+        self._tell()
+
+    def _tell(self) -> None:
+        if not self._faults:
+            return
+        for kind, _ in self._faults:
+            self._tally.faults[kind] += 1
+        kept = self._keep(self._name, self._place.directory)
+        told = "; ".join(f"{kind}: {text}" for kind, text in self._faults[:6])
+        self._tally.findings.append(
+            f"life {self._name}, round {self._turn}, {self._doing}: {told} [kept in {kept}; {self._place.database_url}]"
+        )
+
+    # The kinds of rounds
+
+    def _work(self) -> None:
+        tokens = [self._token() for _ in range(self._spread.randrange(1, 4))]
+        script = script_of(self._known, tokens, set(self._known.versions), str(self._turn), self._spread)
+        if self._spread.random() < 0.3:
+            script.append(Op("close"))
+        self._cut([_Task(script)], 0)
+
+    def _crowd(self) -> None:
+        """Two writers and a collection at once; one of the three is killed, the others must not notice."""
+        tasks = []
+        for side in (0, 1):
+            tokens = [self._token(side) for _ in range(self._spread.randrange(1, 3))]
+            own = {t for t in self._known.versions if side_of(t) == side}
+            script = script_of(self._known, tokens, own, str(self._turn), self._spread)
+            # Whether a deleted version can still be restored or purged is up to the collection that runs meanwhile.
+            gone = {op.token for op in script if op.kind == "delete"}
+            gone |= {t for t in own if self._known.versions[t].is_deleted}
+            script = _cut_at_deleted(script, gone)
+            tasks.append(_Task(script))
+        if self._spread.random() < 0.5:
+            tasks.append(_Task([Op("sweep")] * 2, {"purge_after_days": 0}))
+        else:
+            tasks.append(_Task([Op("collect", argument=self._spread.choice(("0", "24")))] * 2))
+        self._cut(tasks, self._spread.randrange(3))
+
+    def _sweep(self) -> None:
+        self._cut([_Task([Op("sweep")] * self._spread.randrange(1, 3), {"purge_after_days": 0})], 0)
+
+    def _backup(self) -> None:
+        """A backup that was cut off is brought to its end by the next one, and restores to the same registry."""
+        place = self._place.backup(f"backup-{self._turn}")
+        self._cut([_Task([Op("backup", argument=place)])], 0)
+        if self._faults or not self._known.versions:
+            return
+        self._ask(lambda: _back_up(self._place, place), "the backup could not be repeated")
+        target = self._grounds.new_place(f"{self._name}-restored-{self._turn}", self._stack)
+        if self._ask(lambda: _restored(place, target), "the backup could not be restored"):
+            self._judge(Asked(), target, [self._known], may_vanish=False)
+
+    def _restore(self) -> None:
+        """A restoring that was cut off succeeds when it is repeated, or was done."""
+        place = self._place.backup(f"backup-{self._turn}")
+        if not self._ask(lambda: _back_up(self._place, place), "the registry could not be backed up"):
+            return
+        target = self._grounds.new_place(f"{self._name}-restored-{self._turn}", self._stack)
+        self._cut_alone("restore", lambda: _restored(place, target))
+        if self._ask(lambda: _repeated(lambda: _restored(place, target)), "restoring could not be repeated"):
+            self._judge(self._asked(), target, [self._known], may_vanish=False, remember=False)
+
+    def _rebuild(self) -> None:
+        """The database is lost; a rebuild that was cut off succeeds when it is repeated, or was done. Life goes on there."""
+        self._place = place = self._grounds.without_database(self._place, self._stack)
+        self._cut_alone("rebuild", lambda: _rebuilt(place))
+        if self._ask(lambda: _repeated(lambda: _rebuilt(place)), "the rebuild could not be repeated"):
+            self._judge(self._asked(), place, [self._known], may_vanish=False)
+
+    def _set_up(self) -> None:
+        """The tables are made and a first version registered, by whoever is killed over it."""
+        place, token = self._place, self._token()
+        asked = Op("register", token)
+
+        def begin() -> None:
+            _upgraded(place)
+            with cm.open(**place.settings()) as registry:
+                perform(registry, asked, {})
+
+        child = self._cut_alone("setup", begin)
+        is_done = any(heard["at"] == "done" for heard in child.heard)
+        self._ask(lambda: _upgraded(place), "making the tables could not be repeated")
+        possible = [after(Known(), asked)] if is_done else candidates(Known(), [asked])
+        self._judge(self._asked(), place, possible, may_vanish=False)
+
+    # Killing
+
+    def _cut(self, tasks: Sequence[_Task], victim: int) -> None:
+        """Run the tasks at once, kill the victim somewhere, let the others end, and look."""
+        refs = {token: held.ref for token, held in self._known.versions.items()}
+        children = [self._child(task, refs, stays=n == victim) for n, task in enumerate(tasks)]
+        self._kill(children[victim], [c for c in children if c is not children[victim]], tasks[victim].script)
+        if not listen(children, lambda: all(c.ended for c in children), time.monotonic() + LIMIT_S):
+            self._faults.append(("hang", f"the others did not end within {LIMIT_S:.0f} s"))
+            for child in children:
+                child.kill()
+            listen(children, lambda: all(c.ended for c in children), time.monotonic() + LIMIT_S)
+        known, in_flight = self._known, list[Op]()
+        for n, (task, child) in enumerate(zip(tasks, children, strict=True)):
+            for heard in child.heard:
+                if heard["at"] == "done":
+                    known = after(known, task.script[heard["k"]], heard["answer"])
+                    self._tally.acknowledged += 1
+                if heard["at"] == "error":
+                    who = "the victim, before it was killed," if n == victim else "another child"
+                    self._faults.append(("error", f"{who} saw {heard['text']}\n{heard['trace']}"))
+            if child.heard and child.heard[-1]["at"] == "begin":
+                in_flight.append(task.script[child.heard[-1]["k"]])
+        ops = ", ".join(map(str, in_flight)) or "nothing"
+        self._doing += f", of {[list(map(str, t.script)) for t in tasks]} child {victim} killed with {ops} in flight"
+        swept = any(op.kind == "sweep" for task in tasks for op in task.script)
+        begun = self._known
+        self._judge(self._asked(tasks), self._place, candidates(known, in_flight), may_vanish=swept)
+        if (
+            in_flight
+            and not self._faults
+            and in_flight[0].kind not in {"collect", "sweep", "backup", "close", "record"}
+        ):
+            changed = self._known != begun and not _same(self._known, known)
+            self._tally.done_unsaid += changed
+            self._tally.undone += not changed
+
+    def _child(self, task: _Task, refs: dict[str, str], *, stays: bool) -> Child:
+        settings = {**self._place.settings(), **task.settings}
+        recorded_within_s = self._spread.choice(RECORDED_WITHIN_S)
+
+        def work(tell: Announce) -> None:
+            wiring.RECORDED_WITHIN_S = recorded_within_s
+            tell({"at": "start"})
+            begun = time.perf_counter()
+            with cm.open(**settings) as registry:
+                tell({"at": "open", "ms": (time.perf_counter() - begun) * 1e3})
+                for k, op in enumerate(task.script):
+                    tell({"at": "begin", "k": k})
+                    begun = time.perf_counter()
+                    answer = perform(registry, op, refs)
+                    tell({"at": "done", "k": k, "answer": answer, "ms": (time.perf_counter() - begun) * 1e3})
+                tell({"at": "end"})
+                if stays:
+                    signal.pause()
+
+        return Child(work, self._place.directory / "stderr.txt")
+
+    def _kill(self, child: Child, others: Sequence[Child], script: Sequence[Op]) -> None:
+        """Choose an op, or the time before or after all, and a moment within it as long as such ops have taken."""
+        where = self._spread.random()
+        k = self._spread.randrange(len(script))
+        fraction = self._spread.random() * 1.15
+        if where < 0.08:
+            kind, delay_ms = "open", self._typical("open")
+            kill(child, others, lambda: bool(child.heard), fraction * delay_ms / 1e3, LIMIT_S)
+        elif where < 0.2:
+            kind, delay_ms = "end", self._spread.choice((5.0, 40.0, 300.0))
+            kill(child, others, lambda: _has(child, "end"), fraction * delay_ms / 1e3, LIMIT_S)
+        else:
+            kind, delay_ms = _kind(script[k]), self._typical(_kind(script[k]))
+            kill(child, others, lambda: _has(child, "begin", k), fraction * delay_ms / 1e3, LIMIT_S)
+        if not child.heard or (child.heard[-1]["at"] != "error" and child.status != signal.SIGKILL):
+            self._faults.append(("hang", f"the child ended with {child.status} and was not killed: {child.heard[-3:]}"))
+        for heard in child.heard:
+            if heard["at"] == "open":
+                self._learn("open", heard["ms"])
+            if heard["at"] == "done":
+                self._learn(_kind(script[heard["k"]]), heard["ms"])
+        self._count(child)
+        self._tally.hits[kind] = self._tally.hits.get(kind, 0) + 1
+
+    def _cut_alone(self, kind: str, work: Callable[[], object]) -> Child:
+        """Kill what is one call from beginning to end."""
+
+        def told(tell: Announce) -> None:
+            tell({"at": "start"})
+            tell({"at": "begin", "k": 0})
+            begun = time.perf_counter()
+            work()
+            tell({"at": "done", "k": 0, "ms": (time.perf_counter() - begun) * 1e3})
+            signal.pause()
+
+        child = Child(told, self._place.directory / "stderr.txt")
+        delay_ms = self._spread.random() * 1.15 * self._typical(kind)
+        kill(child, [], lambda: _has(child, "begin", 0), delay_ms / 1e3, LIMIT_S)
+        self._faults += [("error", f"{h['text']}\n{h['trace']}") for h in child.heard if h["at"] == "error"]
+        finished = next((heard["ms"] for heard in child.heard if heard["at"] == "done"), None)
+        self._learn(kind, finished if finished is not None else delay_ms * 1.3)
+        self._count(child)
+        self._tally.hits[kind] = self._tally.hits.get(kind, 0) + 1
+        return child
+
+    def _count(self, child: Child) -> None:
+        last = child.heard[-1]["at"] if child.heard else "start"
+        self._tally.kills += 1
+        self._tally.within += last == "begin"
+        self._tally.after_ack += last in {"done", "end"}
+        self._tally.opening += last in {"start", "open"}
+
+    def _typical(self, kind: str) -> float:
+        return self._typical_ms.get(kind, FIRST_GUESS_MS)
+
+    def _learn(self, kind: str, took_ms: float) -> None:
+        self._typical_ms[kind] = 0.7 * self._typical(kind) + 0.3 * took_ms
+
+    # Looking
+
+    def _asked(self, tasks: Sequence[_Task] = ()) -> Asked:
+        return Asked(
+            probe=self._token(shape="small"),
+            probe_first=self._spread.random() < 0.5,
+            collect=self._spread.random() < 0.4,
+            searched=tuple(op.token for task in tasks for op in task.script if op.kind == "register"),
+        )
+
+    def _judge(
+        self, asked: Asked, place: Place, possible: list[Known], *, may_vanish: bool, remember: bool = True
+    ) -> None:
+        """Have a fresh process look at a place, and hold what it saw against what may be there."""
+        answer, wrong = answer_of(lambda: judge(place, asked), self._place.directory / "stderr.txt", LIMIT_S)
+        if wrong:
+            self._faults.append(("hang" if wrong.startswith("no answer within") else "refused", wrong))
+            return
+        seen = read_known(answer)
+        self._faults += [(kind, text) for kind, text in answer["faults"]]
+        if asked.probe:
+            self._tally.answers_ms.append(answer["answer_ms"])
+            possible = [each.with_version(asked.probe, _probe(seen, asked.probe)) for each in possible]
+        self._faults += least_different(possible, seen, may_vanish=may_vanish)
+        if remember and not asked.at_end and place is self._place:
+            self._known = seen
+
+    def _ask(self, work: Callable[[], Any], failing: str) -> bool:
+        """Have a fresh process do something; whether it could."""
+        _, wrong = answer_of(work, self._place.directory / "stderr.txt", LIMIT_S)
+        if wrong:
+            self._faults.append(("refused", f"{failing}: {wrong}"))
+        return not wrong
+
+    def _token(self, side: int | None = None, shape: str = "") -> str:
+        model = self._spread.choice(("fraud", "churn"))
+        token = token_of(model, f"{self._name}-{self._turn}", self._spread, side)
+        if token.endswith("-huge") and self._place.store_url == "" and self._spread.random() < 0.8:
+            shape = "large"  # a file is a file: only an object store takes large ones otherwise
+        return f"{token.rpartition('-')[0]}-{shape}" if shape and side is None else token
+
+
+def _probe(seen: Known, token: str) -> Held:
+    return seen.versions.get(token, Held("?"))
+
+
+def _same(one: Known, other: Known) -> bool:
+    """Whether both hold the same of the versions that both know."""
+    shared = one.versions.keys() & other.versions.keys()
+    return all(one.versions[t] == other.versions[t] for t in shared) and other.versions.keys() <= one.versions.keys()
+
+
+def _cut_at_deleted(script: list[Op], gone: set[str]) -> list[Op]:
+    """The script without what touches a version again that may be purged by then."""
+    kept, deleted = [], set[str]()
+    for op in script:
+        if op.token in gone and (op.kind in {"restore", "purge"} or op.token in deleted):
+            deleted.add(op.token)
+            continue
+        kept.append(op)
+        if op.kind == "delete":
+            deleted.add(op.token)
+    return kept
+
+
+def _has(child: Child, at: str, k: int | None = None) -> bool:
+    return any(heard["at"] == at and (k is None or heard["k"] == k) for heard in child.heard)
+
+
+def _kind(op: Op) -> str:
+    return f"{op.kind} {op.token.rpartition('-')[2]}" if op.kind == "register" else op.kind
+
+
+def _upgraded(place: Place) -> None:
+    if place.database_url:
+        wiring.upgrade_database(load_settings(place.settings()).settings)
+
+
+def _back_up(place: Place, backup: str) -> int:
+    with cm.open(**place.settings()) as registry:
+        return registry.storage.backup(backup, verify=True).versions
+
+
+def _restored(backup: str, target: Place) -> int:
+    return cm.restore(backup, **target.settings()).versions
+
+
+def _rebuilt(place: Place) -> int:
+    return cm.rebuild(**place.settings()).versions
+
+
+def _repeated(work: Callable[[], int]) -> int:
+    """Do again what was cut off. That it had been done is said by a conflict."""
+    try:
+        return work()
+    except Conflict as error:
+        if not error.hint:
+            raise
+        return 0
