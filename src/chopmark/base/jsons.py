@@ -129,6 +129,8 @@ def plain_values(values: Mapping[str, Any], what: str) -> dict[str, Any]:
     InvalidRequest
         When there is anything that JSON or a database cannot hold, or too much.
     """
+    if isinstance(values, dict) and not values:
+        return {}
     hint = "Pass finite numbers, texts, lists and dictionaries."
     try:
         text = json.dumps(dict(values), allow_nan=False, default=unwrapped, ensure_ascii=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,15 +22,22 @@ AGE_MAX_S = 1.0
 REMEMBERED_MAX = 100
 
 _INITIAL = "(initial)"
-_MARKED = ("HEAD", "index", "logs/HEAD")
+_KEPT = ("HEAD", "index", "logs/HEAD")
+
+Identity = tuple[int, int, int] | None
 
 
 class _Answer(NamedTuple):
-    """What git said, when, and by which marks it holds no longer."""
+    """What git said, when, and by which files one sees that it holds no longer."""
 
     state: Git | None
     asked_s: float
-    marks: tuple[object, ...]
+    files: tuple[Path, ...]
+    identities: tuple[Identity, ...]
+
+    def holds(self) -> bool:
+        """Whether nothing that git keeps of its own has changed since, not long ago."""
+        return time.monotonic() - self.asked_s < AGE_MAX_S and _identities(self.files) == self.identities
 
 
 _answers: dict[Path, _Answer] = {}
@@ -42,8 +51,8 @@ def git_state(directory: Path, *, timeout_seconds: float = TIMEOUT_SECONDS) -> G
     ``git`` is missing, or does not answer in time.
 
     Many registrations in a row ask git once a second: an answer is given again while HEAD, its log and
-    the index are what they were. So a commit, a checkout or an ``add`` is seen at once, and a file that
-    was changed by hand a second later at most.
+    the index are the files they were. So a commit, a checkout or an ``add`` is seen at once, and a file that
+    was changed by hand, or a new repository, a second later at most.
 
     Parameters
     ----------
@@ -52,17 +61,16 @@ def git_state(directory: Path, *, timeout_seconds: float = TIMEOUT_SECONDS) -> G
     timeout_seconds
         How long git may take.
     """
-    repository = _repository(directory)
-    if repository is None:
-        return None
-    marks = _marks(repository)  # before git is asked: what changes meanwhile counts as new
     known = _answers.get(directory)
-    if known is not None and known.marks == marks and time.monotonic() - known.asked_s < AGE_MAX_S:
+    if known is not None and known.holds():
         return known.state
-    state = _asked(directory, timeout_seconds)
+    repository = _repository(directory)
+    files = _kept_files(repository) if repository is not None else ()
+    identities = _identities(files)  # before git is asked: what changes meanwhile counts as new
+    state = _asked(directory, timeout_seconds) if repository is not None else None
     if len(_answers) >= REMEMBERED_MAX:
         _answers.clear()
-    _answers[directory] = _Answer(state, time.monotonic(), marks)
+    _answers[directory] = _Answer(state, time.monotonic(), files, identities)
     return state
 
 
@@ -75,18 +83,20 @@ def _repository(directory: Path) -> Path | None:
         return None
 
 
-def _marks(repository: Path) -> tuple[object, ...]:
-    """What is another after each commit, checkout, reset or change of the index."""
+def _kept_files(repository: Path) -> tuple[Path, ...]:
+    """What is another file after each commit, checkout, reset or change of the index."""
     place = repository
-    try:
+    with suppress(OSError, UnicodeDecodeError):  # git will say what it thinks of it
         if repository.is_file():
             place = repository.parent / repository.read_text(encoding="utf-8").strip().removeprefix("gitdir: ")
-    except (OSError, UnicodeDecodeError):
-        return ()  # git will say what it thinks of it
-    return tuple(_identity(place / name) for name in _MARKED)
+    return tuple(place / name for name in _KEPT)
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def _identities(files: Iterable[Path]) -> tuple[Identity, ...]:
+    return tuple(map(_identity, files))
+
+
+def _identity(path: Path) -> Identity:
     try:
         stat = path.stat()
     except OSError:
