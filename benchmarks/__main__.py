@@ -38,7 +38,7 @@ def main() -> None:
     print(table(figures))
     if options.json:
         options.json.write_text(json.dumps([f._asdict() for f in figures], indent=2) + "\n")
-    if any(f.limit is not None and f.ratio > f.limit for f in figures):
+    if not all(f.is_met for f in figures):
         print("\nA figure is above its limit.", file=sys.stderr)
 
 
@@ -46,7 +46,7 @@ def table(figures: list[Figure]) -> str:
     """The figures as aligned columns."""
     rows = [("WHAT", "OURS", "AGAINST", "THEIRS", "RATIO", "LIMIT")]
     for f in figures:
-        limit = "" if f.limit is None else f"{f.limit:.2f}"
+        limit = f.promised + ("" if f.is_met else "  missed")
         rows.append((f.what, f"{f.ours:.3f} {f.unit}", f.against, f"{f.theirs:.3f} {f.unit}", f"{f.ratio:.2f}", limit))
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows)

@@ -5,15 +5,38 @@ from __future__ import annotations
 import pickle
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import chopmark as cm
 from benchmarks.figures import Figure, compare, wall_s
+from benchmarks.syncs import syncs_of_a_registration
 
 __all__ = ["figures"]
 
 READS = 500
 WRITES = 20
+VERSIONS = 1_000
+WRITERS = 8
+
+RESOLVE_US = 150.0
+REGISTER_CPU_MS = 5.0
+REGISTER_COMMITS = 2.0
+LOAD_MS = 1.5
+
+REFS = (
+    "fraud",
+    "fraud:1",
+    "fraud:1.0.0",
+    "fraud:^1.0",
+    "fraud:latest",
+    "fraud@champion",
+    "fraud#staging",
+    "fraud@{digest}",
+    "many",
+    "many:^1.0",
+    "many#development",
+)
 
 
 def figures(place: Path, rounds: int) -> list[Figure]:
@@ -25,11 +48,21 @@ def figures(place: Path, rounds: int) -> list[Figure]:
     with cm.open(place / "registry", trust="own_registry") as registry:
         version = registry.register("fraud", {"blob": blob.hex(), "n": -1})
         registry.alias("fraud@champion", version)
-        found = [_resolve(registry, ref, floor, rounds) for ref in ("fraud:1", "fraud@champion", "fraud:^1.0")]
+        registry.promote(version, "staging", reason="to have one there")
+        _register_many(registry)
+        found = [_resolve(registry, ref, version.digest, floor, rounds) for ref in REFS]
         found += _register(registry, floor, blob, rounds)
         found.append(_load(registry, blob, rounds))
     floor.close()
-    return found
+    return found + _syncs(place / "traced")
+
+
+def _register_many(registry: cm.Registry) -> None:
+    """A model with so many versions; their writers share commits."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        registered = pool.map(lambda n: registry.register("many", {"n": n}, bump="minor"), range(VERSIONS))
+        for _ in registered:
+            pass
 
 
 def _times(count: int, call: Callable[[int], object]) -> Callable[[], None]:
@@ -40,13 +73,16 @@ def _times(count: int, call: Callable[[int], object]) -> Callable[[], None]:
     return run
 
 
-def _resolve(registry: cm.Registry, ref: str, floor: sqlite3.Connection, rounds: int) -> Figure:
+def _resolve(registry: cm.Registry, ref: str, digest: str, floor: sqlite3.Connection, rounds: int) -> Figure:
+    asked = ref.format(digest=digest)
     ours, theirs = compare(
-        _times(READS, lambda _: registry.get(ref)),
+        _times(READS, lambda _: registry.get(asked)),
         _times(READS, lambda i: floor.execute("SELECT * FROM t WHERE k = ?", (i,)).fetchone()),
         rounds,
     )
-    return Figure(f"get {ref}, CPU", ours / READS * 1e6, "µs", "SQLite point read", theirs / READS * 1e6)
+    what = f"get {ref}, CPU" + (f" ({VERSIONS:,} versions)" if ref.startswith("many") else "")
+    each_us, theirs_us = ours / READS * 1e6, theirs / READS * 1e6
+    return Figure(what, each_us, "µs", "SQLite point read", theirs_us, limit_abs=RESOLVE_US)
 
 
 def _register(registry: cm.Registry, floor: sqlite3.Connection, blob: bytes, rounds: int) -> list[Figure]:
@@ -58,12 +94,14 @@ def _register(registry: cm.Registry, floor: sqlite3.Connection, blob: bytes, rou
     def commit(i: int) -> None:  # equal values would write nothing
         floor.execute("UPDATE t SET v = ? WHERE k = ?", (f"{next(serial):0500}", i))
 
-    found = []
-    for what, clock in (("register 10 kB, CPU", None), ("register 10 kB, wall", wall_s)):
-        clocks = {} if clock is None else {"clock": clock}
-        ours, theirs = compare(_times(WRITES, register), _times(WRITES, commit), rounds, **clocks)
-        found.append(Figure(what, ours / WRITES * 1e3, "ms", "SQLite durable commit", theirs / WRITES * 1e3))
-    return found
+    calls = _times(WRITES, register), _times(WRITES, commit)
+    cpu = [s / WRITES * 1e3 for s in compare(*calls, rounds)]
+    wall = [s / WRITES * 1e3 for s in compare(*calls, rounds, clock=wall_s)]
+    against = "SQLite durable commit"
+    return [
+        Figure("register 10 kB, CPU", cpu[0], "ms", against, cpu[1], limit_abs=REGISTER_CPU_MS),
+        Figure("register 10 kB, wall", wall[0], "ms", against, wall[1], limit=REGISTER_COMMITS),
+    ]
 
 
 def _load(registry: cm.Registry, blob: bytes, rounds: int) -> Figure:
@@ -71,4 +109,18 @@ def _load(registry: cm.Registry, blob: bytes, rounds: int) -> Figure:
     ours, theirs = compare(
         _times(READS, lambda _: registry.load("fraud@champion")), _times(READS, lambda _: pickle.loads(pickled)), rounds
     )
-    return Figure("load 10 kB by alias, CPU", ours / READS * 1e3, "ms", "unpickling 10 kB", theirs / READS * 1e3)
+    each_ms, theirs_ms = ours / READS * 1e3, theirs / READS * 1e3
+    return Figure("load 10 kB by alias, CPU", each_ms, "ms", "unpickling 10 kB", theirs_ms, limit_abs=LOAD_MS)
+
+
+def _syncs(place: Path) -> list[Figure]:
+    """What waits for the disk; counted only where strace is installed, as nobody else sees those of SQLite."""
+    counted = syncs_of_a_registration(place)
+    if counted is None:
+        return []
+    before, after = counted
+    against = "one for bytes, one for rows"
+    return [
+        Figure("register 10 kB, syncs before the answer", before, "", against, REGISTER_COMMITS, limit=1.0),
+        Figure("register 10 kB, syncs in the background", after, "", against, REGISTER_COMMITS),
+    ]

@@ -22,6 +22,8 @@ class Figure(NamedTuple):
         The peer or floor, and its median in the same unit.
     limit
         Largest ratio that the project promises, if it promises one.
+    limit_abs
+        Largest value of `ours`, in its unit, if it promises that.
     """
 
     what: str
@@ -30,11 +32,25 @@ class Figure(NamedTuple):
     against: str
     theirs: float
     limit: float | None = None
+    limit_abs: float | None = None
 
     @property
     def ratio(self) -> float:
         """Ours by theirs."""
         return self.ours / self.theirs if self.theirs else float("inf")
+
+    @property
+    def is_met(self) -> bool:
+        """Whether what is promised is kept; true when nothing is."""
+        within_ratio = self.limit is None or self.ratio <= self.limit
+        return within_ratio and (self.limit_abs is None or self.ours <= self.limit_abs)
+
+    @property
+    def promised(self) -> str:
+        """The limits in words; empty without."""
+        limits = [f"{self.limit:.2f} x"] if self.limit is not None else []
+        limits += [f"{self.limit_abs:g} {self.unit}".strip()] if self.limit_abs is not None else []
+        return ", ".join(limits)
 
 
 def cpu_s() -> float:
