@@ -283,7 +283,8 @@ if os.geteuid() == 0:  # nothing is denied to root
     os.setgid(65534)
     os.setuid(65534)
 try:
-    open_catalog(sys.argv[1])
+    with open_catalog(sys.argv[1]).writing():
+        pass
 except Denied as error:
     print(error.code, bool(error.hint))
 """

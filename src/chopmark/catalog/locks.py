@@ -49,14 +49,7 @@ class LockFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except PermissionError as error:
-            msg = f"The lock file {path} cannot be opened for writing."
-            raise Denied(msg, hint="Give this user write permission on the directory.") from error
-        except OSError as error:
-            msg = f"The lock file {path} cannot be opened: {error.strerror}."
-            raise Unavailable(msg, hint="Check that the directory exists.") from error
+        self._fd = _opened(path)
 
     def try_lock(self) -> bool:
         """Take the lock when nobody has it."""
@@ -82,11 +75,29 @@ class LockFile:
 
     def unlock(self) -> None:
         """Give the lock back; nothing when it was not taken."""
-        _unlock(self._fd)
+        try:
+            _unlock(self._fd)
+        except OSError:  # to close the file gives the lock back, too
+            os.close(self._fd)
+            self._fd = _opened(self.path)
 
     def close(self) -> None:
         """Close the file; a lock on it is given back."""
         os.close(self._fd)
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError as error:
+        msg = f"The lock file {path} cannot be opened for writing."
+        raise Denied(msg, hint="Give this user write permission on the directory.") from error
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            msg = f"The lock file {path} cannot be opened for writing: it is on a file system that is only read."
+            raise Denied(msg, hint="Mount it for writing, or write to another registry.") from error
+        msg = f"The lock file {path} cannot be opened: {error.strerror}."
+        raise Unavailable(msg, hint="Check that the directory exists.") from error
 
 
 class WriterLock:

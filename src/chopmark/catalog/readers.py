@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from chopmark.base import forks
+from chopmark.catalog.connections import Immutable
 from chopmark.errors import InvalidRequest, TimedOut
 
 __all__ = ["Readers"]
@@ -70,8 +71,8 @@ class Readers:
                 return
             try:
                 connection.execute("ROLLBACK")
-                if self._is_closed:
-                    forks.close(connection)
+                if self._is_closed or isinstance(connection, Immutable):
+                    forks.close(connection)  # what is read without locks is opened anew for each block
                 else:
                     self._idle.append(connection)
             except sqlite3.Error:

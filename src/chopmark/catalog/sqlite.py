@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from sqlalchemy.dialects.sqlite import pysqlite as dialects
 
 from chopmark.abc.catalog import Transaction
 from chopmark.base import forks
+from chopmark.catalog.connections import Immutable, closing, connect_reader, connect_writer
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor
 from chopmark.catalog.faults import SQLITE_ERRORS, sqlite_fault
@@ -26,6 +26,7 @@ from chopmark.catalog.transaction import SqlTransaction, Statements
 from chopmark.catalog.upgrades import judged, migrate, revision_queries, too_new
 from chopmark.errors import (
     ChopmarkError,
+    Denied,
     IntegrityFailure,
     InvalidRequest,
     TimedOut,
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["SqliteCatalog", "sqlite_revision", "upgrade_sqlite"]
 
 OLDEST_SQLITE = (3, 35, 0)  # RETURNING
-BUSY_TIMEOUT_MS = 5_000
-READER_CACHE_KIB = 16_384
-WRITER_CACHE_KIB = 32_768
-JOURNAL_KEPT_BYTES = 64 * 1024 * 1024
 CLOSE_WAIT_S = 1.0
 CLOSE_AT_EXIT_S = 5.0
 
@@ -64,7 +61,7 @@ class Journal:
     def connection(self) -> sqlite3.Connection:
         """The connection, opened when it is not."""
         if self._connection is None:
-            self._connection = _connect_writer(self._path)
+            self._connection = connect_writer(self._path)
         return self._connection
 
     def take_lock(self, timeout_s: float) -> None:
@@ -297,7 +294,7 @@ class SqliteCatalog:
 
     def _set_up(self) -> None:
         path, limit = self.path, self._pool_size
-        self.readers = Readers(lambda: _connect_reader(path), limit, self._timeout_s)
+        self.readers = Readers(lambda: connect_reader(path), limit, self._timeout_s)
         self._writer = Writer(path, self._timeout_s)
         # Also at the end of the process: Python would close the connections under those who use them.
         # What was made last is called first, so readers go before the writer here too.
@@ -319,12 +316,13 @@ class SqliteCatalog:
 class _Reading:
     """A block that reads."""
 
-    __slots__ = ("_catalog", "_generation", "_readers", "_run")
+    __slots__ = ("_catalog", "_generation", "_immutable", "_readers", "_run")
 
     def __init__(self, catalog: SqliteCatalog) -> None:
         self._catalog = catalog
         self._run: Executor | None = None
         self._readers: Readers | None = None
+        self._immutable: Immutable | None = None
         self._generation = forks.generation()
 
     def __enter__(self) -> Transaction:
@@ -333,6 +331,7 @@ class _Reading:
             catalog.check_open()
             self._readers = catalog.readers
             connection = self._readers.take(id(self))
+            self._immutable = connection if isinstance(connection, Immutable) else None
             connection.execute("BEGIN")
             self._run = Executor(connection, SQLITE_ERRORS, sqlite_fault, is_writing=False)
             return SqlTransaction(self._run, catalog.statements)
@@ -352,6 +351,8 @@ class _Reading:
         try:
             if self._run is not None:
                 self._run.close()
+                if kind is None and self._immutable is not None:
+                    self._immutable.check_unchanged()
         finally:
             self._give()
 
@@ -423,16 +424,30 @@ def sqlite_revision(path: Path, tables: Tables) -> tuple[str, str]:
     IntegrityFailure
         When the file is not a SQLite database.
     """
-    if not path.parent.is_dir():
-        msg = f"There is no directory {path.parent} to hold the catalog {path.name}."
-        raise Unavailable(msg, hint="Make the directory, or choose another.")
-    if path.is_dir():
-        msg = f"{path} is a directory; the catalog is a file."
-        raise InvalidRequest(msg)
-    if not path.exists() or path.stat().st_size == 0:
+    if not _has_database(path):
         return "", ""
-    with _closing(_connect_reader(path)) as connection:
+    with closing(connect_reader(path)) as connection:
         return _read_revision(connection, tables)
+
+
+def _has_database(path: Path) -> bool:
+    """Whether the file is there, with anything in it."""
+    try:
+        if not path.parent.is_dir():
+            msg = f"There is no directory {path.parent} to hold the catalog {path.name}."
+            raise Unavailable(msg, hint="Make the directory, or choose another.")
+        if path.is_dir():
+            msg = f"{path} is a directory; the catalog is a file."
+            raise InvalidRequest(msg)
+        return path.exists() and path.stat().st_size > 0
+    except ChopmarkError:
+        raise
+    except PermissionError as error:
+        msg = f"This user may not look into {path.parent}, where the catalog is."
+        raise Denied(msg, hint="Give this user read permission on the directory.") from error
+    except OSError as error:
+        msg = f"The catalog {path} cannot be looked for: {error.strerror}."
+        raise Unavailable(msg, hint="Look at the system log for errors of that disk or mount, then repeat.") from error
 
 
 def upgrade_sqlite(path: Path, tables: Tables, lock_timeout_s: float) -> None:
@@ -496,61 +511,3 @@ def _check_journal(connection: sqlite3.Connection) -> None:
     if mode != "wal":
         msg = f"The file system of the catalog cannot hold a write-ahead log ({mode})."
         raise Unavailable(msg, hint="Put the catalog on a local disk, or use PostgreSQL.")
-
-
-def _connect_reader(path: Path) -> sqlite3.Connection:
-    connection = _connect(path, "ro")
-    _set(connection, "query_only = ON", f"cache_size = -{READER_CACHE_KIB}")
-    return connection
-
-
-def _connect_writer(path: Path) -> sqlite3.Connection:
-    connection = _connect(path, "rwc")
-    _set(
-        connection,
-        "synchronous = FULL",
-        "foreign_keys = ON",
-        f"cache_size = -{WRITER_CACHE_KIB}",
-        f"journal_size_limit = {JOURNAL_KEPT_BYTES}",
-    )
-    return connection
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
-            uri,
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=256,
-            timeout=BUSY_TIMEOUT_MS / 1000,
-        )
-
-    try:
-        return forks.opened(path, connect)
-    except SQLITE_ERRORS as error:
-        raise sqlite_fault(error, str(path)) from error
-
-
-def _set(connection: sqlite3.Connection, *pragmas: str) -> None:
-    try:
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-    except SQLITE_ERRORS as error:
-        forks.close(connection)
-        raise sqlite_fault(error) from error
-    except BaseException:
-        forks.close(connection)
-        raise
-
-
-@contextmanager
-def _closing(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    try:
-        yield connection
-    finally:
-        with suppress(sqlite3.Error):
-            forks.close(connection)
