@@ -42,7 +42,7 @@ from chopmark.formats.signatures import infer_signature, predict_signature
 from chopmark.ops.requests import GetVersion, PlanVersion, RegisterVersion
 from chopmark.ops.results import Registered, RegistrationPlan
 from chopmark.sdk.ensemble import check_combine
-from chopmark.sdk.files import MODEL_DIRECTORY, GatheredFiles, Source, gather
+from chopmark.sdk.files import MODEL_DIRECTORY, GatheredFiles, Source, gather, preparing
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.surface import Reference, checked_mapping
 from chopmark.sdk.transport import DryRun, Transport
@@ -163,8 +163,9 @@ class Draft:
             When no format can hold it, or a library is missing.
         """
         self._no_model_yet()
-        directory = self._directory()
-        self._format, self._saved = save_model(model, directory, format)
+        with preparing():
+            directory = self._directory()
+            self._format, self._saved = save_model(model, directory, format)
         self._take_saved(MODEL_DIRECTORY, directory, self._format, self._saved)
 
     def add_path(self, path: str | Path, *, format: str = "auto") -> None:  # noqa: A002
@@ -237,8 +238,9 @@ class Draft:
             if not rest:
                 msg = f"Bytes need a file name: {key}/NAME."
                 raise InvalidRequest(msg)
-            file = self._directory() / "data"
-            file.write_bytes(source)
+            with preparing():
+                file = self._directory() / "data"
+                file.write_bytes(source)
             self._sources.append(Source(check_path(key), role, file, owned=True))
         else:
             self._add_object(key, source)
@@ -253,8 +255,9 @@ class Draft:
 
     def _add_object(self, key: str, source: object) -> None:
         check_path(key)
-        directory = self._directory()
-        used, saved = save_model(source, directory, "auto")
+        with preparing():
+            directory = self._directory()
+            used, saved = save_model(source, directory, "auto")
         self._artifact_formats[key] = used.name
         only = saved.files[0].path
         if len(saved.files) == 1 and Path(key).suffix and Path(key).suffix == Path(only).suffix:
@@ -469,7 +472,8 @@ def _source_kept(source: Source, held: ExitStack | None) -> Callable[[BlobStore]
     """What puts a source once more, also when the first put takes its file away: an open file outlives its name."""
     if held is None or not source.owned:
         return lambda store: store.put(source.file)
-    stream = held.enter_context(source.file.open("rb"))
+    with preparing():
+        stream = held.enter_context(source.file.open("rb"))
 
     def put(store: BlobStore) -> None:
         stream.seek(0)

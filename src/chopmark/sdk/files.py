@@ -18,7 +18,16 @@ from chopmark.domain.manifest import FileEntry, Role, check_path
 from chopmark.domain.names import shown
 from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, NotFound, Unavailable
 
-__all__ = ["MODEL_DIRECTORY", "GatheredFiles", "Source", "StoredFiles", "files_below", "gather", "writing_to"]
+__all__ = [
+    "MODEL_DIRECTORY",
+    "GatheredFiles",
+    "Source",
+    "StoredFiles",
+    "files_below",
+    "gather",
+    "preparing",
+    "writing_to",
+]
 
 MODEL_DIRECTORY = "model"
 _FILES_MAX = 100_000
@@ -46,10 +55,10 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def size_bytes(self) -> int:
-        """Length of the file as it is now; zero when it is gone (storing it will say so)."""
+        """Length of the file as it is now; zero when it is gone or out of reach (storing it will say so)."""
         try:
             return self.file.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
 
 
@@ -87,7 +96,7 @@ def _mode_of(place: Path) -> int:
         raise NotFound(msg) from error
     except (OSError, ValueError) as error:
         msg = f"{shown(place)} cannot be read: {error}."
-        raise InvalidRequest(msg) from error
+        raise InvalidRequest(msg, hint="Check the name, its permissions and the disk, then try again.") from error
 
 
 def _walk(directory: Path) -> list[Path]:
@@ -265,3 +274,17 @@ def writing_to(target: Path) -> Iterator[None]:
     except OSError as error:
         msg = f"The files cannot be written to {shown(target)}: {error.strerror or error}."
         raise Unavailable(msg, hint="Choose another place, or free room there.") from error
+
+
+@contextmanager
+def preparing() -> Iterator[None]:
+    """Say that a version's files could not be written or read on their way into the store, and why."""
+    try:
+        yield
+    except ChopmarkError:
+        raise
+    except OSError as error:
+        where = shown(error.filename) if error.filename else "the directory for temporary files"
+        msg = f"The files of the version cannot be made ready in {where}: {error.strerror or error}."
+        hint = "Make room there, or point TMPDIR at another directory, then register again."
+        raise Unavailable(msg, hint=hint) from error
