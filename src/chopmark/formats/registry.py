@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -50,14 +51,15 @@ def get_format(name: str) -> Format:
     return found
 
 
-def choose_format(model: object) -> list[Format]:
+def choose_format(model: object) -> Iterator[Format]:
     """Formats that fit the model, safest first: the candidates of ``format="auto"``.
 
     The order is by rank, then name. Formats that run code on load stand at the end: joblib,
-    cloudpickle, dill, pickle. A plug-in that cannot be loaded is passed over.
+    cloudpickle, dill, pickle. A plug-in that cannot be loaded is passed over. Each is asked when
+    its turn comes: mostly the first can hold the model.
     """
-    candidates = [f for f in map(_loadable, format_names()) if f is not None and f.fits(model)]
-    return sorted(candidates, key=lambda f: (f.runs_code, f.rank, f.name))
+    known = [f for f in map(_loadable, format_names()) if f is not None]
+    return (f for f in sorted(known, key=lambda f: (f.runs_code, f.rank, f.name)) if f.fits(model))
 
 
 def _loadable(name: str) -> Format | None:
