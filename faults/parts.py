@@ -15,6 +15,12 @@ __all__ = ["PARTS", "run_part"]
 # One line a part, in the order in which they run: name → module.
 PARTS: dict[str, str] = {
     "kills": "faults.kills",
+    "syscalls": "faults.syscalls",
+    "syncs": "faults.syncs",
+    "crowd": "faults.crowd",
+    "collecting": "faults.collecting",
+    "flips": "faults.flips",
+    "refusals": "faults.refusals",
     "startup": "faults.startup",
 }
 
