@@ -357,7 +357,8 @@ class Draft:
         if isinstance(self._transport, DryRun):
             msg = "A dry run stores no bytes, so it cannot register."
             raise Unsupported(msg, hint="Ask draft.plan() what a registration would do.")
-        self.plan()  # a refusal costs nothing before the bytes are stored
+        if self._sources:
+            self.plan()  # a refusal costs nothing before the bytes are stored
         answer = self._registered()
         self.version = answer.version
         self.created = answer.created
