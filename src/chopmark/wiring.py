@@ -24,6 +24,7 @@ from chopmark.base.ids import uuid7
 from chopmark.base.settings import Resolved, Settings
 from chopmark.base.tally import Tally
 from chopmark.blobs import open_store
+from chopmark.blobs.filesystem import sync_directory
 from chopmark.blobs.records import open_records
 from chopmark.catalog import open_catalog, schema_revision, upgrade_catalog
 from chopmark.catalog.checking import sqlite_faults
@@ -201,7 +202,7 @@ def _make_directory(settings: Settings) -> None:
         return
     directory = Path(settings.url)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        _make_durably(directory)
     except (FileExistsError, NotADirectoryError) as error:
         msg = f"{directory} is not a directory."
         raise InvalidRequest(msg, hint="Choose another place for the registry.") from error
@@ -209,6 +210,17 @@ def _make_directory(settings: Settings) -> None:
         msg = f"The registry cannot be made at {directory}: {error.strerror}."
         hint = "Choose a directory that may be written to, or set CHOPMARK_URL."
         raise Unavailable(msg, hint=hint) from error
+
+
+def _make_durably(directory: Path) -> None:
+    """Make a directory whose name survives a power cut: all that is stored in it is lost with its name."""
+    if (directory / DATABASE_FILE).exists():
+        return  # whoever made that has synced the name
+    missing = [each for each in (directory, *directory.parents) if each == directory or not each.is_dir()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        with suppress(PermissionError):  # a parent that may be passed and not read
+            sync_directory(each.absolute().parent)
 
 
 def _check_url(url: str) -> None:
@@ -342,7 +354,7 @@ def _catalog(settings: Settings) -> Catalog:
 def _store(settings: Settings, clock: Clock = system_clock, *, cached: bool = True) -> BlobStore:
     url = store_url(settings)
     if "://" not in url:
-        return open_store(url, compression=settings.compression, clock=clock)
+        return open_store(url, compression=settings.compression, packs=settings.small_blobs == "packed", clock=clock)
     return open_store(
         url,
         cache_dir=Path(settings.cache_dir) if cached else None,

@@ -89,6 +89,8 @@ def whole_of(records: RecordStore) -> tuple[Whole, list[str]]:
     whole = put_together(segments)
     if whole.fault is not None:
         faults.append(f"at event {whole.fault.seq}: {whole.fault.reason}")
+    if not whole.events and not faults:
+        faults.append("there is none that could be read")
     faults += [f"{name} tells of another course of events" for name in whole.left_out]
     return whole, faults
 

@@ -50,6 +50,9 @@ EVENTS_A_SEGMENT = 20_000
 """As many as are ever likely to wait: a segment's states are those after its last event, so that it is whole by itself."""
 
 EVENTS_MERGED = 32
+LOOKS_MAX = 10
+"""How often segments are listed anew because some were put together while they were read."""
+
 _IN_REGISTRY = re.compile(r"([0-9a-f]{16})/events/")
 HISTORY_MAX = 10_000
 """Entries of one history that a state holds; what is older is in the audit."""
@@ -216,17 +219,31 @@ def spans_of(records: RecordStore) -> list[Span]:
 
 
 def read_segments(records: RecordStore) -> tuple[list[Segment], list[str]]:
-    """All segments that can be read, and what is wrong with the others."""
+    """All segments that can be read, and what is wrong with the others.
+
+    What was put together with others while this read is read where it is now: a segment that was listed and is gone has
+    the listing taken again, or the end of the chain could be missing and nobody would see it.
+    """
+    for _ in range(LOOKS_MAX):
+        segments, faults, gone = _read_listed(records)
+        if not gone:
+            return segments, faults
+    return segments, [*faults, *(f"{name} is listed and is not there" for name in gone)]
+
+
+def _read_listed(records: RecordStore) -> tuple[list[Segment], list[str], list[str]]:
+    """One look: segments, faults, and names that were gone when they were read."""
     segments: list[Segment] = []
     faults: list[str] = []
+    gone: list[str] = []
     for span in spans_of(records):
         try:
             segments.append(decode_segment(records.get(span.name), span.name))
         except NotFound:
-            continue  # merged meanwhile; the merged one is listed too, or will be at the next look
+            gone.append(span.name)
         except ChopmarkError as error:
             faults.append(error.message)
-    return segments, faults
+    return segments, faults, gone
 
 
 def _is_new(state: VersionState, events: list[AuditEvent]) -> bool:

@@ -16,8 +16,10 @@ from chopmark.app.recording import spans_of, within
 from chopmark.base.settings import Settings
 from chopmark.domain.manifest import FileEntry
 from chopmark.domain.records import Segment, Whole, encode_segment
-from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound, Unsupported
+from chopmark.errors import Conflict, IntegrityFailure, InvalidRequest, NotFound, Unavailable, Unsupported
 from chopmark.ops.keeping import Backup
+from chopmark.ops.requests import ListAudit
+from chopmark.ops.results import AuditPage
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.transport import DryRun, Transport
 from chopmark.wiring import open_place, store_url
@@ -30,6 +32,10 @@ _SHOWN = 5
 
 class BytesGone(Exception):
     """Bytes were freed while they were copied: what they belonged to was purged meanwhile."""
+
+
+class _Behind(Exception):
+    """The records that were read end before what is known to be recorded: they are read again."""
 
 
 def back_up(source: Transport, place: str | Path, settings: Settings, *, verify: bool = False) -> Backup:
@@ -51,12 +57,19 @@ def back_up(source: Transport, place: str | Path, settings: Settings, *, verify:
     check_place(str(place), settings)
     store, records = open_place(str(place), settings)
     try:
+        behind = 0
         for _ in range(_ROUNDS):
+            newest: AuditPage = source.call(ListAudit(newest_first=True, limit=1))
             source.catch_up()
             try:
-                return _copy_all(source, store, records, str(place), settings, verify)
+                return _copy_all(source, store, records, str(place), settings, verify, _length(newest))
             except BytesGone:
                 continue
+            except _Behind:
+                behind += 1
+        if behind:
+            msg = "The store lists fewer records than were written to it."
+            raise Unavailable(msg, hint="Try again. When it stays so, see what is missing: chopmark fsck")
         msg = "Bytes that versions need are missing from the store."
         raise IntegrityFailure(msg, hint="See which: chopmark fsck --fast")
     finally:
@@ -64,11 +77,13 @@ def back_up(source: Transport, place: str | Path, settings: Settings, *, verify:
 
 
 def _copy_all(
-    source: Transport, store: BlobStore, records: RecordStore, place: str, settings: Settings, verify: bool
+    source: Transport, store: BlobStore, records: RecordStore, place: str, settings: Settings, verify: bool, least: int
 ) -> Backup:
     registry = _only(source.records)
     origin, target = within(source.records, registry), within(records, registry)
     whole = whole_records(origin)
+    if whole.events[-1].seq < least:
+        raise _Behind  # a listing that is not up to date left some out
     _check_same_course(target, whole, place)
     files = files_of(whole)
     copied = copy_blobs(source.store, store, files.values(), f"Backing up to {place}", settings, verify=verify)
@@ -84,6 +99,10 @@ def _copy_all(
         copied_blobs=len(copied),
         copied_bytes=sum(f.size_bytes for f in copied),
     )
+
+
+def _length(newest: AuditPage) -> int:
+    return newest.items[0].seq if newest.items else 0
 
 
 def _only(records: RecordStore) -> str:
@@ -185,5 +204,6 @@ def write_records(target: RecordStore, whole: Whole) -> None:
     before = spans_of(target)
     target.put(segment.span.name, encode_segment(segment))
     for span in before:
-        if span != segment.span:
+        # One that goes further is that of another backup, which began later and was quicker.
+        if span != segment.span and span.last <= segment.span.last:
             target.delete(span.name)
