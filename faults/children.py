@@ -37,6 +37,7 @@ class Child:
 
     def __init__(self, work: Callable[[Announce], None], log: Path) -> None:
         self.heard: list[dict[str, Any]] = []
+        self.moments: list[str] = []
         self.ended = False
         self.status = 0
         self._rest = b""
@@ -60,7 +61,11 @@ class Child:
                 self.ended = True
                 return
             *lines, self._rest = (self._rest + piece).split(b"\n")
-            self.heard += [json.loads(line) for line in lines]
+            for told in map(json.loads, lines):
+                if told["at"] == "moment":
+                    self.moments.append(told["what"])
+                else:
+                    self.heard.append(told)
 
     def kill(self) -> None:
         """SIGKILL, unless it has been reaped."""

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["SHAPES", "artifacts_of", "metrics_of", "model_of", "shape_of"]
 
-SHAPES = {"small": 40, "shared": 25, "many": 20, "large": 14, "huge": 1}
+SHAPES = {"small": 80, "shared": 50, "many": 40, "large": 28, "huge": 1}
 """Shape → how often. The last word of a token is its shape."""
 
 SHARED_CONTENTS = 3

@@ -26,8 +26,10 @@ from faults.verify import Asked, judge
 
 __all__ = ["lane", "preload", "run"]
 
-TURNS_A_LIFE = 12
+TURNS_A_LIFE = 9
 """Rounds until a registry is thrown away, so that looking at all of it stays quick."""
+
+FINDINGS_MAX = 25
 
 _HOW = (
     "a forked child announces each op by one unbuffered write and is killed at a random moment; a fresh process then reads"
@@ -71,17 +73,22 @@ def _lane_process(grounds: Grounds, kills: int, options: Options) -> Child:
     return Child(lambda tell: tell({"at": "tally", "tally": asdict(lane(grounds, kills, options))}), log)
 
 
-def lane(grounds: Grounds, kills: int, options: Options) -> Tally:
-    """Lives of registries on one pair, until there were so many kills."""
+def lane(grounds: Grounds, kills: int, options: Options, *, findings_max: int = FINDINGS_MAX) -> Tally:
+    """Lives of registries on one pair, until there were so many kills, or so many findings."""
     tally = Tally()
+    typical_ms: dict[str, float] = {}
     life = 0
+
+    def keep(name: str, directory: Path) -> Path:
+        return options.kept(f"{grounds.directory.name}-{name}", directory)
+
     while tally.kills < kills:
         life += 1
         name = f"l{life}"
         spread = options.random("kills", grounds.pair, life)
         turns = min(TURNS_A_LIFE, kills - tally.kills)
-        Life(grounds, name, spread, tally, lambda n, d: options.kept(f"{grounds.directory.name}-{n}", d)).run(turns)
-        if len(tally.findings) >= 25:
+        Life(grounds, name, spread, tally, keep, typical_ms).run(turns)
+        if len(tally.findings) >= findings_max:
             break
     return tally
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from chopmark import wiring
 from chopmark.base.settings import load_settings
 from chopmark.errors import Conflict
 from faults.children import Announce, Child, answer_of, kill, listen
+from faults.moments import MOMENTS, tell_moments
 from faults.performing import perform
 from faults.places import Grounds, Place
 from faults.scripts import Held, Known, Op, after, candidates, script_of, side_of, token_of
@@ -36,6 +38,11 @@ RECORDED_WITHIN_S = (0.002, 0.02, 0.1, 0.5)
 """How soon after a change the background records it, drawn for each child, so that kills meet it at any moment."""
 
 FIRST_GUESS_MS = 30.0
+OVER = 1.3
+"""Delays are drawn up to so much of what an op typically takes, so that some kills come just after it."""
+
+CUT_OFF = 1.4
+"""An op that was cut off is taken to last so much longer."""
 
 
 @dataclass
@@ -90,9 +97,19 @@ class Life:
         Where to count.
     keep
         Copies the directory of a finding to where it stays.
+    typical_ms
+        How long each kind of op has taken, which lives of a lane learn together.
     """
 
-    def __init__(self, grounds: Grounds, name: str, spread: random.Random, tally: Tally, keep: Keep) -> None:
+    def __init__(
+        self,
+        grounds: Grounds,
+        name: str,
+        spread: random.Random,
+        tally: Tally,
+        keep: Keep,
+        typical_ms: dict[str, float],
+    ) -> None:
         self._grounds = grounds
         self._name = name
         self._spread = spread
@@ -100,7 +117,7 @@ class Life:
         self._keep = keep
         self._stack = ExitStack()
         self._known = Known()
-        self._typical_ms: dict[str, float] = {}
+        self._typical_ms = typical_ms
         self._turn = 0
         self._place = Place(Path())
         self._faults: list[Fault] = []
@@ -109,7 +126,7 @@ class Life:
     def run(self, turns: int) -> None:
         """Live that many rounds and die, or fewer when something is found."""
         with self._stack:
-            if self._spread.random() < 0.2:
+            if self._spread.random() < 0.12:
                 self._place = self._grounds.new_place(self._name, self._stack, with_tables=False)
                 self._do(self._set_up, "setup")
             else:
@@ -245,16 +262,7 @@ class Life:
         ops = ", ".join(map(str, in_flight)) or "nothing"
         self._doing += f", of {[list(map(str, t.script)) for t in tasks]} child {victim} killed with {ops} in flight"
         swept = any(op.kind == "sweep" for task in tasks for op in task.script)
-        begun = self._known
         self._judge(self._asked(tasks), self._place, candidates(known, in_flight), may_vanish=swept)
-        if (
-            in_flight
-            and not self._faults
-            and in_flight[0].kind not in {"collect", "sweep", "backup", "close", "record"}
-        ):
-            changed = self._known != begun and not _same(self._known, known)
-            self._tally.done_unsaid += changed
-            self._tally.undone += not changed
 
     def _child(self, task: _Task, refs: dict[str, str], *, stays: bool) -> Child:
         settings = {**self._place.settings(), **task.settings}
@@ -262,6 +270,7 @@ class Life:
 
         def work(tell: Announce) -> None:
             wiring.RECORDED_WITHIN_S = recorded_within_s
+            tell_moments(tell)
             tell({"at": "start"})
             begun = time.perf_counter()
             with cm.open(**settings) as registry:
@@ -281,16 +290,19 @@ class Life:
         """Choose an op, or the time before or after all, and a moment within it as long as such ops have taken."""
         where = self._spread.random()
         k = self._spread.randrange(len(script))
-        fraction = self._spread.random() * 1.15
-        if where < 0.08:
-            kind, delay_ms = "open", self._typical("open")
-            kill(child, others, lambda: bool(child.heard), fraction * delay_ms / 1e3, LIMIT_S)
-        elif where < 0.2:
-            kind, delay_ms = "end", self._spread.choice((5.0, 40.0, 300.0))
-            kill(child, others, lambda: _has(child, "end"), fraction * delay_ms / 1e3, LIMIT_S)
-        else:
-            kind, delay_ms = _kind(script[k]), self._typical(_kind(script[k]))
-            kill(child, others, lambda: _has(child, "begin", k), fraction * delay_ms / 1e3, LIMIT_S)
+        fraction = self._spread.random() * OVER
+        kind, delay_ms = _kind(script[k]), fraction * self._typical(_kind(script[k]))
+        mark: Callable[[], bool] = partial(_has, child, "begin", k)
+        if where < 0.06:
+            kind, delay_ms = "open", fraction * self._typical("open")
+            mark = partial(bool, child.heard)
+        elif where < 0.16:
+            kind, delay_ms = "end", fraction * self._spread.choice((5.0, 40.0, 300.0))
+            mark = partial(_has, child, "end")
+        elif where < 0.6:
+            kind, mark = self._moment(child)
+            delay_ms = self._soon_ms()
+        kill(child, others, mark, delay_ms / 1e3, LIMIT_S)
         if not child.heard or (child.heard[-1]["at"] != "error" and child.status != signal.SIGKILL):
             self._faults.append(("hang", f"the child ended with {child.status} and was not killed: {child.heard[-3:]}"))
         for heard in child.heard:
@@ -298,13 +310,26 @@ class Life:
                 self._learn("open", heard["ms"])
             if heard["at"] == "done":
                 self._learn(_kind(script[heard["k"]]), heard["ms"])
+        if child.heard and child.heard[-1]["at"] in {"start", "begin"} and kind not in MOMENTS:
+            self._learn(kind, max(self._typical(kind), delay_ms * CUT_OFF))
         self._count(child)
         self._tally.hits[kind] = self._tally.hits.get(kind, 0) + 1
+
+    def _moment(self, child: Child) -> tuple[str, Callable[[], bool]]:
+        """The so-and-so-manieth time of some moment within an op, or the end if it does not come to that."""
+        (what,) = self._spread.choices(list(MOMENTS), list(MOMENTS.values()))
+        times = self._spread.choice((1, 1, 2, 3, 5, 8))
+        return what, lambda: child.moments.count(what) >= times or _has(child, "end")
+
+    def _soon_ms(self) -> float:
+        """Some microseconds to some tens of milliseconds, each order of magnitude as often as the others."""
+        return float(10 ** self._spread.uniform(-2.5, 1.6))
 
     def _cut_alone(self, kind: str, work: Callable[[], object]) -> Child:
         """Kill what is one call from beginning to end."""
 
         def told(tell: Announce) -> None:
+            tell_moments(tell)
             tell({"at": "start"})
             tell({"at": "begin", "k": 0})
             begun = time.perf_counter()
@@ -313,13 +338,19 @@ class Life:
             signal.pause()
 
         child = Child(told, self._place.directory / "stderr.txt")
-        delay_ms = self._spread.random() * 1.15 * self._typical(kind)
-        kill(child, [], lambda: _has(child, "begin", 0), delay_ms / 1e3, LIMIT_S)
+        delay_ms = self._spread.random() * OVER * self._typical(kind)
+        aim = kind
+        mark: Callable[[], bool] = partial(_has, child, "begin", 0)
+        if self._spread.random() < 0.4:
+            aim, mark = self._moment(child)
+            delay_ms = self._soon_ms()
+        kill(child, [], lambda: mark() or _has(child, "done"), delay_ms / 1e3, LIMIT_S)
         self._faults += [("error", f"{h['text']}\n{h['trace']}") for h in child.heard if h["at"] == "error"]
         finished = next((heard["ms"] for heard in child.heard if heard["at"] == "done"), None)
-        self._learn(kind, finished if finished is not None else delay_ms * 1.3)
+        if finished is not None or aim == kind:
+            self._learn(kind, finished if finished is not None else max(self._typical(kind), delay_ms * CUT_OFF))
         self._count(child)
-        self._tally.hits[kind] = self._tally.hits.get(kind, 0) + 1
+        self._tally.hits[aim] = self._tally.hits.get(aim, 0) + 1
         return child
 
     def _count(self, child: Child) -> None:
@@ -333,16 +364,20 @@ class Life:
         return self._typical_ms.get(kind, FIRST_GUESS_MS)
 
     def _learn(self, kind: str, took_ms: float) -> None:
+        """Move what is typical towards what was seen; one that was cut off only says that it takes longer than that."""
         self._typical_ms[kind] = 0.7 * self._typical(kind) + 0.3 * took_ms
 
     # Looking
 
     def _asked(self, tasks: Sequence[_Task] = ()) -> Asked:
+        """After a kill: what it was about is read through the SDK, and some other version; at the end of the life all are."""
+        others = sorted(self._known.versions)
+        touched = {op.token for task in tasks for op in task.script}
         return Asked(
             probe=self._token(shape="small"),
             probe_first=self._spread.random() < 0.5,
             collect=self._spread.random() < 0.4,
-            searched=tuple(op.token for task in tasks for op in task.script if op.kind == "register"),
+            loaded=(*touched, self._spread.choice(others)) if tasks and others else None,
         )
 
     def _judge(
@@ -358,7 +393,11 @@ class Life:
         if asked.probe:
             self._tally.answers_ms.append(answer["answer_ms"])
             possible = [each.with_version(asked.probe, _probe(seen, asked.probe)) for each in possible]
-        self._faults += least_different(possible, seen, may_vanish=may_vanish)
+        nearest, faults = least_different(possible, seen, may_vanish=may_vanish)
+        self._faults += faults
+        if len(possible) > 1 and possible[0] != possible[-1] and not faults:
+            self._tally.done_unsaid += nearest > 0
+            self._tally.undone += nearest == 0
         if remember and not asked.at_end and place is self._place:
             self._known = seen
 
@@ -379,12 +418,6 @@ class Life:
 
 def _probe(seen: Known, token: str) -> Held:
     return seen.versions.get(token, Held("?"))
-
-
-def _same(one: Known, other: Known) -> bool:
-    """Whether both hold the same of the versions that both know."""
-    shared = one.versions.keys() & other.versions.keys()
-    return all(one.versions[t] == other.versions[t] for t in shared) and other.versions.keys() <= one.versions.keys()
 
 
 def _cut_at_deleted(script: list[Op], gone: set[str]) -> list[Op]:

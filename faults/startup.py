@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import chopmark as cm
-from benchmarks.search import fill
+from benchmarks.filling import fill_sqlite
+from benchmarks.made_registry import model_name
 from faults.children import Announce, Child, kill
 from faults.options import Options
 from faults.performing import perform
@@ -38,7 +39,7 @@ def told(step):
     steps[step] = (time.perf_counter() - begun) * 1e3
 with cm.open(sys.argv[1], actor="ada", progress="never") as registry:
     told("open")
-    assert registry.get("m00000:1").number == 1
+    assert registry.get(sys.argv[3]).number == 1
     told("get")
     registry.register("after", {"token": sys.argv[2]}, params={"token": sys.argv[2]})
     told("register")
@@ -53,7 +54,7 @@ def run(options: Options) -> list[Outcome]:
     file = place.directory / "registry" / "chopmark.db"
     file.parent.mkdir()
     begun = time.perf_counter()
-    fill(file, options.versions)
+    fill_sqlite(file, options.versions)
     filled_s = time.perf_counter() - begun
     rounds = options.rounds(20, 5)
     spread = options.random("startup")
@@ -65,7 +66,7 @@ def run(options: Options) -> list[Outcome]:
         acknowledged |= _killed_writer(place, n, delay_s)
         wal_bytes = (file.parent / "chopmark.db-wal").stat().st_size
         done = subprocess.run(
-            [sys.executable, "-c", ANSWER, str(file.parent), f"after-{n}"],
+            [sys.executable, "-c", ANSWER, str(file.parent), f"after-{n}", f"{model_name(0)}:1"],
             capture_output=True,
             text=True,
             check=False,

@@ -41,15 +41,16 @@ class Asked:
         Whether to collect within the grace time, which may free no bytes.
     at_end
         Whether to collect long after the grace time, which must free all that nothing refers to.
-    searched
-        Tokens that a search by tag must find when their versions are there.
+    loaded
+        Tokens of versions that are to be loaded, compared byte by byte and searched for by their tag, when they are there.
+        None loads all. The bytes of all are hashed by the check in any case.
     """
 
     probe: str = ""
     probe_first: bool = True
     collect: bool = False
     at_end: bool = False
-    searched: tuple[str, ...] = ()
+    loaded: tuple[str, ...] | None = None
 
 
 def judge(place: Place, asked: Asked) -> dict[str, Any]:
@@ -64,8 +65,8 @@ def judge(place: Place, asked: Asked) -> dict[str, Any]:
         answer_ms = (time.perf_counter() - begun) * 1e3
         seen = _seen(registry, faults)
         for token, held in seen.versions.items():
-            if not held.is_deleted:
-                faults += _content_faults(registry, token, held, is_searched=token in asked.searched)
+            if not held.is_deleted and (asked.loaded is None or token in asked.loaded):
+                faults += _content_faults(registry, token, held)
         faults += _check_faults(registry)
         if asked.collect or asked.at_end:
             faults += _collection_faults(registry, place, seen, at_end=asked.at_end)
@@ -108,12 +109,12 @@ def _seen(registry: cm.Registry, faults: list[Fault]) -> Known:
     return Known(versions, aliases)
 
 
-def _content_faults(registry: cm.Registry, token: str, held: Held, *, is_searched: bool) -> Iterator[Fault]:
+def _content_faults(registry: cm.Registry, token: str, held: Held) -> Iterator[Fault]:
     version = registry.get(held.ref)
     said = (version.params, version.metrics, version.tags.get("token"))
     if said != ({"token": token}, metrics_of(token), token):
         yield "half_visible", f"{held.ref} says {said}"
-    if is_searched and [v.ref for v in registry.search(f'tags.token = "{token}"')] != [held.ref]:
+    if [v.ref for v in registry.search(f'tags.token = "{token}"')] != [held.ref]:
         yield "half_visible", f"a search by the tag does not find {held.ref}"
     try:
         if (model := registry.load(held.ref)) != model_of(token):
@@ -155,7 +156,7 @@ def _collection_faults(registry: cm.Registry, place: Place, seen: Known, *, at_e
     yield from _check_faults(registry, frozenset())
     for token, held in seen.versions.items():
         if not held.is_deleted:
-            yield from _content_faults(registry, token, held, is_searched=True)
+            yield from _content_faults(registry, token, held)
 
 
 def _stored(place: Place) -> set[str]:
@@ -193,6 +194,8 @@ def differences(known: Known, seen: Known, *, may_vanish: bool) -> list[Fault]:
     return found
 
 
-def least_different(possible: list[Known], seen: Known, *, may_vanish: bool) -> list[Fault]:
-    """The differences to that one of what is possible which is nearest; none when one of them is what is seen."""
-    return min((differences(known, seen, may_vanish=may_vanish) for known in possible), key=len)
+def least_different(possible: list[Known], seen: Known, *, may_vanish: bool) -> tuple[int, list[Fault]]:
+    """Which of what is possible is nearest, and the differences to it; none when it is what is seen."""
+    found = [differences(known, seen, may_vanish=may_vanish) for known in possible]
+    nearest = min(range(len(found)), key=lambda n: len(found[n]))
+    return nearest, found[nearest]
