@@ -2,11 +2,12 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chopmark.errors import ChopmarkError, Conflict
-from chopmark.ops.requests import PlanVersion, RegisterVersion
+from chopmark.ops.requests import PlanVersion, RegisterVersion, Request
 from chopmark.sdk.registry import Registry
 from chopmark.testing.registry import memory_registry
 
@@ -21,9 +22,12 @@ def asked(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> list[type]:
     """The types of the requests that the registry makes from now on."""
     kinds: list[type] = []
     call = registry._transport.call
-    monkeypatch.setattr(
-        registry._transport, "call", lambda request, **how: kinds.append(type(request)) or call(request, **how)
-    )
+
+    def noted(request: Request, **how: Any) -> Any:
+        kinds.append(type(request))
+        return call(request, **how)
+
+    monkeypatch.setattr(registry._transport, "call", noted)
     return kinds
 
 
@@ -56,7 +60,12 @@ def test_a_refusal_stores_no_bytes_with_files_and_leaves_no_version_without() ->
 def test_temporary_files_go_and_are_made_only_for_files(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     mkdtemp = tempfile.mkdtemp
-    monkeypatch.setattr(tempfile, "mkdtemp", lambda *args, **options: made.append("") or mkdtemp(*args, **options))
+
+    def noted(**options: Any) -> str:
+        made.append(mkdtemp(**options))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", noted)
     registry = memory_registry()
     registry.register("elsewhere", uri="s3://models/1", digest="sha256:" + "0" * 64)
     assert not made
