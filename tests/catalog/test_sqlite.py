@@ -348,7 +348,8 @@ def test_a_number_beyond_the_database_is_nobodys(catalog: Catalog) -> None:
 def test_each_of_a_group_is_undone_alone_and_the_first_needs_no_savepoint(path: Path, catalog: Catalog) -> None:
     """What SQLite would copy for a savepoint it copies only for those who join another's transaction."""
     catalog.close()
-    journal, told = Journal(path), []
+    journal = Journal(path)
+    told: list[str] = []
     journal.connection.execute("CREATE TABLE t (name)")
     journal.connection.set_trace_callback(told.append)
     journal.begin(1.0)

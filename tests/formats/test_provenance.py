@@ -1,5 +1,6 @@
 import os
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -72,9 +73,14 @@ def test_a_file_changed_by_hand_is_seen_when_the_answer_is_old(tree, monkeypatch
 
 def test_git_is_asked_once_for_many_registrations_and_never_outside_a_tree(tree, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(provenance, "AGE_MAX_S", 60.0)
-    asked = []
+    asked: list[object] = []
     run = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *args, **options: asked.append(args) or run(*args, **options))
+
+    def noted(*args: Any, **options: Any) -> Any:
+        asked.append(args)
+        return run(*args, **options)
+
+    monkeypatch.setattr(subprocess, "run", noted)
     assert len({git_state(tree).commit for _ in range(5)}) == len(asked) == 1
     assert git_state(tmp_path) is None
     assert len(asked) == 1
