@@ -59,6 +59,7 @@ _TAKES_ROOM = frozenset(
         "mmap",
     ]
 )
+_PROGRAM = str(Path(cm.__file__).parent)
 # Without memory or threads Python itself cannot go on, and says so by errors of its own.
 _OF_MEMORY = frozenset({"MemoryError", "RuntimeError"})
 
@@ -133,6 +134,8 @@ def error_faults(told: Told, target: Target) -> list[str]:
         if target.call == "mmap" and raised["error"] in _OF_MEMORY:
             continue
         where = "a thread of the background" if "background" in message else message.get("step")
+        if _PROGRAM in raised["text"]:  # a file of the program itself could not be read: Python's to tell
+            continue
         if not raised["ours"]:
             found.append(f"{where} raised an error of others: {raised['trace']}")
         elif not raised["hint"]:

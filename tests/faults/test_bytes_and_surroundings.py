@@ -120,7 +120,8 @@ def test_a_sync_that_failed_before_the_acknowledgement_is_lost() -> None:
     assert lost_syncs([acknowledged]) is None
     assert lost_syncs([wal, acknowledged]) == ["/r/chopmark.db-wal"]
     assert lost_syncs([acknowledged, wal]) == []
-    assert lost_syncs([database, acknowledged]) == []
+    assert lost_syncs([database, acknowledged]) == ["/r/chopmark.db"]
+    assert lost_syncs([database, acknowledged], "/r", "/r/chopmark.db") == []
 
 
 @pytest.mark.parametrize(

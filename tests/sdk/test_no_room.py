@@ -1,6 +1,7 @@
 """Where a version's files are made ready, there may be no room, or no access: told as any other refusal."""
 
 import errno
+import io
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,26 @@ def test_what_vanishes_before_it_is_stored_has_no_length(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(files.Path, "stat", broken)
     assert source.size_bytes == 0
+
+
+def test_a_file_that_cannot_be_closed_after_it_was_stored_is_no_refusal(
+    local: cm.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unclosed(io.BytesIO):
+        def close(self) -> None:
+            super().close()
+            raise OSError(errno.EIO, "Input/output error")
+
+    opened = files.Path.open
+
+    def open_unclosed(path: Path, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+        file = opened(path, mode, *arguments, **named)
+        if mode != "rb" or path.name != "model.json":
+            return file
+        with file:
+            return Unclosed(file.read())
+
+    monkeypatch.setattr(files.Path, "open", open_unclosed)
+    version = local.register("fraud", {"t": 1})
+    monkeypatch.undo()
+    assert local.load(version) == {"t": 1}

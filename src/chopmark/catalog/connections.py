@@ -21,7 +21,7 @@ from urllib.parse import quote
 from chopmark.base import forks
 from chopmark.catalog.faults import SQLITE_ERRORS, sqlite_fault
 from chopmark.catalog.locks import WriterLock
-from chopmark.errors import Denied, Unavailable
+from chopmark.errors import ChopmarkError, Denied, Unavailable
 
 __all__ = ["Immutable", "closing", "connect_reader", "connect_writer"]
 
@@ -151,7 +151,13 @@ def _opened(path: Path, how: str, kind: type[sqlite3.Connection]) -> sqlite3.Con
             factory=kind,
         )
 
-    return forks.opened(path, connect)
+    try:
+        return forks.opened(path, connect)
+    except ChopmarkError:
+        raise
+    except OSError as error:
+        msg = f"The catalog {path} cannot be opened: {error.strerror}."
+        raise Unavailable(msg, hint="Look at the system log for errors of that disk or mount, then repeat.") from error
 
 
 def _set(connection: sqlite3.Connection, *pragmas: str) -> sqlite3.Connection:

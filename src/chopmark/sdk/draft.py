@@ -6,10 +6,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import Any, BinaryIO, Literal, Self, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -474,13 +474,20 @@ def _source_kept(source: Source, held: ExitStack | None) -> Callable[[BlobStore]
     if held is None or not source.owned:
         return lambda store: store.put(source.file)
     with preparing():
-        stream = held.enter_context(source.file.open("rb"))
+        stream = source.file.open("rb")
+    held.callback(_closed, stream)
 
     def put(store: BlobStore) -> None:
         stream.seek(0)
         store.put(stream)
 
     return put
+
+
+def _closed(stream: BinaryIO) -> None:
+    """Close what was only read: a failure to means nothing for a version that is registered by now."""
+    with suppress(OSError):
+        stream.close()
 
 
 def _checked_facts(facts: VersionFacts) -> dict[str, Any]:
