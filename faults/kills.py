@@ -1,6 +1,6 @@
 """Processes killed by SIGKILL at random moments of registering, moving, collecting, backing up, restoring and rebuilding.
 
-On every pair of catalog and store, one lane of processes a pair. A lane forks each child from a process that has imported
+On every pair of catalog and store, two lanes a pair. A lane forks each child from a process that has imported
 everything and opened nothing; kills it; then a fresh process opens the registry and looks at all of it.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import statistics
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,13 +16,14 @@ from typing import Any
 
 import chopmark as cm
 from faults.children import Child, listen
-from faults.lives import FAULT_KINDS, Life, Tally
+from faults.lives import Life
 from faults.options import Options
 from faults.performing import perform
 from faults.places import PAIRS, Grounds, Pair, Place, make_grounds
 from faults.report import Outcome
 from faults.scripts import Op
 from faults.servers import Missing
+from faults.tally import FAULT_KINDS, Tally
 from faults.verify import Asked, judge
 
 __all__ = ["lane", "preload", "run"]
@@ -30,6 +32,8 @@ TURNS_A_LIFE = 9
 """Rounds until a registry is thrown away, so that looking at all of it stays quick."""
 
 FINDINGS_MAX = 25
+LANES_A_PAIR = 2
+"""Processes that kill, each its own registries: while one waits for a disk or a server another works."""
 
 _HOW = (
     "a forked child announces each op by one unbuffered write and is killed at a random moment; a fresh process then reads"
@@ -60,20 +64,23 @@ def run(options: Options) -> list[Outcome]:
         except Missing as missing:
             outcomes[pair] = Outcome(f"kill -9: {pair}", 0, missing=str(missing))
     preload()
-    share = -(-options.kills // max(1, len(grounds)))
-    children = {pair: _lane_process(each, share, options) for pair, each in grounds.items()}
-    listen(list(children.values()), lambda: all(c.ended for c in children.values()), float("inf"))
-    for pair, child in children.items():
-        outcomes[pair] = _outcome(pair, child, options)
+    share = -(-options.kills // max(1, len(grounds) * LANES_A_PAIR))
+    lanes = {
+        pair: [_lane_process(each, n, share, options) for n in range(LANES_A_PAIR)] for pair, each in grounds.items()
+    }
+    everybody = [child for children in lanes.values() for child in children]
+    listen(everybody, lambda: all(child.ended for child in everybody), float("inf"))
+    for pair, children in lanes.items():
+        outcomes[pair] = _outcome(pair, children, options)
     return [outcomes[pair] for pair in PAIRS]
 
 
-def _lane_process(grounds: Grounds, kills: int, options: Options) -> Child:
-    log = grounds.directory / "lane.txt"
-    return Child(lambda tell: tell({"at": "tally", "tally": asdict(lane(grounds, kills, options))}), log)
+def _lane_process(grounds: Grounds, n: int, kills: int, options: Options) -> Child:
+    log = grounds.directory / f"lane-{n}.txt"
+    return Child(lambda tell: tell({"at": "tally", "tally": asdict(lane(grounds, kills, options, n))}), log)
 
 
-def lane(grounds: Grounds, kills: int, options: Options, *, findings_max: int = FINDINGS_MAX) -> Tally:
+def lane(grounds: Grounds, kills: int, options: Options, n: int = 0, *, findings_max: int = FINDINGS_MAX) -> Tally:
     """Lives of registries on one pair, until there were so many kills, or so many findings."""
     tally = Tally()
     typical_ms: dict[str, float] = {}
@@ -84,20 +91,23 @@ def lane(grounds: Grounds, kills: int, options: Options, *, findings_max: int = 
 
     while tally.kills < kills:
         life += 1
-        name = f"l{life}"
-        spread = options.random("kills", grounds.pair, life)
+        spread = options.random("kills", grounds.pair, n, life)
         turns = min(TURNS_A_LIFE, kills - tally.kills)
-        Life(grounds, name, spread, tally, keep, typical_ms).run(turns)
+        Life(grounds, f"l{n}x{life}", spread, tally, keep, typical_ms).run(turns)
         if len(tally.findings) >= findings_max:
             break
     return tally
 
 
-def _outcome(pair: Pair, child: Child, options: Options) -> Outcome:
+def _outcome(pair: Pair, children: Sequence[Child], options: Options) -> Outcome:
     what = f"kill -9: {pair}"
-    if not child.heard or child.heard[-1]["at"] != "tally":
-        return Outcome(what, 0, findings=[f"the lane broke: {child.heard or child.status}"])
-    tally = Tally(**child.heard[-1]["tally"])
+    tally = Tally()
+    broken = []
+    for child in children:
+        if child.heard and child.heard[-1]["at"] == "tally":
+            tally = tally.with_another(Tally(**child.heard[-1]["tally"]))
+        else:
+            broken.append(f"a lane broke: {child.heard or child.status}")
     figures: dict[str, Any] = {
         "opening": tally.opening,
         "within": tally.within,
@@ -111,7 +121,7 @@ def _outcome(pair: Pair, child: Child, options: Options) -> Outcome:
         "rounds": " ".join(f"{kind}:{count}" for kind, count in sorted(tally.turns.items())),
         "aimed_at": " ".join(f"{kind.replace(' ', '_')}:{count}" for kind, count in sorted(tally.hits.items())),
     }
-    findings = [f"--seed {options.seed}: {finding}" for finding in tally.findings]
+    findings = [*broken, *(f"--seed {options.seed}: {finding}" for finding in tally.findings)]
     return Outcome(what, tally.kills, findings=findings, figures=figures, how=_HOW)
 
 

@@ -14,21 +14,16 @@ from typing import Any
 
 import chopmark as cm
 from chopmark import wiring
-from chopmark.base.settings import load_settings
-from chopmark.errors import Conflict
 from faults.children import Announce, Child, answer_of, kill, listen
+from faults.keeping import back_up, rebuilt, repeated, restored, upgraded
 from faults.moments import MOMENTS, tell_moments
 from faults.performing import perform
 from faults.places import Grounds, Place
-from faults.scripts import Held, Known, Op, after, candidates, script_of, side_of, token_of
+from faults.scripts import Held, Known, Op, after, candidates, script_of, side_of, token_of, without_touching
+from faults.tally import Tally
 from faults.verify import Asked, Fault, judge, least_different, read_known
 
-__all__ = ["FAULT_KINDS", "Life", "Tally"]
-
-FAULT_KINDS = ("lost", "dangling", "half_visible", "wrong", "fsck", "early", "late", "refused", "error", "hang")
-"""Kinds of broken promises: acknowledged versions lost, references to nothing, versions seen in part, pointers that are
-neither before nor after, what `fsck` tells, bytes collected too early or never, a registry that does not work again,
-an error that a child saw, and one that did not end."""
+__all__ = ["Life"]
 
 LIMIT_S = 90.0
 TURNS = {"work": 50, "crowd": 14, "sweep": 12, "backup": 7, "restore": 9, "rebuild": 8}
@@ -43,32 +38,6 @@ OVER = 1.3
 
 CUT_OFF = 1.4
 """An op that was cut off is taken to last so much longer."""
-
-
-@dataclass
-class Tally:
-    """What one lane has counted.
-
-    Attributes
-    ----------
-    kills, opening, within, after_ack
-        How many; before any op had begun, within one, and after an acknowledgement with none begun.
-    done_unsaid, undone
-        Of those within: how often what was in flight had been done, or not.
-    """
-
-    kills: int = 0
-    opening: int = 0
-    within: int = 0
-    after_ack: int = 0
-    done_unsaid: int = 0
-    undone: int = 0
-    acknowledged: int = 0
-    answers_ms: list[float] = field(default_factory=list)
-    faults: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAULT_KINDS, 0))
-    turns: dict[str, int] = field(default_factory=dict)
-    hits: dict[str, int] = field(default_factory=dict)
-    findings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -181,7 +150,7 @@ class Life:
             # Whether a deleted version can still be restored or purged is up to the collection that runs meanwhile.
             gone = {op.token for op in script if op.kind == "delete"}
             gone |= {t for t in own if self._known.versions[t].is_deleted}
-            script = _cut_at_deleted(script, gone)
+            script = without_touching(script, gone)
             tasks.append(_Task(script))
         if self._spread.random() < 0.5:
             tasks.append(_Task([Op("sweep")] * 2, {"purge_after_days": 0}))
@@ -198,26 +167,26 @@ class Life:
         self._cut([_Task([Op("backup", argument=place)])], 0)
         if self._faults or not self._known.versions:
             return
-        self._ask(lambda: _back_up(self._place, place), "the backup could not be repeated")
+        self._ask(lambda: back_up(self._place, place), "the backup could not be repeated")
         target = self._grounds.new_place(f"{self._name}-restored-{self._turn}", self._stack)
-        if self._ask(lambda: _restored(place, target), "the backup could not be restored"):
+        if self._ask(lambda: restored(place, target), "the backup could not be restored"):
             self._judge(Asked(), target, [self._known], may_vanish=False)
 
     def _restore(self) -> None:
         """A restoring that was cut off succeeds when it is repeated, or was done."""
         place = self._place.backup(f"backup-{self._turn}")
-        if not self._ask(lambda: _back_up(self._place, place), "the registry could not be backed up"):
+        if not self._ask(lambda: back_up(self._place, place), "the registry could not be backed up"):
             return
         target = self._grounds.new_place(f"{self._name}-restored-{self._turn}", self._stack)
-        self._cut_alone("restore", lambda: _restored(place, target))
-        if self._ask(lambda: _repeated(lambda: _restored(place, target)), "restoring could not be repeated"):
+        self._cut_alone("restore", lambda: restored(place, target))
+        if self._ask(lambda: repeated(lambda: restored(place, target)), "restoring could not be repeated"):
             self._judge(self._asked(), target, [self._known], may_vanish=False, remember=False)
 
     def _rebuild(self) -> None:
         """The database is lost; a rebuild that was cut off succeeds when it is repeated, or was done. Life goes on there."""
         self._place = place = self._grounds.without_database(self._place, self._stack)
-        self._cut_alone("rebuild", lambda: _rebuilt(place))
-        if self._ask(lambda: _repeated(lambda: _rebuilt(place)), "the rebuild could not be repeated"):
+        self._cut_alone("rebuild", lambda: rebuilt(place))
+        if self._ask(lambda: repeated(lambda: rebuilt(place)), "the rebuild could not be repeated"):
             self._judge(self._asked(), place, [self._known], may_vanish=False)
 
     def _set_up(self) -> None:
@@ -226,13 +195,13 @@ class Life:
         asked = Op("register", token)
 
         def begin() -> None:
-            _upgraded(place)
+            upgraded(place)
             with cm.open(**place.settings()) as registry:
                 perform(registry, asked, {})
 
         child = self._cut_alone("setup", begin)
         is_done = any(heard["at"] == "done" for heard in child.heard)
-        self._ask(lambda: _upgraded(place), "making the tables could not be repeated")
+        self._ask(lambda: upgraded(place), "making the tables could not be repeated")
         possible = [after(Known(), asked)] if is_done else candidates(Known(), [asked])
         self._judge(self._asked(), place, possible, may_vanish=False)
 
@@ -420,50 +389,9 @@ def _probe(seen: Known, token: str) -> Held:
     return seen.versions.get(token, Held("?"))
 
 
-def _cut_at_deleted(script: list[Op], gone: set[str]) -> list[Op]:
-    """The script without what touches a version again that may be purged by then."""
-    kept, deleted = [], set[str]()
-    for op in script:
-        if op.token in gone and (op.kind in {"restore", "purge"} or op.token in deleted):
-            deleted.add(op.token)
-            continue
-        kept.append(op)
-        if op.kind == "delete":
-            deleted.add(op.token)
-    return kept
-
-
 def _has(child: Child, at: str, k: int | None = None) -> bool:
     return any(heard["at"] == at and (k is None or heard["k"] == k) for heard in child.heard)
 
 
 def _kind(op: Op) -> str:
     return f"{op.kind} {op.token.rpartition('-')[2]}" if op.kind == "register" else op.kind
-
-
-def _upgraded(place: Place) -> None:
-    if place.database_url:
-        wiring.upgrade_database(load_settings(place.settings()).settings)
-
-
-def _back_up(place: Place, backup: str) -> int:
-    with cm.open(**place.settings()) as registry:
-        return registry.storage.backup(backup, verify=True).versions
-
-
-def _restored(backup: str, target: Place) -> int:
-    return cm.restore(backup, **target.settings()).versions
-
-
-def _rebuilt(place: Place) -> int:
-    return cm.rebuild(**place.settings()).versions
-
-
-def _repeated(work: Callable[[], int]) -> int:
-    """Do again what was cut off. That it had been done is said by a conflict."""
-    try:
-        return work()
-    except Conflict as error:
-        if not error.hint:
-            raise
-        return 0

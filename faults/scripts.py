@@ -165,3 +165,16 @@ def _move(known: Known, own: set[str], turn: str, spread: random.Random) -> Op:
             return Op(kind, argument=spread.choice(("24", "24", "0")))
         case _:
             return Op(kind, token if kind == "delete" else "")
+
+
+def without_touching(script: list[Op], gone: set[str]) -> list[Op]:
+    """The script without what touches a version again that may be purged by then."""
+    kept, deleted = [], set[str]()
+    for op in script:
+        if op.token in gone and (op.kind in {"restore", "purge"} or op.token in deleted):
+            deleted.add(op.token)
+            continue
+        kept.append(op)
+        if op.kind == "delete":
+            deleted.add(op.token)
+    return kept

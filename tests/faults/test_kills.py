@@ -21,10 +21,10 @@ from chopmark.sdk import opening
 from chopmark.sdk.opening import open_registry
 from chopmark.wiring import LocalTransport
 from faults.kills import lane, preload
-from faults.lives import Tally, _cut_at_deleted
 from faults.options import Options
 from faults.places import PAIRS, make_grounds
-from faults.scripts import ALLOWED_MOVES, Held, Known, Op, after, candidates, script_of
+from faults.scripts import ALLOWED_MOVES, Held, Known, Op, after, candidates, script_of, without_touching
+from faults.tally import Tally
 from faults.verify import differences, least_different
 
 # Where the test's process has threads, Python warns of every fork; what is forked here uses nothing of them.
@@ -241,4 +241,4 @@ def test_scripts_ask_only_what_is_allowed(seed: int) -> None:
 
 def test_beside_a_collection_nothing_that_was_deleted_is_touched() -> None:
     script = [Op("delete", "t"), Op("restore", "t"), Op("tag", "t", "2"), Op("purge", "u"), Op("tag", "v", "1")]
-    assert _cut_at_deleted(script, {"t", "u"}) == [Op("delete", "t"), Op("tag", "v", "1")]
+    assert without_touching(script, {"t", "u"}) == [Op("delete", "t"), Op("tag", "v", "1")]
