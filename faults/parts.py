@@ -21,6 +21,8 @@ PARTS: dict[str, str] = {
     "collecting": "faults.collecting",
     "flips": "faults.flips",
     "refusals": "faults.refusals",
+    "powercut": "faults.powercut",
+    "simulation": "faults.simulation",
     "startup": "faults.startup",
 }
 
