@@ -129,9 +129,7 @@ def test_the_product_keeps_its_promises(tmp_path: Path, monkeypatch: pytest.Monk
     (outcome,) = simulation.run(options)
     assert list(outcome.findings) == []
     assert outcome.rounds == 60
-    assert all(
     assert all(outcome.figures[what] for what in ("acknowledged", "refused", "unknown", "killed", "blobs_collected"))
-    )
 
 
 def test_a_finding_names_the_seed_that_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
