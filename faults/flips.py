@@ -13,7 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -231,8 +231,8 @@ def _registered(registry: cm.Registry, name: str, directory: Path) -> list[Store
 
 
 def _read_right(registry: cm.Registry, all_: Sequence[Stored]) -> list[str]:
-    read: Callable[[Stored], bytes | Exception] = lambda each: _read(registry, each)  # noqa: E731 - named for its type
-    return [f"{each.path} is not read right" for each in all_ if read(each) != each.content]
+    wrong = [each.path for each in all_ if _read(registry, each) != each.content]
+    return [f"{len(wrong)} of {len(all_)} files are not read right: {wrong[:3]}"] if wrong else []
 
 
 def found_by(registry: cm.Registry) -> set[str]:

@@ -11,7 +11,7 @@ from faults import refusals
 from faults.flips import Extent, Stored, contents_of, extent_of, flip
 from faults.flips import judged as judged_read
 from faults.strace import Told
-from faults.syncs import Put, log_faults, lost_syncs, puts_of, told_faults
+from faults.syncs import Put, is_of_index, log_faults, lost_syncs, puts_of, told_faults
 
 FILE = Stored("m:1", "model/a", "sha256:" + "ab" * 32, b"content")
 
@@ -79,6 +79,18 @@ def test_a_put_is_read_from_its_trace() -> None:
     assert log_faults(put, Put({"/store/tmp/put-2": 300}, ["/store/tmp/put-2"]), 300) == [
         "/store/tmp/put-1 was synced again after its sync failed"
     ]
+
+
+def test_a_file_that_was_written_again_may_be_synced_again() -> None:
+    again = [*LOG, '5 pwrite64(4</store/tmp/put-1>, "abc"..., 300, 0) = 300', "5 fsync(4</store/tmp/put-1>) = 0"]
+    assert puts_of(again).synced_after_failure == []
+
+
+def test_the_sync_of_an_index_is_told_from_that_of_bytes() -> None:
+    assert is_of_index("/store/packs/index.db", "fdatasync")
+    assert is_of_index("/store/packs", "fdatasync")
+    assert not is_of_index("/store/packs", "fsync")
+    assert not is_of_index("/store/packs/index.db-wal", "fdatasync")
 
 
 def test_a_put_that_trusts_what_was_not_synced_is_found() -> None:
