@@ -19,6 +19,7 @@ __all__ = ["FUNCTIONS", "Bucket", "Deletion", "Objects", "Stored", "Weather"]
 
 T = TypeVar("T")
 _Page = list[dict[str, Any]]
+LATEST_POINTS = 100
 TIMED_OUT = "simulated: operation timed out"
 
 
@@ -56,6 +57,8 @@ class Weather:
         It does not reach the store; it is done and fails all the same; it is done twice, others coming between.
     torn, torn_repeated
         An upload is cut off and what came through is shown; how many of those the client's library repeats by itself.
+    late
+        It fails for the client, and is done by the store some time later.
     stale_listing, stale_points
         A listing leaves out some of what happened within so many points.
     kill
@@ -67,6 +70,7 @@ class Weather:
     doubled: float = 0.0
     torn: float = 0.0
     torn_repeated: float = 0.0
+    late: float = 0.0
     stale_listing: float = 0.0
     kill: float = 0.0
     stale_points: float = 30
@@ -196,6 +200,10 @@ class Objects:
             self._turns.point(f"{what}, once more")
             return effect()
         drawn -= weather.doubled
+        if drawn < weather.late:
+            self._turns.later(self._rng.randint(1, LATEST_POINTS), effect)
+            raise self._failed(what, "is on its way still")
+        drawn -= weather.late
         if torn is not None and drawn < weather.torn:
             torn()
             if self._rng.random() < weather.torn_repeated:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 __all__ = ["Deadlock", "Fiber", "Killed", "Threads", "Turns"]
@@ -113,6 +114,7 @@ class Turns:
         self._main = threading.Lock()
         self._main.acquire()
         self._failure: BaseException | None = None
+        self._late: list[tuple[int, Callable[[], object]]] = []
         self.killed: set[str] = set()
         self.current: Fiber | None = None
         self.points = 0
@@ -136,8 +138,12 @@ class Turns:
         fiber.thread.work = run
         self._fibers.append(fiber)
 
+    def later(self, points: int, effect: Callable[[], object]) -> None:
+        """Do something some points later, as nobody: what was on its way when its client gave up."""
+        self._late.append((self.points + points, effect))
+
     def run(self) -> None:
-        """Run all clients to their end.
+        """Run all clients to their end, and what is on its way after them.
 
         Raises
         ------
@@ -146,6 +152,7 @@ class Turns:
         """
         while self._fibers and self._failure is None:
             self._hand_over(None)
+        self._arrive(POINTS_MAX * 2)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             self.killed.update(fiber.process for fiber in self._fibers)
@@ -163,6 +170,8 @@ class Turns:
         if fiber is None:
             return
         self.points += 1
+        if self._late:
+            self._arrive(self.points)
         if self.points > POINTS_MAX:
             self._failure = self._failure or Deadlock(f"no end after {POINTS_MAX:,} points")
             self.killed.update(each.process for each in self._fibers)
@@ -197,6 +206,14 @@ class Turns:
         """Tell of a step, when somebody listens."""
         if self._told is not None:
             self._told(f"{self.now:%d %H:%M:%S.%f} {self.current.name if self.current else 'checker'}: {what}")
+
+    def _arrive(self, until: int) -> None:
+        known, self.current = self.current, None
+        for due, effect in [each for each in self._late if each[0] <= until]:
+            self._late.remove((due, effect))
+            with suppress(Exception):  # an answer that nobody hears
+                effect()
+        self.current = known
 
     def _hand_over(self, fiber: Fiber | None) -> None:
         chosen = self._choose()

@@ -286,3 +286,25 @@ def test_a_commit_may_be_done_though_its_answer_is_lost() -> None:
         assert len(seen) == 1
         with world.catalog("other").reading() as tx:
             assert tx.collection.generation() == 1
+
+
+def test_what_is_on_its_way_arrives_although_its_client_gave_up(threads: Threads) -> None:
+    seen: list[set[str]] = []
+
+    def ask(objects: Objects) -> None:
+        try:
+            objects.put("x", b"1")
+        finally:
+            seen.append(set(objects._bucket.objects))
+
+    bucket, errors = in_a_schedule(threads, Weather(late=1), ask)
+    assert [type(error).__name__ for error in errors] == ["GenericError"]
+    assert seen == [set()]
+    assert set(bucket.objects) == {"p/x"}
+
+
+def test_an_upload_that_was_cut_off_and_repeated_by_the_client_finds_its_name_taken(threads: Threads) -> None:
+    _, errors = in_a_schedule(
+        threads, Weather(torn=1, torn_repeated=1), lambda o: o.put("blobs/x", b"data", mode="create")
+    )
+    assert [type(error).__name__ for error in errors] == ["AlreadyExistsError"]
