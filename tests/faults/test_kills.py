@@ -75,6 +75,9 @@ class LateStore(LocalStore):
         pending[digest_of(data)] = len(data)
         return super().stat(digest_of(data)) or _pretended(digest_of(data), len(data))
 
+    def put_all(self, sources: Any, **_: Any) -> Any:
+        return [self.put(each.source) for each in sources]
+
     def stat(self, digest: str) -> Any:
         return super().stat(digest) or (_pretended(digest, pending[digest]) if digest in pending else None)
 
@@ -167,7 +170,7 @@ def test_a_write_in_two_transactions_is_found(tmp_path: Path, monkeypatch: pytes
     call = LocalTransport.call
 
     def call_twice(self: LocalTransport, request: Any, **options: Any) -> Any:
-        if not isinstance(request, RegisterVersion) or options:
+        if type(request) is not RegisterVersion or options:
             return call(self, request, **options)
         added = call(self, structs.replace(request, tags={}))
         time.sleep(LATE_S)
