@@ -15,6 +15,7 @@ from chopmark.blobs.keys import key_of
 from chopmark.blobs.objects import Limits, connect, parse_address
 from chopmark.testing.blob_suite import BlobStoreSuite, Opener, SharedBlobStoreSuite, Tamper
 from chopmark.testing.memory_blobs import MemoryStore
+from tests.stored_bytes import change_stored
 
 # Small parts: the contents of the suite then go in parts, too.
 LIMITS = Limits(multipart_from_bytes=5 << 20, part_bytes=5 << 20)
@@ -33,21 +34,8 @@ class TestMemory(BlobStoreSuite):
         return change_bytes
 
 
-def stored_file(root: Path, digest: str) -> Path:
-    digits = digest.removeprefix("sha256:")
-    (found,) = (root / "sha256" / digits[:2]).glob(digits[2:] + "*")
-    return found
-
-
 def tamper_in(root: Path) -> Tamper:
-    def change_file(digest: str, change: Callable[[bytes], bytes]) -> None:
-        path = stored_file(root, digest)
-        changed = change(path.read_bytes())
-        path.chmod(0o644)
-        path.write_bytes(changed)
-        path.chmod(0o444)
-
-    return change_file
+    return functools.partial(change_stored, root)
 
 
 class LocalSuite(SharedBlobStoreSuite):

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from chopmark.base.digest import digest_of
 from tests.cli.running import Program, in_process
+from tests.stored_bytes import change_stored
 
 
 def test_0_when_all_is_well(program: Program) -> None:
@@ -122,10 +124,7 @@ def test_6_when_bytes_were_changed(program: Program) -> None:
 
 
 def tamper(place: Path) -> None:
-    blobs = [p for p in (place / "blobs").rglob("*") if p.is_file() and p.stat().st_size == len('{"threshold": 0.7}')]
-    assert len(blobs) == 1
-    blobs[0].chmod(0o600)
-    blobs[0].write_bytes(b'{"threshold": 0.9}')
+    change_stored(place / "blobs", digest_of(b'{"threshold": 0.7}'), lambda data: data.replace(b"7", b"9"))
 
 
 def test_7_when_a_gate_refuses(program: Program) -> None:

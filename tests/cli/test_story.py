@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+from chopmark.base.digest import digest_of
 from tests.cli.running import in_process
+from tests.stored_bytes import change_stored
 
 
 def test_from_a_file_to_a_refused_delete_and_a_found_fault(tmp_path: Path) -> None:
@@ -25,8 +27,7 @@ def test_from_a_file_to_a_refused_delete_and_a_found_fault(tmp_path: Path) -> No
     assert (tmp_path / "out" / "model" / "model.json").read_text() == '{"threshold": 0.7}'
     step("verify", "fraud:1")
     assert step("delete", "fraud:1", code=4) == ""
-    blob = next(p for p in (tmp_path / ".chopmark" / "blobs").rglob("*") if p.is_file() and p.stat().st_size == 18)
-    blob.chmod(0o600)
-    blob.write_bytes(b'{"threshold": 0.9}')
+    digest = digest_of(b'{"threshold": 0.7}')
+    change_stored(tmp_path / ".chopmark" / "blobs", digest, lambda data: data.replace(b"7", b"9"))
     assert "NOT intact" in step("verify", "fraud:1", code=6)
     step("audit", "verify")

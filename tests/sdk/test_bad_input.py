@@ -19,7 +19,9 @@ from chopmark.ops.requests import RegisterVersion
 
 def footprint(registry: cm.Registry) -> tuple[int, int, list[str]]:
     """How many models and events there are, and which files."""
-    files = sorted(p.name for p in (Path(registry.location) / "blobs").rglob("*") if p.is_file())
+    files = sorted(
+        f"{p.name} {p.stat().st_size}" for p in (Path(registry.location) / "blobs").rglob("*") if p.is_file()
+    )
     return len(registry.models.list(deleted=True)), len(registry.audit.list(limit=1000)), files
 
 

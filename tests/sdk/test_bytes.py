@@ -28,6 +28,7 @@ from chopmark.errors import (
     Unsupported,
 )
 from chopmark.sdk import loading
+from tests.stored_bytes import change_stored
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +43,16 @@ def pipeline(rows: tuple[pd.DataFrame, pd.Series]) -> object:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(*rows)
 
 
-def blob_file(registry: cm.Registry, digest: str) -> Path:
-    """Where the local store keeps a blob."""
-    hex_digits = digest.removeprefix("sha256:")
-    return next(p for p in Path(registry.location).rglob("*") if p.is_file() and hex_digits[8:] in p.name)
+def blobs_of(registry: cm.Registry) -> Path:
+    """Where the local store is."""
+    return Path(registry.location) / "blobs"
 
 
-def flip(file: Path, at: int = -1) -> None:
-    """Change one bit of a file."""
-    data = bytearray(file.read_bytes())
-    data[at] ^= 1
-    file.chmod(0o644)
-    file.write_bytes(bytes(data))
+def flip(data: bytes, at: int = -1) -> bytes:
+    """One bit is another."""
+    changed = bytearray(data)
+    changed[at] ^= 1
+    return bytes(changed)
 
 
 def test_a_pipeline_with_all_that_belongs_to_it(registry: cm.Registry, rows: tuple, pipeline: object) -> None:
@@ -204,7 +203,7 @@ def test_code_runs_only_with_a_recorded_decision(modes: dict[str, cm.Registry]) 
 @pytest.mark.parametrize("at", [0, 10, -1])
 def test_a_changed_byte_is_never_loaded(local: cm.Registry, pipeline: object, at: int, tmp_path: Path) -> None:
     version = local.register("cancer", pipeline)
-    flip(blob_file(local, local.files.list(version)[0].digest), at)
+    change_stored(blobs_of(local), local.files.list(version)[0].digest, lambda data: flip(data, at))
     for attempt in (
         lambda: local.load(version),
         lambda: local.files.open(version, "model/model.skops"),
@@ -222,14 +221,12 @@ def test_a_changed_byte_is_never_loaded(local: cm.Registry, pipeline: object, at
 def test_missing_and_swapped_bytes_are_found(local: cm.Registry) -> None:
     one = local.register("a", {"x": 1}, artifacts={"other/f.bin": b"one" * 99})
     two = local.register("b", {"x": 2}, artifacts={"other/f.bin": b"two" * 99})
-    files = [blob_file(local, next(f.digest for f in local.files.list(v) if f.role == "other")) for v in (one, two)]
-    content = [f.read_bytes() for f in files]
-    for file, data in zip(files, reversed(content), strict=True):
-        file.chmod(0o644)
-        file.write_bytes(data)
+    digests = [next(f.digest for f in local.files.list(v) if f.role == "other") for v in (one, two)]
+    for digest, content in zip(digests, (b"two" * 99, b"one" * 99), strict=True):
+        change_stored(blobs_of(local), digest, lambda _data, content=content: content)
     assert not local.files.verify(one).ok
     assert not local.files.verify(two).ok
-    files[0].unlink()
+    local._transport.store.delete(digests[0])
     assert "missing" in local.files.verify(one).faults[0].reason
 
 

@@ -1,6 +1,7 @@
 """What a registry can be made again from: its records, a backup; and versions that travel as files."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from chopmark.blobs.records import LocalRecords
 from chopmark.domain.records import decode_segment, encode_segment
 from chopmark.errors import AlreadyRegistered, Conflict, Denied, IntegrityFailure, InvalidRequest, NotFound, Unavailable
 from tests.sdk.life import live, seen
+from tests.stored_bytes import change_stored
 
 OWN = ("registry.rebuilt",)
 
@@ -211,10 +213,7 @@ def test_a_backup_refuses_damaged_bytes_and_stays_as_it_was(lived: Path, tmp_pat
     with cm.open(lived) as registry:
         registry.storage.backup(tmp_path / "backup")
         digest = registry.files.list(registry.register("new", {"z": 1}))[0].digest
-        digits = digest.removeprefix("sha256:")
-        blob = lived / "blobs" / "sha256" / digits[:2] / digits[2:]
-        blob.chmod(0o644)
-        blob.write_bytes(b"changed")
+        change_stored(lived / "blobs", digest, lambda _data: b"changed")
         with pytest.raises(IntegrityFailure, match="damaged"):
             registry.storage.backup(tmp_path / "backup")
     with pytest.raises(NotFound):
@@ -553,11 +552,11 @@ def test_what_was_loaded_before_a_rebuild_is_not_dropped_after_it(tmp_path: Path
 def test_a_damaged_backup_is_mended_by_the_next_one(lived: Path, tmp_path: Path) -> None:
     place = tmp_path / "backup"
     with cm.open(lived) as registry:
+        (tmp_path / "noise.bin").write_bytes(random.Random(1).randbytes(99_999))
+        large = registry.register("large", path=tmp_path / "noise.bin")
         registry.storage.backup(place)
-        cut, flipped = sorted(f for f in (place / "blobs" / "sha256").rglob("*") if f.is_file())[:2]
-        for file, data in ((cut, b""), (flipped, flipped.read_bytes()[::-1])):
-            file.chmod(0o644)
-            file.write_bytes(data)
+        change_stored(place / "blobs", registry.files.list(large)[0].digest, lambda data: data[:-1])
+        change_stored(place / "blobs", registry.files.list("fraud:1")[0].digest, lambda data: data[::-1])
         assert registry.storage.backup(place).copied_blobs == 1
         assert registry.storage.backup(place, verify=True).copied_blobs == 1
         assert registry.storage.backup(place, verify=True).copied_blobs == 0

@@ -15,6 +15,7 @@ import chopmark as cm
 from chopmark.base.clock import FakeClock
 from chopmark.errors import ChopmarkError
 from chopmark.testing.registry import memory_registry
+from tests.stored_bytes import change_stored
 
 
 def told(registry: cm.Registry, *, content: bool = True) -> dict[str, set[str]]:
@@ -45,7 +46,8 @@ def blob_file(registry: cm.Registry, digest: str) -> Path:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[cm.Registry]:
     """A registry in which a little of everything has happened."""
-    with cm.open(tmp_path / "registry", actor="ada", clock=FakeClock(step=timedelta(seconds=1))) as opened:
+    clock = FakeClock(step=timedelta(seconds=1))
+    with cm.open(tmp_path / "registry", actor="ada", clock=clock, small_blobs="files") as opened:
         for n in (1, 2, 3):
             opened.register(
                 "fraud",
@@ -162,6 +164,17 @@ def test_lost_bytes_are_found_with_who_loses_them(registry: cm.Registry, name: s
     assert f"fraud:1 ({file.path})" in finding.what
     fast = {f.code for f in registry.storage.check(content=False).findings}
     assert fast == {"missing": {"blob_missing"}, "flipped": set(), "cut": {"blob_size"}}[name]
+
+
+def test_damaged_bytes_in_a_pack_are_found(tmp_path: Path) -> None:
+    with cm.open(tmp_path / "packed") as registry:
+        registry.register("fraud", {"t": 1})
+        (file,) = registry.files.list("fraud:1")
+        change_stored(tmp_path / "packed" / "blobs", file.digest, lambda data: data[:-1] + b"!")
+        (finding,) = registry.storage.check().findings
+        assert (finding.severity, finding.code, finding.where) == ("error", "blob_corrupt", file.digest)
+        (tmp_path / "packed" / "blobs" / "packs" / "notes.txt").write_bytes(b"mine")
+        assert {f.code for f in registry.storage.check().findings} == {"blob_corrupt", "stranger"}
 
 
 def test_what_nothing_refers_to_is_told_and_is_no_error(registry: cm.Registry, tmp_path: Path) -> None:

@@ -157,6 +157,7 @@ def test_what_interrupted_puts_left_is_removed(tmp_path: Path, clock: FakeClock)
     with cm.open(tmp_path / "registry", clock=clock) as registry:
         registry.register("fraud", {"t": 1})
         left = tmp_path / "registry" / "blobs" / "tmp" / "put-dead"
+        left.parent.mkdir()
         left.write_bytes(b"half")
         clock.now = datetime.now(UTC)  # the time of a file comes from the system
         assert collected_as_planned(registry) == {}

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["BlobStat", "BlobStore", "KeepsLeftovers", "Leftover", "Progress"]
+__all__ = ["BlobSource", "BlobStat", "BlobStore", "KeepsLeftovers", "Leftover", "Progress", "Verify"]
 
 Progress = Callable[[int], None]
 """Called with the number of bytes just moved; must be quick and must not raise."""
+
+Verify = Literal["always", "changed"]
+"""When stored bytes are hashed: ``always``, each time they are read; ``changed``, unless this store has hashed the very
+same file before (device, inode, size, time of the last write and of the last change)."""
+
+
+class BlobSource(NamedTuple):
+    """Something to store; see `BlobStore.put`."""
+
+    source: BinaryIO | Path
+    expected: str | None = None
+    consume: bool = False
 
 
 class BlobStat(msgspec.Struct, frozen=True):
@@ -28,12 +40,16 @@ class BlobStat(msgspec.Struct, frozen=True):
         What it takes in the store.
     modified_at
         When it was last put (aware, UTC): collection waits for a grace time after it.
+    leaves
+        Leaf digests (`chopmark.base.leaves`) of the bytes that were just put; none from a stat or a listing, which read
+        no bytes, and of a blob that is no larger than one leaf.
     """
 
     digest: str
     size_bytes: int
     stored_bytes: int
     modified_at: datetime
+    leaves: tuple[str, ...] = ()
 
 
 class Leftover(msgspec.Struct, frozen=True):
@@ -108,20 +124,56 @@ class BlobStore(Protocol):
         """
         ...
 
-    def open(self, digest: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
-        """Open verified bytes for reading; seekable; the caller closes it.
+    def put_all(self, sources: Sequence[BlobSource], *, progress: Progress | None = None) -> list[BlobStat]:
+        """Store many, as `put` does each, at the cost of few waits for the medium; their stats in the same order.
 
-        The whole blob is verified before the first byte is handed out, also of a range. A range is
-        a slice: what lies beyond the end is left out. Positions of the reader count from ``offset``.
+        All of them are durable when it returns. When one cannot be stored its error is raised; any of
+        the others may be stored then, or not.
         """
         ...
 
-    def fetch(self, digest: str, target: Path, *, progress: Progress | None = None) -> None:
+    def open(
+        self,
+        digest: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        leaves: Sequence[str] = (),
+        verify: Verify = "always",
+    ) -> BinaryIO:
+        """Open verified bytes for reading; seekable; the caller closes it.
+
+        Parameters
+        ----------
+        offset, length
+            A range is a slice: what lies beyond the end is left out. Positions of the reader count
+            from ``offset``.
+        leaves
+            Leaf digests of the blob from a source as good as its digest (its manifest). With them the
+            store may verify the leaves of the range, all at once, instead of the whole blob from its
+            first byte.
+        verify
+            Whether a file that this store has verified before, and that is the same since, is hashed
+            again.
+
+        Everything that can be read from it is verified before the first byte is handed out.
+        """
+        ...
+
+    def fetch(
+        self,
+        digest: str,
+        target: Path,
+        *,
+        leaves: Sequence[str] = (),
+        verify: Verify = "always",
+        progress: Progress | None = None,
+    ) -> None:
         """Write verified bytes to a new file, atomically; a clone instead of a copy where possible.
 
         The new file is the caller's: writing to it never changes the store. A file that has the name
         is replaced in one step, or stays as it is when this fails; `InvalidRequest` when a directory
-        has it, or when the directory to put it in is missing.
+        has it, or when the directory to put it in is missing. ``leaves`` and ``verify`` as in `open`.
         """
         ...
 

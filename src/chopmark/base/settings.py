@@ -61,6 +61,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     compression
         In a store that is a directory, ``zstd`` compresses a blob where a sample says it pays;
         ``none`` never. Object stores keep blobs as they are.
+    small_blobs
+        In a store that is a directory, ``packed`` puts files below 64 KiB many to a pack, whose index is for one machine;
+        ``files`` keeps each by itself, as a directory needs that several machines write to.
+    verify
+        When files of a model are hashed that is loaded: ``changed``, unless they were hashed in this store before and are
+        the same since (device, inode, size, times of the last write and change); ``always``.
     cache_dir, cache_quota_bytes
         Local cache before a remote store (in the user's cache directory when empty), and its
         limit.
@@ -92,6 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     trust: Literal["own_registry", "marked_only", "never"] = "own_registry"
     framework_mismatch: Literal["warn", "error", "ignore"] = "warn"
     compression: Literal["zstd", "none"] = "zstd"
+    small_blobs: Literal["packed", "files"] = "packed"
+    verify: Literal["changed", "always"] = "changed"
     cache_dir: str = ""
     cache_quota_bytes: Bytes = 20 * 1024**3
     lock_timeout_s: Seconds = 30.0

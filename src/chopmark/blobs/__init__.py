@@ -32,6 +32,7 @@ def open_store(
     url: str | Path,
     *,
     compression: Compression | None = None,
+    packs: bool = True,
     cache_dir: Path | None = None,
     cache_quota_bytes: int = CACHE_QUOTA_BYTES,
     endpoint_url: str | None = None,
@@ -52,6 +53,8 @@ def open_store(
     compression
         ``"zstd"`` (what a path has unless told otherwise) or ``"none"``. Object stores hold blobs as they are, so that any
         client of the store can check and use them.
+    packs
+        Whether a path holds blobs below 64 KiB in packs.
     cache_dir, cache_quota_bytes
         Keep what is read from an object store here, up to so much. No cache when left out.
     endpoint_url
@@ -81,7 +84,7 @@ def open_store(
         When the probe found the credentials, the bucket or the connection wrong.
     """
     if isinstance(url, Path) or "://" not in url:
-        return LocalStore(Path(url), compression=compression or "zstd", clock=clock)
+        return LocalStore(Path(url), compression=compression or "zstd", packs=packs, clock=clock)
     from chopmark.blobs.cache import CachedStore
     from chopmark.blobs.objects import Limits, connect, parse_address
     from chopmark.blobs.remote import ObjectStore

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-from chopmark.abc.blobs import BlobStat, BlobStore, Progress
+from chopmark.abc.blobs import BlobSource, BlobStat, BlobStore, Progress, Verify
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.digest import PREFIX, parse_digest
 from chopmark.blobs.copying import Content
@@ -31,6 +31,7 @@ from chopmark.errors import IntegrityFailure, InvalidRequest, NotFound
 
 __all__ = ["CachedStore"]
 
+_Read = TypeVar("_Read")
 _STALE = timedelta(days=1)
 # After an eviction this much of the quota is used: the next downloads then need none, each of which reads all names.
 _FILLED_TO = 0.9
@@ -84,6 +85,10 @@ class CachedStore:
         """Store in the remote store; see `chopmark.abc.blobs.BlobStore.put`. Nothing is cached before it is read."""
         return self.remote.put(source, expected=expected, consume=consume, progress=progress)
 
+    def put_all(self, sources: Sequence[BlobSource], *, progress: Progress | None = None) -> list[BlobStat]:
+        """Store many in the remote store; see `chopmark.abc.blobs.BlobStore.put_all`."""
+        return self.remote.put_all(sources, progress=progress)
+
     def stat(self, digest: str) -> BlobStat | None:
         """What the remote store knows; see `chopmark.abc.blobs.BlobStore.stat`."""
         return self.remote.stat(digest)
@@ -105,53 +110,74 @@ class CachedStore:
 
     # Through the cache
 
-    def open(self, digest: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
+    def open(
+        self,
+        digest: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        leaves: Sequence[str] = (),
+        verify: Verify = "always",
+    ) -> BinaryIO:
         """Open verified bytes; see `chopmark.abc.blobs.BlobStore.open`."""
         parse_digest(digest)
         check_range(offset, length)
-        reader = self._open_cached(digest, offset, length)
-        if reader is None and self._fill(digest, None):
-            reader = self._open_cached(digest, offset, length)
-        return reader or self.remote.open(digest, offset=offset, length=length)
 
-    def fetch(self, digest: str, target: Path, *, progress: Progress | None = None) -> None:
+        def cached() -> BinaryIO | None:
+            return self._cached(
+                digest,
+                lambda: self._local.open(digest, offset=offset, length=length, leaves=leaves, verify=verify),
+            )
+
+        reader = cached()
+        if reader is None and self._fill(digest, None):
+            reader = cached()
+        return reader or self.remote.open(digest, offset=offset, length=length, leaves=leaves, verify=verify)
+
+    def fetch(
+        self,
+        digest: str,
+        target: Path,
+        *,
+        leaves: Sequence[str] = (),
+        verify: Verify = "always",
+        progress: Progress | None = None,
+    ) -> None:
         """Write verified bytes to a file; see `chopmark.abc.blobs.BlobStore.fetch`.
 
         Progress is told of the download when there is one, otherwise of the copy.
         """
         parse_digest(digest)
-        if self._fetch_cached(digest, target, progress):
+
+        def cached(told: Progress | None) -> bool:
+            def fetch() -> bool:
+                self._local.fetch(digest, target, leaves=leaves, verify=verify, progress=told)
+                return True
+
+            return self._cached(digest, fetch) is not None
+
+        if cached(progress):
             return
         told = self._fill(digest, progress)
-        if told and self._fetch_cached(digest, target, None):
+        if told and cached(None):
             return
-        self.remote.fetch(digest, target, progress=None if told else progress)
+        self.remote.fetch(digest, target, leaves=leaves, verify=verify, progress=None if told else progress)
 
     def cached_bytes(self) -> int:
         """What the cached blobs take now."""
         return sum(stat.stored_bytes for stat in self._local.list())
 
-    def _open_cached(self, digest: str, offset: int, length: int | None) -> BinaryIO | None:
+    def _cached(self, digest: str, read: Callable[[], _Read]) -> _Read | None:
+        """What is read from the cache; None when the blob is not there, or was damaged and is dropped."""
         try:
-            reader = self._local.open(digest, offset=offset, length=length)
+            found = read()
         except NotFound:
             return None
         except IntegrityFailure:
             self._drop(digest)
             return None
         self._local.touch(digest)
-        return reader
-
-    def _fetch_cached(self, digest: str, target: Path, progress: Progress | None) -> bool:
-        try:
-            self._local.fetch(digest, target, progress=progress)
-        except NotFound:
-            return False
-        except IntegrityFailure:
-            self._drop(digest)
-            return False
-        self._local.touch(digest)
-        return True
+        return found
 
     def _fill(self, digest: str, progress: Progress | None) -> bool:
         """Download a blob into the cache; False when it is too large for that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chopmark.abc.blobs import Progress
 from chopmark.base.digest import hasher, to_digest
-from chopmark.blobs.copying import PIECE_BYTES, Content, write_all
+from chopmark.blobs.copying import PIECE_BYTES, Content, ContentHasher, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ def compress_file(source: int, target: int, size_bytes: int, progress: Progress 
     The header promises ``size_bytes``; when the source turns out longer or shorter, what was written is worthless and the
     answer's size says so.
     """
-    state = hasher()
+    hashed = ContentHasher()
     size_read = 0
     compressor = _zstd().ZstdCompressor(level=LEVEL)
     compressor.set_pledged_input_size(size_bytes)
@@ -82,14 +83,14 @@ def compress_file(source: int, target: int, size_bytes: int, progress: Progress 
         size_read += len(piece)
         if size_read > size_bytes:
             break
-        state.update(piece)
+        hashed.update(piece)
         write_all(target, compressor.compress(piece))
         if progress is not None:
             progress(len(piece))
     if size_read == size_bytes:
         write_all(target, compressor.flush())
         size_read += len(os.pread(source, 1, size_read))
-    return Content(to_digest(state.hexdigest()), size_read)
+    return dataclasses.replace(hashed.content(), size_bytes=size_read)
 
 
 def raw_size(descriptor: int) -> int | None:

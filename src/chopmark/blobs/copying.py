@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import BinaryIO
 
 from chopmark.abc.blobs import Progress
 from chopmark.base.digest import hasher, to_digest
+from chopmark.base.leaves import LEAF_BYTES, LeafHasher
 from chopmark.blobs.failures import SourceFailed
 
-__all__ = ["PIECE_BYTES", "Content", "copy_file", "copy_stream", "hash_file", "write_all"]
+__all__ = [
+    "PIECE_BYTES",
+    "Content",
+    "ContentHasher",
+    "begin_writing",
+    "copy_file",
+    "copy_stream",
+    "hash_file",
+    "hash_stored",
+    "move_bytes",
+    "read_source",
+    "write_all",
+]
 
 PIECE_BYTES = 128 << 10
 """What is read, hashed, written and reported at once. Measured on ext4: writing a new 1 MB file costs 0.5 ms in pieces of
 128 KiB and 1.4 ms in one piece, where the page cache takes large folios; reading and hashing do not care."""
 
 _COPY_BYTES = 8 << 20
+_CAN_ADVISE = sys.platform == "linux"
 # Starting a thread costs as much as hashing some hundred kilobytes.
 _PARALLEL_FROM_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What some bytes are: their digest and how many there are."""
+    """What some bytes are: their digest, how many there are, and the leaf digests of them where those were computed."""
 
     digest: str
     size_bytes: int
+    leaves: tuple[str, ...] = field(default=(), compare=False)
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
@@ -60,36 +76,62 @@ def hash_file(descriptor: int, progress: Progress | None = None, limit_bytes: in
     return Content(to_digest(state.hexdigest()), offset)
 
 
+class ContentHasher:
+    """Says of bytes, as they come, what they are."""
+
+    def __init__(self) -> None:
+        self._state = hasher()
+        self._leaves = LeafHasher()
+        self._size_bytes = 0
+
+    def update(self, piece: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        self._state.update(piece)
+        self._leaves.update(piece)
+        self._size_bytes += len(piece)
+
+    def content(self) -> Content:
+        """What they were. Nothing may follow."""
+        return Content(to_digest(self._state.hexdigest()), self._size_bytes, self._leaves.leaves())
+
+
 def copy_stream(source: BinaryIO, write: Callable[[bytes], object], progress: Progress | None = None) -> Content:
     """Hand every piece of a stream, from where it stands, to ``write``; gives what passed."""
-    state = hasher()
-    size_bytes = 0
-    while piece := _read(source):
-        state.update(piece)
+    hashed = ContentHasher()
+    while piece := read_source(source):
+        hashed.update(piece)
         write(piece)
-        size_bytes += len(piece)
         if progress is not None:
             progress(len(piece))
-    return Content(to_digest(state.hexdigest()), size_bytes)
+    return hashed.content()
 
 
-def _read(source: BinaryIO) -> bytes:
+def read_source(source: BinaryIO, size_bytes: int = PIECE_BYTES) -> bytes:
+    """Read from a caller's stream; an error of its own is told from one of the store."""
     try:
-        return source.read(PIECE_BYTES)
+        return source.read(size_bytes)
     except OSError as error:
         raise SourceFailed(error) from error
 
 
 def copy_file(source: int, target: int, size_bytes: int, progress: Progress | None = None) -> Content:
-    """Copy an open file into an empty one and hash the copy.
+    """Copy an open file into an empty one and hash the copy, its leaves too.
 
     The copy is hashed, not the source: when the source is written to meanwhile, the digest is still that of the bytes that
-    were stored. A large file is copied by the kernel in one thread while another hashes what has arrived; a source that
-    turns out longer than ``size_bytes`` is left off shortly behind it.
+    were stored. A large file is copied by the kernel in one thread, which also computes the leaves and has the medium begin
+    to write, while another hashes what has arrived; a source that turns out longer than ``size_bytes`` is left off shortly
+    behind it.
     """
     if size_bytes < _PARALLEL_FROM_BYTES:
         return _copy_small(source, target, size_bytes, progress)
-    return _copy_large(source, target, size_bytes, progress)
+    return _hash_arriving(lambda tell, stop: _copy(source, target, size_bytes, tell, stop), target, progress)
+
+
+def hash_stored(descriptor: int, size_bytes: int, progress: Progress | None = None) -> Content:
+    """Hash an open file that is to be stored as it is, its leaves too."""
+    if size_bytes <= LEAF_BYTES:
+        return hash_file(descriptor, progress, size_bytes)
+    return _hash_arriving(lambda tell, stop: _pass_over(descriptor, size_bytes, tell, stop), descriptor, progress)
 
 
 def _copy_small(source: int, target: int, size_bytes: int, progress: Progress | None) -> Content:
@@ -105,13 +147,23 @@ def _copy_small(source: int, target: int, size_bytes: int, progress: Progress | 
     return Content(to_digest(state.hexdigest()), offset)
 
 
-def _copy_large(source: int, target: int, size_bytes: int, progress: Progress | None) -> Content:
+def _hash_arriving(
+    bring: Callable[[Callable[[int], None], threading.Event], tuple[str, ...]], target: int, progress: Progress | None
+) -> Content:
+    """Hash a file of which ``bring`` tells, in a thread of its own, how far it is there; it gives the leaves."""
     arrived: SimpleQueue[int | BaseException | None] = SimpleQueue()
     stop = threading.Event()
-    copier = threading.Thread(
-        target=_copy_and_tell, args=(source, target, size_bytes, arrived, stop), name="chopmark-copy", daemon=True
-    )
-    copier.start()
+    leaves: list[str] = []
+
+    def run() -> None:
+        try:
+            leaves.extend(bring(arrived.put, stop))
+            arrived.put(None)
+        except BaseException as error:  # noqa: BLE001 handed over to the thread that waits, whatever it is
+            arrived.put(error)
+
+    bringer = threading.Thread(target=run, name="chopmark-copy", daemon=True)
+    bringer.start()
     state = hasher()
     hashed = 0
     buffer = memoryview(bytearray(PIECE_BYTES))
@@ -119,42 +171,92 @@ def _copy_large(source: int, target: int, size_bytes: int, progress: Progress | 
         while (message := arrived.get()) is not None:
             if isinstance(message, BaseException):
                 raise message
-            while hashed < message:
-                count = os.preadv(target, [buffer[: min(PIECE_BYTES, message - hashed)]], hashed)
-                if not count:
-                    raise OSError(f"the copy ends after {hashed} of {message} bytes")
+            while hashed < message and (
+                count := os.preadv(target, [buffer[: min(PIECE_BYTES, message - hashed)]], hashed)
+            ):
                 state.update(buffer[:count])
                 hashed += count
                 if progress is not None:
                     progress(count)
+            if hashed < message:  # it was cut off since: its length says so
+                break
     finally:
         stop.set()  # also when the hash was interrupted: nobody may use the descriptors after this call
-        copier.join()
-    return Content(to_digest(state.hexdigest()), hashed)
+        bringer.join()
+    return Content(to_digest(state.hexdigest()), hashed, tuple(leaves))
 
 
-def _copy_and_tell(
-    source: int, target: int, size_bytes: int, arrived: SimpleQueue[int | BaseException | None], stop: threading.Event
-) -> None:
+def _copy(
+    source: int, target: int, size_bytes: int, tell: Callable[[int], None], stop: threading.Event
+) -> tuple[str, ...]:
+    leaves = LeafHasher() if size_bytes > LEAF_BYTES else None
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    for offset, count in _moved(source, target, size_bytes):
+        begin_writing(target, offset, count)
+        tell(offset + count)
+        if leaves is not None:
+            _take_leaves(leaves, target, offset, count, buffer)
+        if stop.is_set():
+            break
+    return leaves.leaves() if leaves else ()
+
+
+def _pass_over(descriptor: int, size_bytes: int, tell: Callable[[int], None], stop: threading.Event) -> tuple[str, ...]:
+    leaves = LeafHasher()
+    buffer = memoryview(bytearray(PIECE_BYTES))
     offset = 0
+    # One byte more than there should be: a file that grows is told from one that does not.
+    while offset <= size_bytes and not stop.is_set():
+        count = _take_leaves(leaves, descriptor, offset, min(_COPY_BYTES, size_bytes + 1 - offset), buffer)
+        if not count:
+            break
+        offset += count
+        tell(offset)
+    return leaves.leaves()
+
+
+def _take_leaves(leaves: LeafHasher, descriptor: int, offset: int, count: int, buffer: memoryview) -> int:
+    taken = 0
+    while taken < count and (got := os.preadv(descriptor, [buffer[: min(len(buffer), count - taken)]], offset + taken)):
+        leaves.update(buffer[:got])
+        taken += got
+    return taken
+
+
+def begin_writing(descriptor: int, offset: int = 0, count: int = 0) -> None:
+    """Have the medium begin to write what a file has in memory, so that the sync at the end has little left to wait for.
+
+    On Linux the advice that a range will not be needed starts its writing, and drops only what is written already. For 1 GB
+    the sync that follows took 0.45 s without it and 0.00 s with it.
+    """
+    if _CAN_ADVISE:
+        os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_DONTNEED)
+
+
+def move_bytes(source: int, target: int, size_bytes: int, progress: Progress | None = None) -> None:
+    """Copy an open file into an empty one without hashing it; little more than ``size_bytes`` of one that is longer."""
+    for _, count in _moved(source, target, size_bytes):
+        if progress is not None:
+            progress(count)
+
+
+def _moved(source: int, target: int, size_bytes: int) -> Iterator[tuple[int, int]]:
+    """Copy piece by piece, and one piece beyond the size where there is one; where each begins and how long it is."""
     move = getattr(os, "copy_file_range", None) or _read_and_write
-    try:
-        while offset <= size_bytes and not stop.is_set():
-            try:
-                count = move(source, target, _COPY_BYTES, offset, offset)
-            except OSError:
-                # Between file systems, and on old kernels, the kernel cannot copy; a full disk fails here once more.
-                if move is _read_and_write:
-                    raise
-                move = _read_and_write
-                continue
-            if not count:
-                break
-            offset += count
-            arrived.put(offset)
-        arrived.put(None)
-    except BaseException as error:  # noqa: BLE001 handed over to the thread that waits, whatever it is
-        arrived.put(error)
+    offset = 0
+    while offset <= size_bytes:
+        try:
+            count = move(source, target, _COPY_BYTES, offset, offset)
+        except OSError:
+            # Between file systems, and on old kernels, the kernel cannot copy; a full disk fails here once more.
+            if move is _read_and_write:
+                raise
+            move = _read_and_write
+            continue
+        if not count:
+            return
+        yield offset, count
+        offset += count
 
 
 def _read_and_write(source: int, target: int, count: int, source_offset: int, target_offset: int) -> int:

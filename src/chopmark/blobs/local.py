@@ -1,50 +1,56 @@
-"""Blobs as files in a directory, each under the SHA-256 of its bytes.
+"""Blobs in a directory: small ones in packs, large ones as files.
 
 ::
 
     root/
-      sha256/ab/cdef…        a blob: its bytes, mode 0444, mtime = when it was last put
-      sha256/ab/cdef….zst    a blob that is stored compressed: one Zstandard frame with the raw size in its header
-      tmp/put-…              a put in progress, locked by the process that writes it
+      packs/…     blobs below 64 KiB (`chopmark.blobs.packed`)
+      sha256/…    all others (`chopmark.blobs.loose`)
+      tmp/…       puts of those in progress
 
-A blob is written under ``tmp``, synced, and only then linked to its name: at every moment it is absent or whole. Two puts
-of equal bytes race for the name; the second finds the first one's file, checks it and keeps it.
+A small blob that a release without packs has stored as a file stays one.
 """
 
 from __future__ import annotations
 
-import contextlib
+import heapq
+import io
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from chopmark.abc.blobs import BlobStat, Leftover, Progress
-from chopmark.base.clock import Clock, system_clock, to_us
-from chopmark.base.digest import PREFIX, parse_digest
-from chopmark.base.ids import uuid7
-from chopmark.blobs import compression as zstd
+from chopmark.abc.blobs import BlobSource, BlobStat, Leftover, Progress, Verify
+from chopmark.base.clock import Clock, system_clock
+from chopmark.base.digest import digest_of, parse_digest
 from chopmark.blobs import filesystem
-from chopmark.blobs.copying import Content, copy_file, copy_stream, hash_file, write_all
-from chopmark.blobs.failures import damaged, missing, reporting, unexpected
-from chopmark.blobs.readers import check_prefix, check_range
+from chopmark.blobs.compression import Compression
+from chopmark.blobs.copying import Content, read_source, write_all
+from chopmark.blobs.failures import missing, reporting, unexpected
+from chopmark.blobs.loose import LooseBlobs, Written
+from chopmark.blobs.pack_index import Identity
+from chopmark.blobs.packed import PACKED_BELOW_BYTES, PackedBlobs, Small
+from chopmark.blobs.readers import bytes_reader, check_prefix, check_range
 from chopmark.blobs.sources import SourceFile, open_source
-from chopmark.blobs.stored import Stored, copy_out, open_stored, open_verified, stat_file, stat_of
-from chopmark.errors import Conflict, InvalidRequest
+from chopmark.blobs.stored import Seen, copy_out, open_verified
+from chopmark.blobs.verifying import REMEMBERED_FROM_BYTES
+from chopmark.errors import InvalidRequest
 
 __all__ = ["LocalStore"]
 
-_SHARD = re.compile(r"[0-9a-f]{2}")
-_NAME = re.compile(r"([0-9a-f]{62})(\.zst)?")
-_READ_ONLY = 0o444
-# A name that is taken, and gone when looked at, again and again: somebody deletes as fast as we put.
-_ATTEMPTS = 100
+_WRITERS = 4
+_PACKED_AT_ONCE_BYTES = 32 << 20
+# What is written and not yet named at one time: each holds a descriptor, of which a process may have a thousand or so.
+_NAMED_AT_ONCE = 64
 
 
 class LocalStore:
-    """A `chopmark.abc.blobs.BlobStore` in a directory of a local or POSIX network file system.
+    """A `chopmark.abc.blobs.BlobStore` in a directory of a local file system.
+
+    On a network file system that several machines write to, keep ``packs`` off: their index is one machine's.
 
     Parameters
     ----------
@@ -54,6 +60,8 @@ class LocalStore:
         ``"zstd"`` stores a blob compressed when it is 64 KiB or larger and a sample of it shrinks by a tenth; ``"none"``
         never does. Both read what either wrote. It is on by default because the decision costs two milliseconds, tree
         models shrink two- to fivefold, and what does not shrink (float weights) is stored as it is.
+    packs
+        Whether blobs below 64 KiB go into packs. Either way both are read.
     durable
         Whether a put waits for the medium. Off only where the bytes can be had again, as in a cache.
     clock
@@ -72,7 +80,8 @@ class LocalStore:
         self,
         root: Path,
         *,
-        compression: zstd.Compression = "zstd",
+        compression: Compression = "zstd",
+        packs: bool = True,
         durable: bool = True,
         clock: Clock = system_clock,
     ) -> None:
@@ -82,11 +91,10 @@ class LocalStore:
         if self.root.exists() and not self.root.is_dir():
             raise InvalidRequest(f"{self.root} is not a directory.", hint="Name a directory for the blobs.")
         self.compression = compression
-        self._durable = durable
+        self.packs = packs
         self._clock = clock
-        self._blobs = self.root / "sha256"
-        self._temporaries = self.root / "tmp"
-        self._made: set[Path] = set()
+        self._loose = LooseBlobs(self.root, compression=compression, durable=durable, clock=clock)
+        self._packed = PackedBlobs(self.root, durable=durable, clock=clock)
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r}, compression={self.compression!r})"
@@ -102,234 +110,221 @@ class LocalStore:
         progress: Progress | None = None,
     ) -> BlobStat:
         """Store a stream or a file; see `chopmark.abc.blobs.BlobStore.put`."""
-        if expected is not None:
-            parse_digest(expected)
         with reporting("store a blob", self.root):
-            if isinstance(source, Path):
-                with open_source(source) as opened:
-                    return self._put_file(opened, expected, consume=consume, progress=progress)
-            return self._put_stream(source, expected, progress)
+            return self._put_one(BlobSource(source, expected, consume), progress)
 
-    def _put_file(
-        self, source: SourceFile, expected: str | None, *, consume: bool, progress: Progress | None
-    ) -> BlobStat:
-        if expected is not None and self.stat(expected) is not None:
-            content = hash_file(source.descriptor, progress, source.size_bytes)
-            _check(content, expected, source)
-            known = self._keep_existing(content)
+    def put_all(self, sources: Sequence[BlobSource], *, progress: Progress | None = None) -> list[BlobStat]:
+        """Store many; see `chopmark.abc.blobs.BlobStore.put_all`."""
+        with reporting("store a blob", self.root):
+            if len(sources) == 1:
+                return [self._put_one(sources[0], progress)]
+            return self._put_many(sources, progress)
+
+    def _put_one(self, source: BlobSource, progress: Progress | None) -> BlobStat:
+        taken = self._taken(source, progress)
+        match taken:
+            case Small():
+                stat = self._pack([taken])[0]
+            case Written():
+                stat = self._publish([taken])[0]
+            case _:
+                stat = taken
+        _consume(source)
+        return stat
+
+    def _put_many(self, sources: Sequence[BlobSource], progress: Progress | None) -> list[BlobStat]:
+        """Small ones are read one after the other and packed many at a time; large ones are written several at a time."""
+        stats: dict[int, BlobStat] = {}
+        small: dict[int, Small] = {}
+        small_bytes = 0
+        written: dict[int, Written] = {}
+        on_the_way: deque[tuple[int, Future[Small | Written | BlobStat]]] = deque()
+
+        def pack() -> None:
+            nonlocal small_bytes
+            stats.update(zip(small, self._pack(list(small.values())), strict=True))
+            small.clear()
+            small_bytes = 0
+
+        def publish() -> None:
+            held = dict(written)
+            written.clear()
+            stats.update(zip(held, self._publish(list(held.values())), strict=True))
+
+        def keep(number: int, taken: Small | Written | BlobStat) -> None:
+            nonlocal small_bytes
+            match taken:
+                case Small():
+                    small[number] = taken
+                    small_bytes += len(taken.data)
+                    if small_bytes >= _PACKED_AT_ONCE_BYTES:
+                        pack()
+                case Written():
+                    written[number] = taken
+                    if len(written) >= _NAMED_AT_ONCE:
+                        publish()
+                case _:
+                    stats[number] = taken
+
+        pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="chopmark-put")
+        try:
+            for number, source in enumerate(sources):
+                if _is_small(source):
+                    keep(number, self._taken(source, progress))
+                    continue
+                on_the_way.append((number, pool.submit(self._taken, source, progress)))
+                if len(on_the_way) > _NAMED_AT_ONCE:
+                    first, future = on_the_way.popleft()
+                    keep(first, future.result())
+            while on_the_way:
+                first, future = on_the_way.popleft()
+                keep(first, future.result())
+            pack()
+            publish()
+        finally:
+            pool.shutdown(cancel_futures=True)
+            _discard(written.values(), (future for _, future in on_the_way))
+        for source in sources:
+            _consume(source)
+        return [stats[number] for number in range(len(sources))]
+
+    def _taken(self, source: BlobSource, progress: Progress | None) -> Small | Written | BlobStat:
+        """The bytes of a source, in memory or in a file; the stat instead when they were expected and are there."""
+        if source.expected is not None:
+            parse_digest(source.expected)
+        if isinstance(source.source, Path):
+            with open_source(source.source) as opened:
+                if self.packs and opened.size_bytes < PACKED_BELOW_BYTES:
+                    return self._read_small(opened, source.expected, progress)
+                return self._loose.write_file(opened, source.expected, consume=source.consume, progress=progress)
+        return self._take_stream(source.source, source.expected, progress)
+
+    @staticmethod
+    def _read_small(source: SourceFile, expected: str | None, progress: Progress | None) -> Small:
+        data = os.pread(source.descriptor, source.size_bytes + 1, 0)
+        source.check_unchanged(len(data))
+        return _small(data, expected, progress)
+
+    def _take_stream(self, stream: BinaryIO, expected: str | None, progress: Progress | None) -> Small | Written:
+        head = _read_head(stream, PACKED_BELOW_BYTES) if self.packs else b""
+        if self.packs and len(head) < PACKED_BELOW_BYTES:
+            return _small(head, expected, progress)
+        return self._loose.write_stream(
+            cast("BinaryIO", _Prefixed(head, stream)) if head else stream, expected, progress
+        )
+
+    def _pack(self, small: Sequence[Small]) -> list[BlobStat]:
+        """Pack what is not there as a file already, as a release without packs stored it."""
+        if not small:
+            return []
+        kept: dict[str, BlobStat] = {}
+        for each in small:
+            known = self._loose.keep_existing(Content(each.digest, len(each.data)))
             if known is not None:
-                return _consumed(source, known, consume=consume)
-        compressed = self._compresses(source.descriptor, source.size_bytes)
-        if consume and not compressed and self._may_move(source):
-            return self._move_in(source, expected, progress)
-        with self._temporary() as temporary:
-            if compressed:
-                content = zstd.compress_file(source.descriptor, temporary.descriptor, source.size_bytes, progress)
-            elif filesystem.clone(source.descriptor, temporary.descriptor):
-                content = hash_file(temporary.descriptor, progress)
-            else:
-                content = copy_file(source.descriptor, temporary.descriptor, source.size_bytes, progress)
-            _check(content, expected, source)
-            stat = self._publish(temporary.path, temporary.descriptor, content, compressed=compressed)
-        return _consumed(source, stat, consume=consume)
+                kept[each.digest] = known
+        new = [each for each in small if each.digest not in kept]
+        kept |= {stat.digest: stat for stat in self._packed.put(new)} if new else {}
+        return [kept[each.digest] for each in small]
 
-    def _put_stream(self, source: BinaryIO, expected: str | None, progress: Progress | None) -> BlobStat:
-        with self._temporary() as temporary:
-            content = copy_stream(source, lambda piece: write_all(temporary.descriptor, piece), progress)
-            if expected is not None and content.digest != expected:
-                raise unexpected(expected, content.digest)
-            if not self._compresses(temporary.descriptor, content.size_bytes):
-                return self._publish(temporary.path, temporary.descriptor, content, compressed=False)
-            # The length, which the frame's header holds, is known only now.
-            with self._temporary() as smaller:
-                again = zstd.compress_file(temporary.descriptor, smaller.descriptor, content.size_bytes)
-                if again != content:
-                    raise damaged(content.digest, f"its temporary file read back as {again.digest}")
-                return self._publish(smaller.path, smaller.descriptor, content, compressed=True)
+    def _publish(self, written: Sequence[Written]) -> list[BlobStat]:
+        try:
+            return self._loose.publish(written)
+        finally:
+            for each in written:
+                each.discard()
 
     # For a cache, which has just verified what it keeps
 
-    @contextlib.contextmanager
+    @contextmanager
     def incoming(self) -> Iterator[Path]:
         """A free name in the store's file system for a file to be adopted; what is still there at the end is removed."""
-        with reporting("store a blob", self.root):
-            self._make(self._temporaries)
-        path = self._temporaries / f"incoming-{uuid7(self._clock())}"
-        try:
+        with reporting("store a blob", self.root), self._loose.incoming() as path:
             yield path
-        finally:
-            path.unlink(missing_ok=True)
 
     def adopt(self, path: Path, content: Content) -> BlobStat:
         """Take a file of `incoming` whose bytes the caller has just verified."""
         with reporting("store a blob", self.root):
-            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-            try:
-                return self._publish(path, descriptor, content, compressed=False)
-            finally:
-                os.close(descriptor)
+            return self._loose.adopt(path, content)
 
     def touch(self, digest: str) -> None:
         """Say that a blob is put, or used, now; nothing when it is not there."""
-        stored = self._open_stored(parse_digest(digest))
-        if stored is None:
-            return
-        try:
-            with reporting("touch a blob", self.root):
-                self._touch(stored.descriptor)
-        finally:
-            os.close(stored.descriptor)
-
-    def _compresses(self, descriptor: int, size_bytes: int) -> bool:
-        return self.compression == "zstd" and zstd.shrinks(descriptor, size_bytes)
-
-    def _may_move(self, source: SourceFile) -> bool:
-        """Whether the file can become the blob: same file system, ours to seal, and no second name to change it by."""
-        self._make(self._temporaries)
-        return (
-            source.opened.st_dev == self._temporaries.stat().st_dev
-            and source.opened.st_uid == os.geteuid()
-            and source.opened.st_nlink == 1
-        )
-
-    def _move_in(self, source: SourceFile, expected: str | None, progress: Progress | None) -> BlobStat:
-        content = hash_file(source.descriptor, progress, source.size_bytes)
-        _check(content, expected, source)
-        try:
-            stat = self._publish(source.path, source.descriptor, content, compressed=False)
-        except BaseException:
-            os.fchmod(source.descriptor, source.opened.st_mode & 0o7777)  # the caller keeps the file as it was
-            raise
-        return _consumed(source, stat, consume=True)
-
-    @contextlib.contextmanager
-    def _temporary(self) -> Iterator[filesystem.Temporary]:
-        self._make(self._temporaries)
-        with filesystem.temporary(self._temporaries) as temporary:
-            yield temporary
-
-    def _make(self, directory: Path) -> None:
-        """Make a directory of the store; once per process it is seen to that its name is on the medium."""
-        if directory in self._made and directory.is_dir():
-            return
-        filesystem.make_directory(directory, durable=self._durable)
-        self._made.add(directory)
-
-    def _publish(self, path: Path, descriptor: int, content: Content, *, compressed: bool) -> BlobStat:
-        """Give the finished file at ``path`` its name in the store, or keep an equal one that has it."""
-        final = self._path(content.digest, compressed=compressed)
-        place: Callable[[Path, Path], object] = filesystem.link_or_rename
-        sealed = False
-        for _ in range(_ATTEMPTS):
-            try:
-                known = self._keep_existing(content)
-            except PermissionError:  # another user's file: equal bytes, whose time only its owner may set
-                place = Path.replace
-            else:
-                if known is not None:
-                    return known
-            if not sealed:
-                self._seal(descriptor)
-                self._make(final.parent)
-                sealed = True
-            try:
-                place(path, final)
-            except FileExistsError:
-                continue
-            if self._durable:
-                filesystem.sync_directory(final.parent)
-            return stat_of(content, os.fstat(descriptor))
-        raise Conflict(
-            f"The blob {content.digest} is deleted as fast as it is stored.",
-            hint="Stop the collection that deletes it, then repeat.",
-        )
-
-    def _seal(self, descriptor: int) -> None:
-        os.fchmod(descriptor, _READ_ONLY)
-        self._touch(descriptor)
-        if self._durable:
-            filesystem.sync_file(descriptor)
-
-    def _touch(self, file: int | Path) -> None:
-        now_ns = to_us(self._clock()) * 1000
-        os.utime(file, ns=(now_ns, now_ns))
-
-    def _keep_existing(self, content: Content) -> BlobStat | None:
-        """The fresh stat of a whole blob that is there; None when there is none (any more).
-
-        What is there is read again: storing the original once more repairs a damaged blob, and who is told that the bytes
-        are stored can load them.
-        """
-        stored = self._open_stored(content.digest)
-        if stored is None:
-            return None
-        try:
-            if not stored.holds(content):
-                self._remove_damaged(content, stored.path)
-                return None
-            self._touch(stored.descriptor)
-            if self._durable:
-                filesystem.sync_directory(stored.path.parent)  # whoever linked it may not have come to that yet
-            seen = os.fstat(stored.descriptor)
-        finally:
-            os.close(stored.descriptor)
-        return stat_of(content, seen) if seen.st_nlink else None
-
-    def _remove_damaged(self, content: Content, path: Path) -> None:
-        """Free the name of a damaged blob, unless somebody else has put a good one there meanwhile."""
-        self._make(self._temporaries)
-        with filesystem.locked(self._temporaries):
-            stored = open_stored(content.digest, path)
-            if stored is None:
-                return
-            try:
-                if not stored.holds(content):
-                    path.unlink(missing_ok=True)
-            finally:
-                os.close(stored.descriptor)
+        parse_digest(digest)
+        with reporting("touch a blob", self.root):
+            if not self._packed.touch(digest):
+                self._loose.touch(digest)
 
     # Reading
 
-    def open(self, digest: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
+    def open(
+        self,
+        digest: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        leaves: Sequence[str] = (),
+        verify: Verify = "always",
+    ) -> BinaryIO:
         """Open verified bytes; see `chopmark.abc.blobs.BlobStore.open`."""
         parse_digest(digest)
         check_range(offset, length)
         with reporting("read a blob", self.root):
-            stored = self._open_stored(digest)
+            data = self._packed.read(digest)
+            if data is not None:
+                return bytes_reader(data, offset, length)
+            stored = self._loose.open_stored(digest)
             if stored is None:
                 raise missing(digest)
             try:
-                return open_verified(stored, offset, length)
+                reader, verified = open_verified(stored, offset, length, self._seen(digest, leaves, verify))
             finally:
                 os.close(stored.descriptor)
+            self._remember(digest, verified)
+            return reader
 
-    def fetch(self, digest: str, target: Path, *, progress: Progress | None = None) -> None:
+    def fetch(
+        self,
+        digest: str,
+        target: Path,
+        *,
+        leaves: Sequence[str] = (),
+        verify: Verify = "always",
+        progress: Progress | None = None,
+    ) -> None:
         """Write verified bytes to a file; see `chopmark.abc.blobs.BlobStore.fetch`.
 
         The file is not synced: after a power cut it can be fetched again.
         """
         parse_digest(digest)
         with reporting("read a blob", self.root):
-            stored = self._open_stored(digest)
+            data = self._packed.read(digest)
+            stored = self._loose.open_stored(digest) if data is None else None
+        if data is not None:
+            with reporting("write a file", target), filesystem.new_file(target) as descriptor:
+                write_all(descriptor, data)
+            if progress is not None and data:
+                progress(len(data))
+            return
         if stored is None:
             raise missing(digest)
         try:
             with reporting("write a file", target), filesystem.new_file(target) as descriptor:
-                try:
-                    content = copy_out(stored, descriptor, progress)
-                except zstd.Damaged as error:
-                    raise damaged(digest, str(error)) from error
-                if content.digest != digest:
-                    raise damaged(digest, f"its bytes hash to {content.digest}")
+                verified = copy_out(stored, descriptor, self._seen(digest, leaves, verify), progress)
         finally:
             os.close(stored.descriptor)
+        self._remember(digest, verified)
+
+    def _seen(self, digest: str, leaves: Sequence[str], verify: Verify) -> Seen:
+        return Seen(leaves, self._packed.verified(digest) if verify == "changed" else None)
+
+    def _remember(self, digest: str, verified: Identity | None) -> None:
+        if verified is not None and verified.size_bytes >= REMEMBERED_FROM_BYTES:
+            self._packed.note_verified(digest, verified)
 
     def stat(self, digest: str) -> BlobStat | None:
         """What is known of a blob; see `chopmark.abc.blobs.BlobStore.stat`."""
         parse_digest(digest)
         with reporting("look up a blob", self.root):
-            found = (stat_file(digest, path) for path in self._paths(digest))
-            return next((stat for stat in found if stat is not None), None)
+            return self._packed.stat(digest) or self._loose.stat(digest)
 
     def list(self, prefix: str = "") -> Iterator[BlobStat]:
         """All blobs in order; see `chopmark.abc.blobs.BlobStore.list`."""
@@ -337,22 +332,13 @@ class LocalStore:
         return self._listed(prefix)
 
     def _listed(self, prefix: str) -> Iterator[BlobStat]:
-        with reporting("list the blobs", self.root):
-            for shard in _names(self._blobs):
-                if _SHARD.fullmatch(shard) is None or not shard.startswith(prefix[:2]):
-                    continue
-                yield from self._listed_shard(shard, prefix)
-
-    def _listed_shard(self, shard: str, prefix: str) -> Iterator[BlobStat]:
         last = ""
-        for name in _names(self._blobs / shard):
-            matched = _NAME.fullmatch(name)
-            if matched is None or not (shard + name).startswith(prefix) or matched[1] == last:
-                continue
-            found = stat_file(PREFIX + shard + matched[1], self._blobs / shard / name)
-            if found is not None:
-                last = matched[1]
-                yield found
+        with reporting("list the blobs", self.root):
+            both = (self._packed.listed(prefix), self._loose.listed(prefix))
+            for stat in heapq.merge(*both, key=lambda each: each.digest):
+                if stat.digest != last:
+                    last = stat.digest
+                    yield stat
 
     # Removing
 
@@ -362,87 +348,102 @@ class LocalStore:
         Not synced: a blob that a power cut brings back is collected again.
         """
         parse_digest(digest)
-        found = False
         with reporting("delete a blob", self.root):
-            for path in self._paths(digest):
-                try:
-                    path.unlink()
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-                found = True
-        return found
+            was_packed = self._packed.delete(digest)
+            return self._loose.delete(digest) or was_packed
 
     def sweep(self, older_than: timedelta) -> int:
         """Remove what killed processes left half written; how many files that were.
 
         A put that is still running keeps its file however old it is.
         """
-        with reporting("remove temporary files", self._temporaries):
-            return sum(1 for _ in self._abandoned(self._clock() - older_than, remove=True))
+        return len(self.remove_leftovers(self._clock() - older_than))
 
     def leftovers(self, before: datetime) -> Sequence[Leftover]:
         """Files that killed processes left half written before a time; see `chopmark.abc.blobs.KeepsLeftovers`."""
-        with reporting("list temporary files", self._temporaries):
-            return list(self._abandoned(before, remove=False))
+        with reporting("list temporary files", self._loose.temporaries):
+            return list(self._loose.abandoned(before, remove=False))
 
     def remove_leftovers(self, before: datetime) -> Sequence[Leftover]:
         """Remove those `leftovers`; see `chopmark.abc.blobs.KeepsLeftovers`."""
-        with reporting("remove temporary files", self._temporaries):
-            return list(self._abandoned(before, remove=True))
-
-    def _abandoned(self, before: datetime, *, remove: bool) -> Iterator[Leftover]:
-        for name, size_bytes in filesystem.abandoned(self._temporaries, before.timestamp(), remove=remove):
-            yield Leftover(f"{self._temporaries.name}/{name}", size_bytes)
+        with reporting("remove temporary files", self._loose.temporaries):
+            return list(self._loose.abandoned(before, remove=True))
 
     def strangers(self) -> Iterator[Leftover]:
         """Files among the blobs that are none; see `chopmark.abc.blobs.KeepsLeftovers`."""
         with reporting("list the blobs", self.root):
-            for shard in _names(self._blobs):
-                directory = self._blobs / shard
-                if _SHARD.fullmatch(shard) is None or not directory.is_dir():
-                    yield _stranger(self.root, directory)
-                    continue
-                yield from (_stranger(self.root, directory / n) for n in _names(directory) if not _NAME.fullmatch(n))
+            for path in (*self._packed.strangers(), *self._loose.strangers()):
+                yield Leftover(str(path.relative_to(self.root)), _size_of(path))
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
-
-    # Names
-
-    def _path(self, digest: str, *, compressed: bool) -> Path:
-        digits = digest.removeprefix(PREFIX)
-        return self._blobs / digits[:2] / (digits[2:] + (zstd.SUFFIX if compressed else ""))
-
-    def _paths(self, digest: str) -> tuple[Path, Path]:
-        return self._path(digest, compressed=False), self._path(digest, compressed=True)
-
-    def _open_stored(self, digest: str) -> Stored | None:
-        opened = (open_stored(digest, path) for path in self._paths(digest))
-        return next((stored for stored in opened if stored is not None), None)
+        """Close the index of the packs; it is opened again when it is used again."""
+        self._packed.close()
 
 
-def _check(content: Content, expected: str | None, source: SourceFile) -> None:
-    source.check_unchanged(content.size_bytes)
-    if expected is not None and content.digest != expected:
-        raise unexpected(expected, content.digest)
+class _Prefixed(io.RawIOBase):
+    """A stream of which the beginning was read already."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """What is left of the beginning, then of the stream."""
+        if self._head:
+            taken, self._head = (self._head, b"") if size < 0 else (self._head[:size], self._head[size:])
+            return taken
+        return self._rest.read(size)
 
 
-def _consumed(source: SourceFile, stat: BlobStat, *, consume: bool) -> BlobStat:
-    if consume:
-        source.path.unlink(missing_ok=True)
-    return stat
+def _read_head(stream: BinaryIO, size_bytes: int) -> bytes:
+    """The first bytes of a stream, fewer only when it has no more."""
+    pieces: list[bytes] = []
+    wanted = size_bytes
+    while wanted > 0 and (piece := read_source(stream, wanted)):
+        pieces.append(piece)
+        wanted -= len(piece)
+    return b"".join(pieces)
 
 
-def _stranger(root: Path, path: Path) -> Leftover:
+def _small(data: bytes, expected: str | None, progress: Progress | None) -> Small:
+    digest = digest_of(data)
+    if expected not in {None, digest}:
+        raise unexpected(str(expected), digest)
+    if progress is not None and data:
+        progress(len(data))
+    return Small(digest, data)
+
+
+def _is_small(source: BlobSource) -> bool:
+    """Whether it is read at once; a stream is, since its order and thread are its owner's."""
+    if not isinstance(source.source, Path):
+        return True
     try:
-        size_bytes = path.lstat().st_size
-    except FileNotFoundError:
-        size_bytes = 0
-    return Leftover(str(path.relative_to(root)), size_bytes)
+        return source.source.lstat().st_size < PACKED_BELOW_BYTES
+    except OSError:  # opening it says what is wrong
+        return True
 
 
-def _names(directory: Path) -> list[str]:
+def _consume(source: BlobSource) -> None:
+    if source.consume and isinstance(source.source, Path):
+        source.source.unlink(missing_ok=True)
+
+
+def _discard(written: Iterable[Written], futures: Iterable[Future[Small | Written | BlobStat]]) -> None:
+    """Remove the files of puts that come to nothing."""
+    for each in written:
+        each.discard()
+    for future in futures:
+        if not future.cancelled() and future.exception() is None and isinstance(taken := future.result(), Written):
+            taken.discard()
+
+
+def _size_of(path: Path) -> int:
     try:
-        return sorted(os.listdir(directory))  # noqa: PTH208 names are all it takes, and there may be a million
+        return path.lstat().st_size
     except FileNotFoundError:
-        return []
+        return 0

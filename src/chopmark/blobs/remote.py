@@ -17,16 +17,19 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID
 
-from chopmark.abc.blobs import BlobStat, Progress
+import msgspec
+
+from chopmark.abc.blobs import BlobSource, BlobStat, Progress, Verify
 from chopmark.base.clock import system_clock
 from chopmark.base.digest import digest_of, parse_digest
 from chopmark.base.ids import uuid7
+from chopmark.base.leaves import LEAF_BYTES, are_leaves, leaf_digest, leaf_range
 from chopmark.blobs import filesystem
 from chopmark.blobs.copying import Content, copy_file, copy_stream, write_all
 from chopmark.blobs.failures import damaged, missing, reporting, unexpected
@@ -34,7 +37,7 @@ from chopmark.blobs.keys import FOLDER, Listed, in_order, key_of, touch_key_of
 from chopmark.blobs.objects import Limits, calling
 from chopmark.blobs.readers import IN_MEMORY_BYTES, bytes_reader, check_prefix, check_range, file_reader
 from chopmark.blobs.sources import open_source
-from chopmark.blobs.transfer import download, upload, write_parts
+from chopmark.blobs.transfer import download, put_each, upload, write_parts
 from chopmark.errors import Conflict, IntegrityFailure, NotFound, Unavailable, Unsupported
 
 if TYPE_CHECKING:
@@ -143,6 +146,10 @@ class ObjectStore:
             source.unlink(missing_ok=True)
         return stat
 
+    def put_all(self, sources: Sequence[BlobSource], *, progress: Progress | None = None) -> list[BlobStat]:
+        """Store many, several at a time; see `chopmark.abc.blobs.BlobStore.put_all`."""
+        return put_each(self, sources, self._limits.parallel, progress)
+
     @contextmanager
     def _staged(self, source: BinaryIO | Path) -> Iterator[tuple[int, Content]]:
         """The bytes in a file that nobody else can change, and what they are."""
@@ -197,7 +204,7 @@ class ObjectStore:
                 hint="Look for a rule or a proxy that changes objects, then repeat.",
                 digest=content.digest,
             )
-        return None if stored is None else _stat(content.digest, stored, None)
+        return None if stored is None else _with_leaves(_stat(content.digest, stored, None), content)
 
     def _is_whole(self, content: Content) -> bool:
         stored = self._head(key_of(content.digest))
@@ -213,35 +220,62 @@ class ObjectStore:
         key = touch_key_of(content.digest)
         with calling("store a blob", self.place):
             obstore.put(self._objects, key, b"", use_multipart=False)
-        return self.stat(content.digest)
+        stat = self.stat(content.digest)
+        return None if stat is None else _with_leaves(stat, content)
 
     # Reading
 
-    def open(self, digest: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
-        """Open verified bytes; see `chopmark.abc.blobs.BlobStore.open`. The whole blob is downloaded first."""
+    def open(
+        self,
+        digest: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        leaves: Sequence[str] = (),
+        verify: Verify = "always",  # noqa: ARG002 what arrives over a network is always hashed
+    ) -> BinaryIO:
+        """Open verified bytes; see `chopmark.abc.blobs.BlobStore.open`.
+
+        The whole blob is downloaded first; of a range of a large one whose leaves are known, the leaves that hold it.
+        """
         parse_digest(digest)
         check_range(offset, length)
         size_bytes = self._known(digest)["size"]
         if size_bytes <= IN_MEMORY_BYTES:
-            data = b"".join(self._download(digest, size_bytes))
+            data = b"".join(self._download(digest, 0, size_bytes))
             _check(digest, digest_of(data))
             return bytes_reader(data, offset, length)
+        start, end = 0, size_bytes
+        if leaves:
+            start, end = leaf_range(offset, length, size_bytes)
         with reporting("stage a download", self._staging_place), tempfile.TemporaryFile(dir=self._staging) as staged:
-            content = write_parts(self._download(digest, size_bytes), staged.fileno(), None)
-            _check(digest, content.digest)
-            return file_reader(os.dup(staged.fileno()), content.size_bytes, offset, length)
+            if (start, end) == (0, size_bytes):
+                _check(digest, write_parts(self._download(digest, 0, size_bytes), staged.fileno(), None).digest)
+                return file_reader(os.dup(staged.fileno()), size_bytes, offset, length)
+            arriving = write_parts(self._download(digest, start, end), staged.fileno(), None)
+            if not are_leaves(tuple(leaves), size_bytes) or not _are_those(arriving, staged.fileno(), leaves, start):
+                raise damaged(digest, f"the bytes from {start:,} to {end:,} are not its own")
+            return file_reader(os.dup(staged.fileno()), end - start, min(offset, end) - start, length)
 
-    def fetch(self, digest: str, target: Path, *, progress: Progress | None = None) -> None:
+    def fetch(
+        self,
+        digest: str,
+        target: Path,
+        *,
+        leaves: Sequence[str] = (),  # noqa: ARG002 hashing keeps up with the network
+        verify: Verify = "always",  # noqa: ARG002 what arrives over a network is always hashed
+        progress: Progress | None = None,
+    ) -> None:
         """Write verified bytes to a file; see `chopmark.abc.blobs.BlobStore.fetch`."""
         parse_digest(digest)
         size_bytes = self._known(digest)["size"]
         with reporting("write a file", target), filesystem.new_file(target) as descriptor:
-            content = write_parts(self._download(digest, size_bytes), descriptor, progress)
+            content = write_parts(self._download(digest, 0, size_bytes), descriptor, progress)
             _check(digest, content.digest)
 
-    def _download(self, digest: str, size_bytes: int) -> Iterator[bytes]:
+    def _download(self, digest: str, start: int, end: int) -> Iterator[bytes]:
         try:
-            yield from download(self._objects, key_of(digest), size_bytes, self._limits, self.place)
+            yield from download(self._objects, key_of(digest), start, end, self._limits, self.place)
         except NotFound as error:  # deleted since we looked
             raise missing(digest) from error
 
@@ -311,6 +345,20 @@ class ObjectStore:
 def _check(digest: str, actual: str) -> None:
     if actual != digest:
         raise damaged(digest, f"its bytes hash to {actual}")
+
+
+def _are_those(arrived: Content, descriptor: int, leaves: Sequence[str], start: int) -> bool:
+    """Whether a file that begins at a leaf of a blob holds the leaves that are told."""
+    if arrived.size_bytes <= LEAF_BYTES:
+        found: tuple[str, ...] = (leaf_digest(os.pread(descriptor, arrived.size_bytes, 0)),)
+    else:
+        found = arrived.leaves
+    first = start // LEAF_BYTES
+    return found == tuple(leaves[first : first + len(found)])
+
+
+def _with_leaves(stat: BlobStat, content: Content) -> BlobStat:
+    return msgspec.structs.replace(stat, leaves=content.leaves)
 
 
 def _stat(digest: str, blob: ObjectMeta, touched: ObjectMeta | None) -> BlobStat:

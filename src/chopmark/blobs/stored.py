@@ -6,20 +6,24 @@ import contextlib
 import errno
 import os
 import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from chopmark.abc.blobs import BlobStat, Progress
 from chopmark.base.clock import from_us
 from chopmark.base.digest import digest_of
 from chopmark.blobs import compression as zstd
 from chopmark.blobs import filesystem
-from chopmark.blobs.copying import Content, copy_file, hash_file, write_all
+from chopmark.blobs.copying import Content, copy_file, hash_file, move_bytes, write_all
 from chopmark.blobs.failures import damaged
+from chopmark.blobs.pack_index import Identity
 from chopmark.blobs.readers import IN_MEMORY_BYTES, bytes_reader, file_reader
+from chopmark.blobs.verifying import check_file, check_range_of, identity_of, is_settled
 
-__all__ = ["Stored", "copy_out", "open_stored", "open_verified", "stat_file", "stat_of"]
+__all__ = ["Seen", "Stored", "copy_out", "open_stored", "open_verified", "stat_file", "stat_of"]
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -59,29 +63,40 @@ def open_stored(digest: str, path: Path) -> Stored | None:
         raise
 
 
-def open_verified(stored: Stored, offset: int, length: int | None) -> BinaryIO:
-    """Verify the whole blob, then give a reader of a range of it.
+class Seen(NamedTuple):
+    """What is known of a stored file before it is read: leaf digests, and the identity under which it was verified."""
+
+    leaves: Sequence[str] = ()
+    verified: Identity | None = None
+
+
+def open_verified(stored: Stored, offset: int, length: int | None, seen: Seen) -> tuple[BinaryIO, Identity | None]:
+    """A reader of a range of a verified blob, and the file's identity when all of it was verified now.
 
     The reader reads what was verified: the bytes in memory, the same open file, or a decompressed copy without a name.
-    The caller still closes ``stored``.
+    The caller still closes ``stored``. A compressed blob is verified each time: decompressing it takes longer.
     """
     if stored.is_compressed:
-        return _open_compressed(stored, offset, length)
-    size_bytes = os.fstat(stored.descriptor).st_size
+        return _open_compressed(stored, offset, length), None
+    state = os.fstat(stored.descriptor)
+    size_bytes = state.st_size
+    is_known = seen.verified == identity_of(state)
     if size_bytes <= IN_MEMORY_BYTES:
-        return bytes_reader(_read_verified(stored, size_bytes), offset, length)
-    content = hash_file(stored.descriptor)
-    if content.digest != stored.digest or content.size_bytes != size_bytes:
-        raise damaged(stored.digest, f"its bytes hash to {content.digest}")
-    return file_reader(os.dup(stored.descriptor), size_bytes, offset, length)
-
-
-def _read_verified(stored: Stored, size_bytes: int) -> bytes:
-    data = os.pread(stored.descriptor, size_bytes, 0)
-    actual = digest_of(data)
-    if actual != stored.digest:
-        raise damaged(stored.digest, f"its bytes hash to {actual}")
-    return data
+        now_s = time.time()
+        data = os.pread(stored.descriptor, size_bytes, 0)
+        if not is_known and (actual := digest_of(data)) != stored.digest:
+            raise damaged(stored.digest, f"its bytes hash to {actual}")
+        found = identity_of(os.fstat(stored.descriptor))
+        is_new = not is_known and found == identity_of(state) and is_settled(found, now_s)
+        return bytes_reader(data, offset, length), found if is_new else None
+    verified = None
+    if not is_known:
+        end = size_bytes if length is None else min(size_bytes, offset + length)
+        if seen.leaves and (offset > 0 or end < size_bytes):
+            check_range_of(stored.descriptor, stored.digest, seen.leaves, min(offset, end), end)
+        else:
+            verified = check_file(stored.descriptor, stored.digest, seen.leaves)
+    return file_reader(os.dup(stored.descriptor), size_bytes, offset, length), verified
 
 
 def _open_compressed(stored: Stored, offset: int, length: int | None) -> BinaryIO:
@@ -101,18 +116,52 @@ def _open_compressed(stored: Stored, offset: int, length: int | None) -> BinaryI
         return file_reader(os.dup(raw.fileno()), content.size_bytes, offset, length)
 
 
-def copy_out(stored: Stored, target: int, progress: Progress | None) -> Content:
-    """Fill an empty file with the raw bytes, by a clone where possible; gives what they are, not yet judged."""
+def copy_out(stored: Stored, target: int, seen: Seen, progress: Progress | None) -> Identity | None:
+    """Fill an empty file with the verified raw bytes, by a clone where possible.
+
+    What is verified is the copy; the identity of the stored file, when that says as much of itself and was not known.
+    """
     if stored.is_compressed:
-        return zstd.decompress(stored.descriptor, lambda piece: write_all(target, piece), progress)
+        _decompress_out(stored, target, progress)
+        return None
+    now_s = time.time()
+    before = identity_of(os.fstat(stored.descriptor))
+    if seen.verified == before:
+        _copy_known(stored, target, before.size_bytes, progress)
+        return None
     if filesystem.clone(stored.descriptor, target):
-        return hash_file(target, progress)
-    return copy_file(stored.descriptor, target, os.fstat(stored.descriptor).st_size, progress)
+        check_file(target, stored.digest, seen.leaves, progress)
+    elif seen.leaves:
+        move_bytes(stored.descriptor, target, before.size_bytes)
+        check_file(target, stored.digest, seen.leaves, progress)
+    else:
+        content = copy_file(stored.descriptor, target, before.size_bytes, progress)
+        if content.digest != stored.digest:
+            raise damaged(stored.digest, f"its bytes hash to {content.digest}")
+    same = before == identity_of(os.fstat(stored.descriptor))
+    return before if same and is_settled(before, now_s) else None
+
+
+def _copy_known(stored: Stored, target: int, size_bytes: int, progress: Progress | None) -> None:
+    if not filesystem.clone(stored.descriptor, target):
+        move_bytes(stored.descriptor, target, size_bytes, progress)
+    elif progress is not None and size_bytes:
+        progress(size_bytes)
+
+
+def _decompress_out(stored: Stored, target: int, progress: Progress | None) -> None:
+    try:
+        content = zstd.decompress(stored.descriptor, lambda piece: write_all(target, piece), progress)
+    except zstd.Damaged as error:
+        raise damaged(stored.digest, str(error)) from error
+    if content.digest != stored.digest:
+        raise damaged(stored.digest, f"its bytes hash to {content.digest}")
 
 
 def stat_of(content: Content, seen: os.stat_result) -> BlobStat:
     """The stat of a blob whose file was just looked at."""
-    return BlobStat(content.digest, content.size_bytes, seen.st_size, from_us(seen.st_mtime_ns // 1000))
+    at = from_us(seen.st_mtime_ns // 1000)
+    return BlobStat(content.digest, content.size_bytes, seen.st_size, at, content.leaves)
 
 
 def stat_file(digest: str, path: Path) -> BlobStat | None:

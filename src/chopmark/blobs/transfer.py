@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from chopmark.abc.blobs import Progress
-from chopmark.base.digest import hasher, to_digest
-from chopmark.blobs.copying import Content, write_all
+from chopmark.abc.blobs import BlobSource, BlobStat, BlobStore, Progress
+from chopmark.blobs.copying import Content, ContentHasher, write_all
 from chopmark.blobs.objects import Limits, calling
 
 if TYPE_CHECKING:
     from chopmark.blobs.objects import Objects
 
-__all__ = ["download", "parts", "upload", "write_parts"]
+__all__ = ["download", "parts", "put_each", "upload", "write_parts"]
 
 _LARGEST_PART_COUNT = 10_000  # of S3; Azure allows 50,000
 # Azure names the blocks of an upload by their position in the blob, so two uploads of one blob write each other's blocks.
@@ -30,8 +29,20 @@ def parts(size_bytes: int, part_bytes: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + part_bytes, size_bytes)
 
 
-def download(objects: Objects, key: str, size_bytes: int, limits: Limits, place: str) -> Iterator[bytes]:
-    """The bytes of an object, in order, as its parts arrive; not verified.
+def put_each(
+    store: BlobStore, sources: Sequence[BlobSource], threads: int, progress: Progress | None
+) -> list[BlobStat]:
+    """Put one by one, several at a time: `BlobStore.put_all` of a store that gains nothing by seeing many at once."""
+
+    def put(each: BlobSource) -> BlobStat:
+        return store.put(each.source, expected=each.expected, consume=each.consume, progress=progress)
+
+    with ThreadPoolExecutor(max(1, min(threads, len(sources))), thread_name_prefix="chopmark-put") as pool:
+        return list(pool.map(put, sources))
+
+
+def download(objects: Objects, key: str, begin: int, stop: int, limits: Limits, place: str) -> Iterator[bytes]:
+    """The bytes of an object from one place to another, in order, as its parts arrive; not verified.
 
     Every part is a request of its own and so has the time-out to itself, however large the object is.
     """
@@ -42,15 +53,15 @@ def download(objects: Objects, key: str, size_bytes: int, limits: Limits, place:
         with calling("read a blob", place):
             return bytes(obstore.get_range(objects, key, start=start, end=end))
 
-    if size_bytes <= limits.part_bytes:
-        if size_bytes:
-            yield part(0, size_bytes)
+    if stop - begin <= limits.part_bytes:
+        if stop > begin:
+            yield part(begin, stop)
         return
     on_the_way: deque[Future[bytes]] = deque()
     pool = ThreadPoolExecutor(limits.parallel, thread_name_prefix="chopmark-download")
     try:
-        for start, end in parts(size_bytes, limits.part_bytes):
-            on_the_way.append(pool.submit(part, start, end))
+        for start, end in parts(stop - begin, limits.part_bytes):
+            on_the_way.append(pool.submit(part, begin + start, begin + end))
             if len(on_the_way) > limits.parallel:
                 yield on_the_way.popleft().result()
         while on_the_way:
@@ -61,15 +72,13 @@ def download(objects: Objects, key: str, size_bytes: int, limits: Limits, place:
 
 def write_parts(arriving: Iterator[bytes], descriptor: int, progress: Progress | None) -> Content:
     """Write what arrives to an open file; gives what it was."""
-    state = hasher()
-    size_bytes = 0
+    hashed = ContentHasher()
     for part in arriving:
-        state.update(part)
+        hashed.update(part)
         write_all(descriptor, part)
-        size_bytes += len(part)
         if progress is not None:
             progress(len(part))
-    return Content(to_digest(state.hexdigest()), size_bytes)
+    return hashed.content()
 
 
 def upload(

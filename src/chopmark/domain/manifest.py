@@ -10,6 +10,7 @@ import msgspec
 
 from chopmark.base.digest import digest_of, is_digest
 from chopmark.base.jsons import canonical
+from chopmark.base.leaves import are_leaves
 from chopmark.domain.names import shown
 from chopmark.domain.signature import Signature
 from chopmark.errors import InvalidRequest
@@ -49,13 +50,25 @@ _UNSTORABLE = frozenset('<>"|?*')
 _RESERVED_WINDOWS = frozenset(("con", "conin$", "conout$", "clock$", "prn", "aux", "nul", *_NUMBERED_DEVICES))
 
 
-class FileEntry(msgspec.Struct, frozen=True):
-    """One artifact of a version: where it stands, what it is for, and its bytes by hash."""
+class FileEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One artifact of a version: where it stands, what it is for, and its bytes by hash.
+
+    Attributes
+    ----------
+    path, role, size_bytes
+        Where it stands in the version, what it is for, how long it is.
+    digest
+        SHA-256 of its bytes.
+    leaves
+        BLAKE3 of each 16 MiB of a file that is larger than that (`chopmark.base.leaves`), so that it can be verified on all
+        processors, or in part; none of others, and of files that were registered before there were leaves.
+    """
 
     path: str
     role: Role
     size_bytes: int
     digest: str
+    leaves: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<{self.path} · {self.role} · {self.size_bytes:,} bytes · {self.digest[:19]}>"
@@ -223,6 +236,9 @@ def check_manifest(manifest: Manifest) -> None:
         check_path(file.path)
         if not is_digest(file.digest) or file.size_bytes < 0:
             msg = f"The entry of {file.path!r} has no valid digest or size."
+            raise InvalidRequest(msg)
+        if not are_leaves(file.leaves, file.size_bytes):
+            msg = f"The leaf digests of {file.path!r} are not those of a file of {file.size_bytes:,} bytes."
             raise InvalidRequest(msg)
     if manifest.files != sorted_files(manifest.files):
         msg = "The files of the manifest are not sorted by path."

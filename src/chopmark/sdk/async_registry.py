@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Literal, Self, Unpack, overload
 
 from msgspec import UNSET, UnsetType
 
+from chopmark.abc.blobs import Verify
 from chopmark.base.settings import Settings
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.datasets import DatasetRecord
@@ -413,9 +414,9 @@ class AsyncFiles:
         """Files of a version by path."""
         return await asyncio.to_thread(self._registry.list, ref)
 
-    async def open(self, ref: Reference, path: str) -> BinaryIO:
+    async def open(self, ref: Reference, path: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
         """Open one file, verified; the caller closes it."""
-        return await asyncio.to_thread(self._registry.open, ref, path)
+        return await asyncio.to_thread(self._registry.open, ref, path, offset=offset, length=length)
 
     async def load(self, ref: Reference, key: str) -> Any:
         """Build an extra artifact that was registered as an object, such as ``preprocessor``."""
@@ -731,9 +732,9 @@ class AsyncRegistry:
         """The version a reference means (see ``versions.get``)."""
         return await asyncio.to_thread(self._registry.get, ref)
 
-    async def load(self, ref: Reference) -> Any:
+    async def load(self, ref: Reference, *, verify: Verify | None = None) -> Any:
         """Build the model of a version from verified bytes."""
-        return await asyncio.to_thread(self._registry.load, ref)
+        return await asyncio.to_thread(self._registry.load, ref, verify=verify)
 
     async def search(self, where: str = "", **options: Any) -> Page[Version]:
         """Versions that meet a filter (see ``versions.search``)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +12,7 @@ from typing import Any, BinaryIO, Literal, Self, TypedDict, TypeVar, Unpack
 
 import msgspec
 
-from chopmark.abc.blobs import BlobStore
+from chopmark.abc.blobs import BlobSource, BlobStore
 from chopmark.abc.formats import Format, SavedModel
 from chopmark.base.jsons import plain_values
 from chopmark.base.settings import Settings
@@ -49,9 +48,6 @@ from chopmark.sdk.transport import DryRun, Transport
 
 __all__ = ["Draft", "VersionFacts"]
 
-
-STORING_THREADS = 4
-"""Puts at one time: small files wait for the disk and the network more than for the processor."""
 
 HELD_OPEN_MAX = 200
 """Files of a version that are moved into the store, and held open until it is registered; those of a larger are copied."""
@@ -410,14 +406,13 @@ class Draft:
         total = sum(s.size_bytes for s in self._sources)
         with (
             progress_bar(f"Storing {self._model}", total, self._settings.progress) as told,
-            ThreadPoolExecutor(min(STORING_THREADS, len(self._sources) or 1)) as pool,
         ):
-
-            def stored(source: Source) -> FileEntry:
-                stat = self._transport.store.put(source.file, consume=consume and source.owned, progress=told)
-                return FileEntry(source.path, source.role, stat.size_bytes, stat.digest)
-
-            return list(pool.map(stored, self._sources))
+            wanted = [BlobSource(source.file, consume=consume and source.owned) for source in self._sources]
+            stats = self._transport.store.put_all(wanted, progress=told)
+        return [
+            FileEntry(source.path, source.role, stat.size_bytes, stat.digest, stat.leaves)
+            for source, stat in zip(self._sources, stats, strict=True)
+        ]
 
     def _manifest(self, entries: list[FileEntry]) -> Manifest:
         return Manifest(

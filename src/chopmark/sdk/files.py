@@ -13,7 +13,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from chopmark.abc.blobs import BlobStore
+from chopmark.abc.blobs import BlobStore, Verify
 from chopmark.domain.manifest import FileEntry, Role, check_path
 from chopmark.domain.names import shown
 from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, NotFound, Unavailable
@@ -187,6 +187,8 @@ class StoredFiles:
         Path as the reader knows it → entry of the manifest.
     told
         Called with the bytes moved.
+    verify
+        Whether files that were verified before are hashed again; see `chopmark.abc.blobs.BlobStore.open`.
     """
 
     def __init__(
@@ -195,8 +197,11 @@ class StoredFiles:
         ref: str,
         entries: Mapping[str, FileEntry],
         told: Callable[[int], None] | None = None,
+        *,
+        verify: Verify = "always",
     ) -> None:
         self._entries = dict(entries)
+        self._verify: Verify = verify
         self._ref = ref
         self._store = store
         self._told = told
@@ -215,10 +220,13 @@ class StoredFiles:
         """Paths as the reader knows them, sorted."""
         return sorted(self._entries)
 
-    def open(self, path: str) -> BinaryIO:
-        """A verified, seekable stream; the caller closes it."""
+    def open(self, path: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
+        """A verified, seekable stream of a file or of a range of it; the caller closes it."""
+        entry = self._entry(path)
         with self._telling(path):
-            return self._store.open(self._entry(path).digest)
+            return self._store.open(
+                entry.digest, offset=offset, length=length, leaves=entry.leaves, verify=self._verify
+            )
 
     def local(self, path: str) -> Path:
         """The verified file on disk, its siblings beside it; lives until the load is over."""
@@ -236,8 +244,9 @@ class StoredFiles:
     def fetch(self, path: str, target: Path) -> None:
         """Write one verified file to ``target``; directories are made."""
         target.parent.mkdir(parents=True, exist_ok=True)
+        entry = self._entry(path)
         with self._telling(path):
-            self._store.fetch(self._entry(path).digest, target, progress=self._told)
+            self._store.fetch(entry.digest, target, leaves=entry.leaves, verify=self._verify, progress=self._told)
 
     @contextmanager
     def _telling(self, path: str) -> Iterator[None]:

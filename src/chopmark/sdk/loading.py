@@ -102,7 +102,7 @@ def _load_files(
     total = sum(f.size_bytes for f in entries.values())
     with (
         progress_bar(f"Loading {version.ref}", total, settings.progress) as told,
-        StoredFiles(transport.store, version.ref, entries, told) as files,
+        StoredFiles(transport.store, version.ref, entries, told, verify=settings.verify) as files,
     ):
         return get_format(format_name).load(files, trusted=trusted)
 

@@ -271,9 +271,11 @@ def _store_all(
         for file in different(manifest):
             with archive.blob(file) as stream:
                 try:
-                    transport.store.put(stream, expected=file.digest, progress=told)
+                    stored = transport.store.put(stream, expected=file.digest, progress=told)
                 except IntegrityFailure as error:
                     raise archive.damaged(file.path) from error
+                if file.leaves and stored.leaves not in {(), file.leaves}:
+                    raise archive.damaged(file.path)
 
 
 def _request(described: _Described, manifest: Manifest, model: str, semver: str, allow_twin: bool) -> ImportVersion:

@@ -6,8 +6,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, get_args
 
+import msgspec
+
+from chopmark.abc.blobs import Verify
 from chopmark.base.settings import Settings
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import shown
@@ -239,13 +242,16 @@ class Registry(Surface):
         """The version a reference means (see ``versions.get``)."""
         return self.versions.get(ref)
 
-    def load(self, ref: Reference) -> Any:
+    def load(self, ref: Reference, *, verify: Verify | None = None) -> Any:
         """Build the model of a version from verified bytes.
 
         Parameters
         ----------
         ref
             Any reference: ``fraud@champion``, ``fraud#production``, ``fraud:^1.4`` …
+        verify
+            ``always`` hashes every byte; ``changed`` leaves out large files that were hashed here before and are the same
+            since (device, inode, size, times of the last write and change). By default the setting ``verify``.
 
         Returns
         -------
@@ -261,7 +267,7 @@ class Registry(Surface):
         NotFound
             When the reference means nothing.
         """
-        return load_version(self._transport, self._settings, self._version(ref))
+        return load_version(self._transport, _verifying(self._settings, verify), self._version(ref))
 
     def search(self, where: str = "", **options: Any) -> Page[Version]:
         """Versions that meet a filter (see ``versions.search``)."""
@@ -332,3 +338,11 @@ def _add_facts(
     else:
         for reference in [parents] if isinstance(parents, (str, Version)) else parents:
             draft.add_parent(reference)
+
+
+def _verifying(settings: Settings, verify: Verify | None) -> Settings:
+    if verify is None:
+        return settings
+    if verify not in get_args(Verify):
+        raise InvalidRequest(f"There is no way to verify called {shown(verify)}.", hint="Use 'changed' or 'always'.")
+    return msgspec.structs.replace(settings, verify=verify)

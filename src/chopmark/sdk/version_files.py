@@ -79,8 +79,15 @@ class Files(Surface):
         """Files of a version by path."""
         return Page(self.manifest(ref).files)
 
-    def open(self, ref: Reference, path: str) -> BinaryIO:
+    def open(self, ref: Reference, path: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
         """Open one file, verified; the caller closes it.
+
+        Parameters
+        ----------
+        ref, path
+            The version, and the file in it.
+        offset, length
+            A part of it, in bytes. Of a large file only the 16 MiB leaves that hold the part are read and verified.
 
         Raises
         ------
@@ -89,7 +96,7 @@ class Files(Surface):
         IntegrityFailure
             When its bytes are missing or changed.
         """
-        return self._files(ref, self.manifest(ref).files).open(path)
+        return self._files(ref, self.manifest(ref).files).open(path, offset=offset, length=length)
 
     def load(self, ref: Reference, key: str) -> Any:
         """Build an extra artifact that was registered as an object, such as ``preprocessor``."""
@@ -137,7 +144,7 @@ class Files(Surface):
 
     def _files(self, ref: Reference, files: Sequence[FileEntry], told: Progress | None = None) -> StoredFiles:
         entries = {f.path: f for f in files}
-        return StoredFiles(self._transport.store, self._ref(ref), entries, told)
+        return StoredFiles(self._transport.store, self._ref(ref), entries, told, verify=self._settings.verify)
 
     def export(self, ref: Reference, target: str | Path, *, force: bool = False) -> Exported:
         """Write a version to one file that another registry can import.
@@ -246,6 +253,8 @@ class Files(Surface):
         try:
             with self._transport.store.open(file.digest) as stream:
                 size = stream.seek(0, os.SEEK_END)
+            if file.leaves:  # loads rest on them
+                self._transport.store.open(file.digest, leaves=file.leaves).close()
         except NotFound:
             return "its bytes are missing"
         except (IntegrityFailure, Unavailable, Denied) as error:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from chopmark.abc.blobs import BlobStat, Progress
+import msgspec
+
+from chopmark.abc.blobs import BlobSource, BlobStat, Progress, Verify
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.digest import PREFIX, digest_of, parse_digest
+from chopmark.base.leaves import LeafHasher
 from chopmark.blobs.failures import damaged, missing, unexpected
 from chopmark.blobs.filesystem import new_file
 from chopmark.blobs.readers import check_prefix, check_range
@@ -62,14 +65,38 @@ class MemoryStore:
             progress(len(data))
         if consume and isinstance(source, Path):
             source.unlink()
-        return stat
+        leaves = LeafHasher()
+        leaves.update(data)
+        return msgspec.structs.replace(stat, leaves=leaves.leaves())
 
-    def open(self, digest: str, *, offset: int = 0, length: int | None = None) -> BinaryIO:
+    def put_all(self, sources: Sequence[BlobSource], *, progress: Progress | None = None) -> list[BlobStat]:
+        """Store many; see `chopmark.abc.blobs.BlobStore.put_all`."""
+        return [
+            self.put(each.source, expected=each.expected, consume=each.consume, progress=progress) for each in sources
+        ]
+
+    def open(
+        self,
+        digest: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        leaves: Sequence[str] = (),  # noqa: ARG002 all of it is hashed
+        verify: Verify = "always",  # noqa: ARG002 always
+    ) -> BinaryIO:
         """Open verified bytes; see `chopmark.abc.blobs.BlobStore.open`."""
         check_range(offset, length)
         return io.BytesIO(self._verified(digest)[offset:][:length])
 
-    def fetch(self, digest: str, target: Path, *, progress: Progress | None = None) -> None:
+    def fetch(
+        self,
+        digest: str,
+        target: Path,
+        *,
+        leaves: Sequence[str] = (),  # noqa: ARG002 all of it is hashed
+        verify: Verify = "always",  # noqa: ARG002 always
+        progress: Progress | None = None,
+    ) -> None:
         """Write verified bytes to a file; see `chopmark.abc.blobs.BlobStore.fetch`."""
         data = self._verified(digest)
         with new_file(target) as descriptor, os.fdopen(os.dup(descriptor), "wb") as file:

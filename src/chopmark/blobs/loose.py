@@ -1,0 +1,400 @@
+"""Large blobs as files, each under the SHA-256 of its bytes.
+
+::
+
+    root/
+      sha256/ab/cdef…        a blob: its bytes, mode 0444, mtime = when it was last put
+      sha256/ab/cdef….zst    a blob that is stored compressed: one Zstandard frame with the raw size in its header
+      tmp/put-…              a put in progress, locked by the process that writes it
+
+A blob is written under ``tmp``, synced, and only then linked to its name: at every moment it is absent or whole. Two puts
+of equal bytes race for the name; the second finds the first one's file, checks it and keeps it. Of many blobs that are put
+together all are written before the first is synced: the medium has begun with them by then, and one wait serves them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from chopmark.abc.blobs import BlobStat, Leftover, Progress
+from chopmark.base.clock import Clock, to_us
+from chopmark.base.digest import PREFIX
+from chopmark.base.ids import uuid7
+from chopmark.blobs import compression as zstd
+from chopmark.blobs import filesystem
+from chopmark.blobs.copying import Content, begin_writing, copy_file, copy_stream, hash_stored, write_all
+from chopmark.blobs.failures import damaged, unexpected
+from chopmark.blobs.sources import SourceFile
+from chopmark.blobs.stored import Stored, open_stored, stat_file, stat_of
+from chopmark.errors import Conflict
+
+__all__ = ["LooseBlobs", "Written"]
+
+_SHARD = re.compile(r"[0-9a-f]{2}")
+_NAME = re.compile(r"([0-9a-f]{62})(\.zst)?")
+_READ_ONLY = 0o444
+# A name that is taken, and gone when looked at, again and again: somebody deletes as fast as we put.
+_ATTEMPTS = 100
+
+
+class Written:
+    """A blob that is written and has no name in the store yet.
+
+    Attributes
+    ----------
+    path, descriptor
+        The file, a temporary one or the caller's own.
+    content
+        What its raw bytes are.
+    is_compressed
+        Whether it holds them compressed.
+    is_sealed
+        Whether it is read-only, has the time of the put, and is on the medium.
+    is_placed
+        Whether it has its name in the store.
+    """
+
+    def __init__(
+        self, path: Path, descriptor: int, content: Content, held: contextlib.ExitStack, *, is_compressed: bool
+    ) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.content = content
+        self.is_compressed = is_compressed
+        self.is_sealed = False
+        self.is_placed = False
+        self._held = held
+
+    def discard(self) -> None:
+        """Close the file; one that has no name in the store by now is gone."""
+        self._held.close()
+
+
+class LooseBlobs:
+    """The large blobs of a `chopmark.blobs.local.LocalStore`.
+
+    Parameters
+    ----------
+    root
+        Directory of the store.
+    compression
+        Whether a blob is compressed when that pays.
+    durable
+        Whether a put waits for the medium.
+    clock
+        When a blob was put.
+    """
+
+    def __init__(self, root: Path, *, compression: zstd.Compression, durable: bool, clock: Clock) -> None:
+        self._root = root
+        self._compression = compression
+        self._durable = durable
+        self._clock = clock
+        self._blobs = root / "sha256"
+        self.temporaries = root / "tmp"
+        self._made: set[Path] = set()
+
+    # Writing
+
+    def write_file(
+        self, source: SourceFile, expected: str | None, *, consume: bool, progress: Progress | None
+    ) -> BlobStat | Written:
+        """Write a file's bytes; the fresh stat instead when they were expected and are there."""
+        if expected is not None and self.stat(expected) is not None:
+            content = hash_stored(source.descriptor, source.size_bytes, progress)
+            _check(content, expected, source)
+            known = self.keep_existing(content)
+            if known is not None:
+                return known
+        compressed = self._compresses(source.descriptor, source.size_bytes)
+        if consume and not compressed and self._may_move(source):
+            return self._sealed_source(source, expected, progress)
+        with contextlib.ExitStack() as held:
+            temporary = held.enter_context(self._temporary())
+            if compressed:
+                content = zstd.compress_file(source.descriptor, temporary.descriptor, source.size_bytes, progress)
+            elif filesystem.clone(source.descriptor, temporary.descriptor):
+                content = hash_stored(temporary.descriptor, source.size_bytes, progress)
+            else:
+                content = copy_file(source.descriptor, temporary.descriptor, source.size_bytes, progress)
+            _check(content, expected, source)
+            self._begin(temporary.descriptor)
+            return Written(temporary.path, temporary.descriptor, content, held.pop_all(), is_compressed=compressed)
+
+    def write_stream(self, source: BinaryIO, expected: str | None, progress: Progress | None) -> Written:
+        """Write what a stream has from where it stands."""
+        with contextlib.ExitStack() as held:
+            temporary = held.enter_context(self._temporary())
+            content = copy_stream(source, lambda piece: write_all(temporary.descriptor, piece), progress)
+            if expected is not None and content.digest != expected:
+                raise unexpected(expected, content.digest)
+            if not self._compresses(temporary.descriptor, content.size_bytes):
+                self._begin(temporary.descriptor)
+                return Written(temporary.path, temporary.descriptor, content, held.pop_all(), is_compressed=False)
+            # The length, which the frame's header holds, is known only now.
+            with contextlib.ExitStack() as kept:
+                smaller = kept.enter_context(self._temporary())
+                again = zstd.compress_file(temporary.descriptor, smaller.descriptor, content.size_bytes)
+                if again != content:
+                    raise damaged(content.digest, f"its temporary file read back as {again.digest}")
+                self._begin(smaller.descriptor)
+                return Written(smaller.path, smaller.descriptor, content, kept.pop_all(), is_compressed=True)
+
+    def _begin(self, descriptor: int) -> None:
+        if self._durable:
+            begin_writing(descriptor)
+
+    def _compresses(self, descriptor: int, size_bytes: int) -> bool:
+        return self._compression == "zstd" and zstd.shrinks(descriptor, size_bytes)
+
+    def _may_move(self, source: SourceFile) -> bool:
+        """Whether the file can become the blob: same file system, ours to seal, and no second name to change it by."""
+        self._make(self.temporaries)
+        return (
+            source.opened.st_dev == self.temporaries.stat().st_dev
+            and source.opened.st_uid == os.geteuid()
+            and source.opened.st_nlink == 1
+        )
+
+    def _sealed_source(self, source: SourceFile, expected: str | None, progress: Progress | None) -> Written:
+        """The file itself, to be given its name in the store; it stays as it was when that does not come about."""
+        content = hash_stored(source.descriptor, source.size_bytes, progress)
+        _check(content, expected, source)
+        held = contextlib.ExitStack()
+        descriptor = os.dup(source.descriptor)
+        held.callback(os.close, descriptor)
+
+        written = Written(source.path, descriptor, content, held, is_compressed=False)
+
+        def unseal() -> None:
+            if not written.is_placed:
+                os.fchmod(descriptor, source.opened.st_mode & 0o7777)
+
+        held.callback(unseal)
+        self._begin(descriptor)
+        return written
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[filesystem.Temporary]:
+        self._make(self.temporaries)
+        with filesystem.temporary(self.temporaries) as temporary:
+            yield temporary
+
+    def _make(self, directory: Path) -> None:
+        """Make a directory of the store; once per process it is seen to that its name is on the medium."""
+        if directory in self._made and directory.is_dir():
+            return
+        filesystem.make_directory(directory, durable=self._durable)
+        self._made.add(directory)
+
+    # Giving names
+
+    def publish(self, written: Sequence[Written]) -> list[BlobStat]:
+        """Give files their names in the store, or keep equal ones that have them; their stats in the same order."""
+        stats: dict[int, BlobStat] = {}
+        for _ in range(_ATTEMPTS):
+            directories: set[Path] = set()
+            for number, each in enumerate(written):
+                if number not in stats and (found := self._placed(each, directories)) is not None:
+                    stats[number] = found
+            if self._durable:
+                for directory in sorted(directories):
+                    filesystem.sync_directory(directory)
+            if len(stats) == len(written):
+                return [stats[number] for number in range(len(written))]
+        missed = next(each for number, each in enumerate(written) if number not in stats)
+        raise Conflict(
+            f"The blob {missed.content.digest} is deleted as fast as it is stored.",
+            hint="Stop the collection that deletes it, then repeat.",
+        )
+
+    def _placed(self, written: Written, directories: set[Path]) -> BlobStat | None:
+        """The stat under its name, whose directory is noted to be synced; None when it has to be tried once more."""
+        final = self._path(written.content.digest, compressed=written.is_compressed)
+        place = filesystem.link_or_rename
+        try:
+            known = self.keep_existing(written.content, directories)
+        except PermissionError:  # another user's file: equal bytes, whose time only its owner may set
+            place = _replace
+        else:
+            if known is not None:
+                return known
+        if not written.is_sealed:
+            self._seal(written.descriptor)
+            self._make(final.parent)
+            written.is_sealed = True
+        try:
+            place(written.path, final)
+        except FileExistsError:
+            return None
+        written.is_placed = True
+        directories.add(final.parent)
+        return stat_of(written.content, os.fstat(written.descriptor))
+
+    def _seal(self, descriptor: int) -> None:
+        os.fchmod(descriptor, _READ_ONLY)
+        self._touch(descriptor)
+        if self._durable:
+            filesystem.sync_file(descriptor)
+
+    def _touch(self, descriptor: int) -> None:
+        now_ns = to_us(self._clock()) * 1000
+        os.utime(descriptor, ns=(now_ns, now_ns))
+
+    def keep_existing(self, content: Content, directories: set[Path] | None = None) -> BlobStat | None:
+        """The fresh stat of a whole blob that is there; None when there is none (any more).
+
+        What is there is read again: storing the original once more repairs a damaged blob, and who is told that the bytes
+        are stored can load them. Whoever linked it may not have come to sync its name yet: its directory is synced, or noted.
+        """
+        stored = self.open_stored(content.digest)
+        if stored is None:
+            return None
+        try:
+            if not stored.holds(content):
+                self._remove_damaged(content, stored.path)
+                return None
+            self._touch(stored.descriptor)
+            if directories is not None:
+                directories.add(stored.path.parent)
+            elif self._durable:
+                filesystem.sync_directory(stored.path.parent)
+            seen = os.fstat(stored.descriptor)
+        finally:
+            os.close(stored.descriptor)
+        return stat_of(content, seen) if seen.st_nlink else None
+
+    def _remove_damaged(self, content: Content, path: Path) -> None:
+        """Free the name of a damaged blob, unless somebody else has put a good one there meanwhile."""
+        self._make(self.temporaries)
+        with filesystem.locked(self.temporaries):
+            stored = open_stored(content.digest, path)
+            if stored is None:
+                return
+            try:
+                if not stored.holds(content):
+                    path.unlink(missing_ok=True)
+            finally:
+                os.close(stored.descriptor)
+
+    # For a cache, which has just verified what it keeps
+
+    @contextlib.contextmanager
+    def incoming(self) -> Iterator[Path]:
+        """A free name in the store's file system for a file to be adopted; what is still there at the end is removed."""
+        self._make(self.temporaries)
+        path = self.temporaries / f"incoming-{uuid7(self._clock())}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def adopt(self, path: Path, content: Content) -> BlobStat:
+        """Take a file of `incoming` whose bytes the caller has just verified."""
+        held = contextlib.ExitStack()
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        held.callback(os.close, descriptor)
+        with held:
+            return self.publish([Written(path, descriptor, content, held, is_compressed=False)])[0]
+
+    def touch(self, digest: str) -> None:
+        """Say that a blob is put, or used, now; nothing when it is not there."""
+        stored = self.open_stored(digest)
+        if stored is None:
+            return
+        try:
+            self._touch(stored.descriptor)
+        finally:
+            os.close(stored.descriptor)
+
+    # Reading
+
+    def open_stored(self, digest: str) -> Stored | None:
+        """The file of a blob, open for reading; None when there is none."""
+        opened = (open_stored(digest, path) for path in self._paths(digest))
+        return next((stored for stored in opened if stored is not None), None)
+
+    def stat(self, digest: str) -> BlobStat | None:
+        """What is known of a blob; None when there is no file of it."""
+        found = (stat_file(digest, path) for path in self._paths(digest))
+        return next((stat for stat in found if stat is not None), None)
+
+    def listed(self, prefix: str = "") -> Iterator[BlobStat]:
+        """All blobs that are files, in order of their digests."""
+        for shard in _names(self._blobs):
+            if _SHARD.fullmatch(shard) is None or not shard.startswith(prefix[:2]):
+                continue
+            yield from self._listed_shard(shard, prefix)
+
+    def _listed_shard(self, shard: str, prefix: str) -> Iterator[BlobStat]:
+        last = ""
+        for name in _names(self._blobs / shard):
+            matched = _NAME.fullmatch(name)
+            if matched is None or not (shard + name).startswith(prefix) or matched[1] == last:
+                continue
+            found = stat_file(PREFIX + shard + matched[1], self._blobs / shard / name)
+            if found is not None:
+                last = matched[1]
+                yield found
+
+    # Removing
+
+    def delete(self, digest: str) -> bool:
+        """Remove the file of a blob; whether there was one.
+
+        Not synced: a blob that a power cut brings back is collected again.
+        """
+        found = False
+        for path in self._paths(digest):
+            try:
+                path.unlink()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            found = True
+        return found
+
+    def abandoned(self, before: datetime, *, remove: bool) -> Iterator[Leftover]:
+        """Files that killed processes left half written before a time."""
+        for name, size_bytes in filesystem.abandoned(self.temporaries, before.timestamp(), remove=remove):
+            yield Leftover(f"{self.temporaries.name}/{name}", size_bytes)
+
+    def strangers(self) -> Iterator[Path]:
+        """Files among the blobs that are none."""
+        for shard in _names(self._blobs):
+            directory = self._blobs / shard
+            if _SHARD.fullmatch(shard) is None or not directory.is_dir():
+                yield directory
+                continue
+            yield from (directory / name for name in _names(directory) if not _NAME.fullmatch(name))
+
+    # Names
+
+    def _path(self, digest: str, *, compressed: bool) -> Path:
+        digits = digest.removeprefix(PREFIX)
+        return self._blobs / digits[:2] / (digits[2:] + (zstd.SUFFIX if compressed else ""))
+
+    def _paths(self, digest: str) -> tuple[Path, Path]:
+        return self._path(digest, compressed=False), self._path(digest, compressed=True)
+
+
+def _check(content: Content, expected: str | None, source: SourceFile) -> None:
+    source.check_unchanged(content.size_bytes)
+    if expected is not None and content.digest != expected:
+        raise unexpected(expected, content.digest)
+
+
+def _replace(source: Path, target: Path) -> None:
+    source.replace(target)
+
+
+def _names(directory: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 names are all it takes, and there may be a million
+    except FileNotFoundError:
+        return []
