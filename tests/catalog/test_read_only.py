@@ -128,6 +128,16 @@ def test_a_journal_that_a_killed_process_left_is_played_back(place: Path) -> Non
         assert registry.register("fraud", {"t": 2}).number == 2
 
 
+def test_a_set_up_that_failed_at_its_first_step_is_done_again(tmp_path: Path) -> None:
+    place = tmp_path / "registry"
+    place.mkdir()
+    with sqlite3.connect(place / "chopmark.db") as connection:
+        connection.execute("CREATE TABLE schema_revision (version_num VARCHAR(32) NOT NULL)")
+    connection.close()
+    with cm.open(place, actor="ada") as registry:
+        assert registry.register("fraud", {"t": 1}).number == 1
+
+
 def test_what_is_read_without_locks_must_not_change_meanwhile(place: Path) -> None:
     database = place / "chopmark.db"
     reader = connections._immutable(database, sqlite3.OperationalError("why"))

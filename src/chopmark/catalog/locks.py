@@ -11,6 +11,7 @@ import errno
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from chopmark.errors import Denied, TimedOut, Unavailable
@@ -78,12 +79,13 @@ class LockFile:
         try:
             _unlock(self._fd)
         except OSError:  # to close the file gives the lock back, too
-            os.close(self._fd)
+            self.close()
             self._fd = _opened(self.path)
 
     def close(self) -> None:
-        """Close the file; a lock on it is given back."""
-        os.close(self._fd)
+        """Close the file; a lock on it is given back, whatever the file system says to it."""
+        with suppress(OSError):
+            os.close(self._fd)
 
 
 def _opened(path: Path) -> int:

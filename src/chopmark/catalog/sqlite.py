@@ -464,7 +464,11 @@ def _read_revision(connection: sqlite3.Connection, tables: Tables) -> tuple[str,
     try:
         if not connection.execute(names, (tables.revision_table,)).fetchone()[0]:
             return "", ""
-        revision, compatible_from = (connection.execute(sql).fetchone() for sql in revision_queries(tables))
+        ask_revision, ask_compatible = revision_queries(tables)
+        revision = connection.execute(ask_revision).fetchone()
+        if revision is None and not connection.execute(names, (tables.facts.name,)).fetchone()[0]:
+            return "", ""  # the set-up failed when it had made no more than a table to note its steps in
+        compatible_from = connection.execute(ask_compatible).fetchone()
     except SQLITE_ERRORS as error:
         raise sqlite_fault(error) from error
     if revision is None or compatible_from is None:
