@@ -5,7 +5,9 @@ the directory that is there, or the recording is not trusted. Then, for a moment
 state in which a disk may be when the power goes at that moment; a registry is opened from it and judged by what had been
 acknowledged until then.
 
-    python -m faults.powercut --replay SEED         # one cut again, told in full, its directory kept
+    python -m faults.powercut --replay SEED --operations FILE     # one cut again, told in full, its directory kept
+
+No two recordings are the same, as threads take turns as they like: the one that findings are about is kept in a file.
 """
 
 from __future__ import annotations
@@ -144,17 +146,21 @@ def run(options: Options) -> list[Outcome]:
         "cuts_with_loss": sum(1 for v in verdicts if v.dropped),
     }
     how = "unsynced writes lost or torn at sectors, unsynced names lost, over a recorded life of SQLite and a directory"
-    return [Outcome("power cuts, SQLite and a directory", len(cuts), list(_told(verdicts)), figures, how)]
+    kept = options.keep / "powercut-operations"
+    if any(verdict.findings for verdict in verdicts):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(pickle.dumps(operations))
+    return [Outcome("power cuts, SQLite and a directory", len(cuts), list(_told(verdicts, kept)), figures, how)]
 
 
-def _told(verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _told(verdicts: Sequence[Verdict], kept: Path) -> Iterator[str]:
     for verdict in verdicts:
         if verdict.findings:
             cut = verdict.cut
             lost = "; ".join(verdict.dropped[-8:]) or "nothing"
             yield (
                 f"seed {cut.seed}, after operation {cut.at}, {cut.model}: {' | '.join(verdict.findings[:5])}\n"
-                f"  lost: {lost}\n  python -m faults.powercut --replay {cut.seed}"
+                f"  lost: {lost}\n  python -m faults.powercut --replay {cut.seed} --operations {kept}"
             )
 
 
@@ -184,10 +190,11 @@ def main() -> int:
     """Cut once more where a finding was, and keep what it left."""
     parser = argparse.ArgumentParser(prog="python -m faults.powercut", description="Repeat one power cut.")
     parser.add_argument("--replay", type=int, required=True, help="seed of the cut")
+    parser.add_argument("--operations", type=Path, required=True, help="the recording that the finding names")
     asked = parser.parse_args()
     seed, number = divmod(asked.replay, 1_000_000)
     directory = Path(tempfile.mkdtemp(prefix="chopmark-cut-"))
-    operations = recorded(directory, seed)
+    operations: list[Operation] = pickle.loads(asked.operations.read_bytes())
     cut = draw_cuts(operations, seed, number + 1)[-1]
     disk = cut_operations(operations, cut)
     materialise(disk, directory / "left")

@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from faults.strace import lacking
 
 SEEDS = range(200)
 FILE, DIRECTORY = 1, 2
+
+ACKNOWLEDGED = '{"what": "begin", "do": "register"}\n{"what": "done", "ref": "m:1", "digest": "d"}\n'
 
 needs_strace = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
@@ -178,7 +181,7 @@ def test_a_store_that_forgets_a_sync_is_found(tmp_path: Path, monkeypatch: pytes
     operations = powercut.recorded(tmp_path, 1, "tests.faults.unsynced_life")
     assert powercut.unlike(operations, tmp_path / "world") == []
     found: list[str] = []
-    for cut in powercut.draw_cuts(operations, 1, 40):
+    for cut in powercut.draw_cuts(operations, 1, 12 if forgotten == "nothing" else 60):
         found += powercut.judge(operations, cut, tmp_path).findings
         if found and forgotten != "nothing":
             break
@@ -202,6 +205,26 @@ def test_a_cut_can_be_repeated_by_its_seed() -> None:
     assert [powercut.cut_operations(operations, c) for c in cuts] == [
         powercut.cut_operations(operations, c) for c in again
     ]
+
+
+def test_a_finding_is_shown_again_by_what_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operations = named(Write(FILE, 0, b"no registry"), powercut.Mark(ACKNOWLEDGED), Write(FILE, 0, b"x"))
+    monkeypatch.setattr(powercut, "lacking", lambda: "")
+    monkeypatch.setattr(powercut, "recorded", lambda *_: operations)
+    monkeypatch.setattr(powercut, "unlike", lambda *_: [])
+    monkeypatch.setattr(powercut, "CUTS_SHORT", 4)
+    options = Options(seed=1, short=True, kills=1, versions=1, scratch=tmp_path, keep=tmp_path / "kept")
+    finding = next(iter(powercut.run(options)[0].findings))
+    assert "m:1 was acknowledged and is lost" in finding
+    monkeypatch.setattr(sys, "argv", ["", *finding.rsplit("faults.powercut ", 1)[1].split()])
+    assert powercut.main() == 1
+    shown = capsys.readouterr().out
+    assert "m:1 was acknowledged and is lost" in shown
+    left = Path(shown.splitlines()[0].rpartition(" ")[2])
+    assert (left / "f").exists()
+    shutil.rmtree(left.parent)
 
 
 def test_without_strace_the_part_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
