@@ -149,6 +149,24 @@ def test_a_statement_that_takes_too_long(catalog: PostgresCatalog) -> None:
     assert settings == ["100ms", "1min"]
 
 
+def test_one_plan_of_a_statement_serves_all_values(catalog: PostgresCatalog) -> None:
+    for is_writing in (False, True):
+        pooled = catalog.connect(is_writing=is_writing)
+        driver = pooled.driver_connection
+        shown = [driver.execute(f"show {name}").fetchone()[0] for name in ("plan_cache_mode", "jit")]
+        catalog.give_back(pooled)
+        assert shown == ["force_generic_plan", "off"]
+    for number in range(1, 6):
+        with catalog.reading() as tx:
+            tx.models.get("default", f"m{number}")
+    pooled = catalog.connect(is_writing=False)
+    asked = "select generic_plans, custom_plans from pg_prepared_statements where statement like '%models%'"
+    (counts,) = pooled.driver_connection.execute(asked).fetchall()
+    catalog.give_back(pooled)
+    assert counts[0] > 0
+    assert counts[1] == 0
+
+
 def test_what_the_database_cannot_hold(catalog: PostgresCatalog) -> None:
     with pytest.raises(InvalidRequest, match="cannot hold"), catalog.writing() as tx:
         tx.projects.insert(Records().project("nul", description="a\0b"))

@@ -87,7 +87,8 @@ class Found(msgspec.Struct, frozen=True):
     versions
         In the order asked for.
     position
-        Sort values of the last one, to go on after it; None when there are no more.
+        Where to go on; None when there are no more. With it a page may hold fewer versions than were asked for, even none:
+        a page looks at a limited number of rows.
     """
 
     versions: list[Version]

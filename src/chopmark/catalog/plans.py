@@ -21,10 +21,13 @@ from chopmark.domain.query import Query
 
 __all__ = [
     "FEW",
+    "LOOKED_AT_MAX",
     "Part",
     "Plan",
+    "bounded",
     "fields_of",
     "is_leading_field",
+    "is_long",
     "is_prefix",
     "is_stage",
     "leaders_of",
@@ -32,12 +35,16 @@ __all__ = [
     "parts_of",
     "plan_of",
     "required",
+    "sorts_newest_first",
     "unled",
 ]
 
-FEW = 5_000
-"""Rows up to which a condition leads: sorting these costs what walking past 1,000,000 / 5,000
-times a page of others does."""
+FEW = 2_000
+"""Rows up to which a condition leads: sorting these takes some milliseconds, as each is looked up."""
+
+LOOKED_AT_MAX = 2_500
+"""Rows that one page of a full-text search walks past. Words that are each common and seldom meet would otherwise be
+looked for in half of the catalog; so the page ends there, and the next goes on."""
 
 PROBED_MAX = 8
 """Conditions of which it is counted whether they can lead."""
@@ -71,6 +78,10 @@ class Plan(msgspec.Struct, frozen=True):
         Limits of the search.
     rows_most
         One of a few sizes that the page is smaller than.
+    is_sorted
+        Whether all rows of the leader are sorted, because they are few, not walked in its order.
+    is_bounded
+        Whether the walk ends at a row that was found before.
     """
 
     where: Shape | None
@@ -83,6 +94,8 @@ class Plan(msgspec.Struct, frozen=True):
     in_model: bool
     deleted: bool
     rows_most: int
+    is_sorted: bool = False
+    is_bounded: bool = False
 
 
 def plan_of(
@@ -109,8 +122,7 @@ def plan_of(
     rows_most = next(size for size in _SIZES if limit < size)
     bounds = _bounds(where, terms, slots)
     plan = Plan(where, terms, place, part, (), bounds, in_project, in_model, deleted, rows_most)
-    by_time = all(t.field == "created_at" and t.descending for t in terms)
-    if not by_time or not _may_be_led(plan):
+    if not _is_newest_first(plan) or not _may_be_led(plan):
         return plan
     wanted = required(where)
     return msgspec.structs.replace(plan, leader=(*filter(_is_tag, wanted), *filter(_is_word, wanted))[:1])
@@ -154,12 +166,43 @@ def _scopes(plan: Plan) -> list[tuple[Test, ...]]:
 
 def led_by(plan: Plan, leader: tuple[Test, ...]) -> Plan:
     """The plan, led by tests that few rows meet: all of them are sorted at once."""
-    return msgspec.structs.replace(plan, leader=leader, part="all")
+    return msgspec.structs.replace(plan, leader=leader, part="all", is_sorted=True)
 
 
 def unled(plan: Plan) -> Plan:
     """The plan, led by the versions."""
     return msgspec.structs.replace(plan, leader=())
+
+
+def is_long(plan: Plan) -> bool:
+    """Whether a page of it may have to walk past any number of rows, and can end before.
+
+    That is full text in the order of time, or of one metric and then of time; within a model there are few rows.
+    """
+    if plan.is_sorted or not _may_be_led(plan) or len(plan.terms) > 1:
+        return False
+    if not any(_is_word(test) or is_prefix(test) for test in required(plan.where)):
+        return False
+    return (
+        plan.part == "missing"
+        or _is_newest_first(plan)
+        or (plan.part == "present" and plan.terms[0].field == "metrics")
+    )
+
+
+def sorts_newest_first(plan: Plan) -> bool:
+    """Whether rows of a table by key are sorted by their time: the newest of them are known without their versions."""
+    is_keyed = bool(plan.leader) and plan.leader[0].field in ("metrics", "params", "tags", "text")
+    return plan.is_sorted and is_keyed and _is_newest_first(plan) and plan.rows_most < _SIZES[-1]
+
+
+def _is_newest_first(plan: Plan) -> bool:
+    return all(t.field == "created_at" and t.descending for t in plan.terms)
+
+
+def bounded(plan: Plan) -> Plan:
+    """The plan, with a row where its walk ends."""
+    return msgspec.structs.replace(plan, is_bounded=True)
 
 
 def parts_of(plan: Plan) -> Iterator[Plan]:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
@@ -35,6 +35,13 @@ CHECKED_AFTER_S = 5.0
 RECYCLED_AFTER_S = 1800
 UPGRADE_LOCK = 0x63686F70  # "chop"
 LAST_USED = "chopmark_last_used_s"
+
+# Planning a search costs the server more than doing it, and compiling one to machine code a hundred times as much. Which
+# index leads is decided before, by counting (`plans`), so one plan of a statement serves all its values.
+SETTINGS = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+PREPARED_AT_USE = 2
+PREPARED_MAX = 300
+"""Statements that a connection keeps with their plans; a shape of search that comes once is not worth it."""
 
 
 class PostgresCatalog:
@@ -177,8 +184,15 @@ class _Block:
                 self._catalog.writing_threads.discard(threading.get_ident())
                 if kind is None:
                     self._commit()
+            elif kind is None:
+                self._end_reading()
         finally:
             self._catalog.give_back(self._pooled)
+
+    def _end_reading(self) -> None:
+        """Commit: after a rollback psycopg forgets its prepared statements, and each would be planned anew every time."""
+        with suppress(psycopg.Error):  # what was asked for is here; whoever comes next finds the connection broken
+            self._pooled.driver_connection.commit()
 
     def _commit(self) -> None:
         connection: psycopg.Connection = self._pooled.driver_connection
@@ -277,14 +291,15 @@ def _engine(url: str, connect_timeout_s: float, limits_s: dict[str, float], **po
     timeout = {"connect_timeout": max(2, round(connect_timeout_s))}
     engine = sqlalchemy.create_engine(parsed, connect_args=timeout, **pool)
     if limits_s:
-        settings = [(name, f"{round(limit_s * 1000)}ms") for name, limit_s in limits_s.items()]
-        sqlalchemy.event.listen(engine, "connect", _set_limits(settings))
+        limits = {name: f"{round(limit_s * 1000)}ms" for name, limit_s in limits_s.items()}
+        sqlalchemy.event.listen(engine, "connect", _set_up({**limits, **SETTINGS}))
     return engine
 
 
-def _set_limits(settings: list[tuple[str, str]]) -> Callable[[Any, Any], None]:
+def _set_up(settings: dict[str, str]) -> Callable[[Any, Any], None]:
     def on_connect(connection: psycopg.Connection, _record: Any) -> None:
-        for name, value in settings:
+        connection.prepare_threshold, connection.prepared_max = PREPARED_AT_USE, PREPARED_MAX
+        for name, value in settings.items():
             connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         connection.commit()
 
@@ -321,7 +336,7 @@ def _answers(pooled: Any) -> bool:
     connection: psycopg.Connection = pooled.driver_connection
     try:
         connection.execute("SELECT 1")
-        connection.rollback()
+        connection.commit()
     except psycopg.OperationalError:
         return False
     return True

@@ -11,6 +11,8 @@ Which index serves which search (`plans` says when):
 - ``order by metrics.x``: the versions that have the metric in the order of ``version_metrics``, from
   the bound on that a filter sets, and when they are used up, those without it; but few versions of a
   model, project, name, stage, owner, team or format are sorted, and so are few of a tag in a stage;
+- full text walks past so many rows a page (`plans.LOOKED_AT_MAX`): where that walk ends is found first, by reading the index
+  that leads, and the page may hold few versions or none, with the position to go on from. Nothing is left out by that;
 - a stage, owner, team or format: ``versions_by_stage`` and so on; within a model or project: ``versions_by_model``,
   ``versions_by_project``; a model's name: ``models_by_name``; anything else: ``versions_by_time``,
   read backwards until the page is full.
@@ -24,7 +26,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, null, or_, select
 from sqlalchemy.sql.expression import FromClause
 from sqlalchemy.sql.schema import Table
 
@@ -32,11 +34,13 @@ from chopmark.abc.catalog import Found
 from chopmark.catalog import plans
 from chopmark.catalog.execution import Compiler, Executor, Prepared, Row
 from chopmark.catalog.filters import Slots, Test, clause, compared, field_here, param_here, word_here
-from chopmark.catalog.orders import ZERO_DOUBLE, Sorted, SortKey, after, joined, order_by, sort_keys, timed
+from chopmark.catalog.orders import ZERO_DOUBLE, Sorted, SortKey, Term, after, joined, order_by, sort_keys, timed
 from chopmark.catalog.plans import (
     Plan,
+    bounded,
     fields_of,
     is_leading_field,
+    is_long,
     is_prefix,
     is_stage,
     leaders_of,
@@ -44,6 +48,7 @@ from chopmark.catalog.plans import (
     parts_of,
     plan_of,
     required,
+    sorts_newest_first,
     unled,
 )
 from chopmark.catalog.records import NUMBER, TEXT, version_from_row
@@ -52,6 +57,9 @@ from chopmark.domain.positions import position_of
 from chopmark.domain.query import Query
 
 __all__ = ["Search"]
+
+FIRST_UID = bytes(16)
+"""Before every id: a place with it is after all rows of its moment."""
 
 
 class Search:
@@ -97,16 +105,75 @@ class Search:
         if model_id is not None:
             slots.values["model"] = model_id.bytes
         rows: list[Any] = []
+        end = None
         plan = self._led(run, plan, slots)
         for part in parts_of(plan):
-            wanted = limit + 1 - len(rows)
-            rows += run.all(self._prepared(part), {**slots.values, "limit": wanted})
-            if len(rows) > limit:
+            end = self._end(run, part, slots)
+            values = {**slots.values, "limit": limit + 1 - len(rows)}
+            if end is None:
+                rows += self._newest(run, part, values) or run.all(self._prepared(part), values)
+            else:
+                rows += run.all(self._prepared(bounded(part)), {**values, "end": end.value, "end_us": end.made_us})
+            if len(rows) > limit or end is not None:
                 break
         versions = [version_from_row(row) for row in rows[:limit]]
-        if len(rows) <= limit:
-            return Found(versions, None)
-        return Found(versions, position_of(query.order, versions[-1]))
+        if len(rows) > limit:
+            return Found(versions, position_of(query.order, versions[-1]))
+        return Found(versions, None if end is None else end.position(plan.terms))
+
+    def _newest(self, run: Executor, plan: Plan, values: dict[str, Any]) -> list[Row]:
+        """A full page of the newest of few rows, without looking up the versions of the others; none if that is no page.
+
+        Some more than a page are taken, as one or another may be deleted or not meet the rest.
+        """
+        if not sorts_newest_first(plan):
+            return []
+        count = 2 * plan.rows_most
+        last = run.one(self.compiler.shaped(("end", plan, count), partial(self._end_of, plan, count)), values)
+        if last is None:
+            return []
+        rows = run.all(self._prepared(bounded(plan)), {**values, "end": None, "end_us": last[1]})
+        return rows if len(rows) >= values["limit"] else []
+
+    def _end(self, run: Executor, plan: Plan, slots: Slots) -> End | None:
+        """Where a long walk ends before it is through; None when it is not long, or has fewer rows to go."""
+        if not is_long(plan):
+            return None
+        count = plans.LOOKED_AT_MAX
+        row = run.one(self.compiler.shaped(("end", plan, count), partial(self._end_of, plan, count)), slots.values)
+        if row is None:
+            return None
+        value, made_us = row
+        begins_there = slots.values.get("after_uid") == FIRST_UID and slots.values["after_us"] == made_us
+        if begins_there and (plan.part != "present" or slots.values["a0"] == value):
+            return None  # more rows of one moment than a page walks past
+        return End(value, made_us)
+
+    def _end_of(self, plan: Plan, count: int) -> Select[Any]:
+        """The last of so many rows of the walk: its value, if that is the order, and its time of making."""
+        v = self.tables.versions
+        if plan.part == "present":
+            key = sort_keys(plan.terms, self.tables)[0]
+            c = key.source.c
+            order = c.value.desc() if plan.terms[0].descending else c.value.asc()
+            where = [c.key == bindparam("k0", type_=WORD), *(compared(t, c.value, NUMBER) for t in plan.bounds)]
+            if plan.place is not None:
+                where.append(_from(c.value, c.created_us, plan.terms[0].descending))
+            rows = select(c.value, c.created_us).where(*where).order_by(order, c.created_us.desc())
+        else:
+            c = _table_of(plan.leader, self.tables).c if plan.leader else v.c
+            where = [self._here(plan.leader)] if plan.leader else self._walked(plan)
+            if plan.place is not None:
+                where.append(c.created_us <= bindparam("after_us", type_=c.created_us.type))
+            rows = select(null(), c.created_us).where(*where).order_by(c.created_us.desc())
+        return rows.limit(literal_column("1")).offset(literal_column(str(count - 1)))
+
+    def _walked(self, plan: Plan) -> list[ColumnElement[bool]]:
+        """Conditions by which an index of the versions in the order of time is chosen."""
+        v = self.tables.versions.c
+        where = [v.project_key == self._project_key()] if plan.in_project else []
+        fields = (test for test in required(plan.where) if is_leading_field(test) and test.field != "name")
+        return [*where, *(field_here(test, v[test.field]) for test in fields)]
 
     def _prepared(self, plan: Plan) -> Prepared:
         return self.compiler.shaped(plan, lambda: self.statement(plan))
@@ -141,6 +208,11 @@ class Search:
             keys = [msgspec.structs.replace(keys[0], is_missing=None), *keys[1:]]
         elif plan.part == "missing":
             where.append(keys.pop(0).is_missing)
+        if plan.is_bounded and plan.part == "present":
+            value = keys[0].values[0]
+            where.append(_up_to(value, made, plan.terms[0].descending))
+        elif plan.is_bounded:
+            where.append(made >= bindparam("end_us", type_=made.type))
         keys = [timed(key, made) for key in keys]
         if plan.place is not None:
             skipped = len(plan.terms) - len(keys)
@@ -252,6 +324,32 @@ class Search:
             elif term not in plan.leader and not (plan.part == "present" and term in plan.bounds):
                 where.append(clause(term, t, key))
         return where
+
+
+class End(msgspec.Struct, frozen=True):
+    """The row at which a walk ends: its value, if that is the order, and its time of making."""
+
+    value: float | None
+    made_us: int
+
+    def position(self, terms: Sequence[Term]) -> list[Any]:
+        """The place after every row of this value and time."""
+        values = [self.made_us if term.field == "created_at" else self.value for term in terms]
+        return [*values, self.made_us, FIRST_UID.hex()]
+
+
+def _from(value: Any, made: Any, descending: bool) -> ColumnElement[bool]:
+    """That a row in the order of a value, then newest first, is at the place to go on after, or beyond it."""
+    want, want_us = bindparam("a0", type_=value.type), bindparam("after_us", type_=made.type)
+    within, beyond = (value <= want, value < want) if descending else (value >= want, value > want)
+    return and_(within, or_(beyond, made <= want_us))
+
+
+def _up_to(value: Any, made: Any, descending: bool) -> ColumnElement[bool]:
+    """That a row in that order is at the end of the walk, or before it."""
+    end, end_us = bindparam("end", type_=value.type), bindparam("end_us", type_=made.type)
+    within, before = (value >= end, value > end) if descending else (value <= end, value < end)
+    return and_(within, or_(before, made >= end_us))
 
 
 def _table_of(leader: Sequence[Test], tables: Tables) -> Table:

@@ -242,18 +242,22 @@ class VersionStatements:
     def _shown(self, deleted: bool) -> tuple[ColumnElement[bool], ...]:
         return () if deleted else (self._v.deleted_us.is_(None),)
 
+    def _of_model(self) -> ColumnElement[bool]:
+        """That the version is of ``model``: by a key that is known before, so that an index of its versions has an order."""
+        m = self.tables.models.alias("in_model")
+        key = select(m.c.key).where(m.c.uid == bindparam("model", type_=m.c.uid.type)).scalar_subquery()
+        of_model: ColumnElement[bool] = self._v.model_key == key
+        return of_model
+
     def _select(self, where: Sequence[ColumnElement[bool]], *order: Any) -> Select[Any]:
-        of_model = self.tables.models.c.uid == bindparam("model")
-        page = self.version.where(of_model, *where).order_by(*order)
+        page = self.version.where(self._of_model(), *where).order_by(*order)
         return page.limit(bindparam("limit"))
 
     def _page(self, where: Sequence[ColumnElement[bool]], *order: Any) -> Prepared:
         return self.compiler(self._select(where, *order))
 
     def _first(self, where: Sequence[ColumnElement[bool]], *order: Any) -> Prepared:
-        of_model = self.tables.models.c.uid == bindparam("model")
-        return self.compiler(self.version.where(of_model, *where).order_by(*order).limit(1))
+        return self.compiler(self.version.where(self._of_model(), *where).order_by(*order).limit(literal_column("1")))
 
     def _in_model(self, where: ColumnElement[bool]) -> Prepared:
-        of_model = self.tables.models.c.uid == bindparam("model")
-        return self.compiler(self.version.where(of_model, where))
+        return self.compiler(self.version.where(self._of_model(), where))

@@ -81,7 +81,7 @@ class Output:
         elif items:
             print_table(items, columns, sys.stdout)
         else:
-            note(empty)
+            note("None found so far." if cursor else empty)
         if cursor:
             note(f"There are more: repeat with --cursor {cursor}")
 

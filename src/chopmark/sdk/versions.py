@@ -99,6 +99,10 @@ class Versions(Surface):
         -----
         ``.unknown`` of the page names keys of metrics, params and tags that no version has: those of
         the order, and of an empty answer all.
+
+        A page of a search for words looks at some thousand versions. Where few of them meet all of it, a page can hold
+        fewer than ``limit`` or none and still have a ``.cursor``: only an empty cursor says that there are no more.
+        `each` goes on by itself.
         """
         request = q.SearchVersions(
             where=where,
