@@ -7,6 +7,7 @@ everything and opened nothing; kills it; then a fresh process opens the registry
 from __future__ import annotations
 
 import gc
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -81,7 +82,10 @@ def _lane_process(grounds: Grounds, n: int, kills: int, options: Options) -> Chi
 
 
 def lane(grounds: Grounds, kills: int, options: Options, n: int = 0, *, findings_max: int = FINDINGS_MAX) -> Tally:
-    """Lives of registries on one pair, until there were so many kills, or so many findings."""
+    """Lives of registries on one pair, until there were so many kills, or so many findings.
+
+    What was counted so far stands in ``lane-….json`` of the scratch directory, for whoever waits.
+    """
     tally = Tally()
     typical_ms: dict[str, float] = {}
     life = 0
@@ -94,6 +98,7 @@ def lane(grounds: Grounds, kills: int, options: Options, n: int = 0, *, findings
         spread = options.random("kills", grounds.pair, n, life)
         turns = min(TURNS_A_LIFE, kills - tally.kills)
         Life(grounds, f"l{n}x{life}", spread, tally, keep, typical_ms).run(turns)
+        (grounds.directory / f"lane-{n}.json").write_text(json.dumps(asdict(tally)))
         if len(tally.findings) >= findings_max:
             break
     return tally

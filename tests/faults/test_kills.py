@@ -24,6 +24,7 @@ from faults.kills import lane, preload
 from faults.options import Options
 from faults.places import PAIRS, make_grounds
 from faults.scripts import ALLOWED_MOVES, Held, Known, Op, after, candidates, script_of, without_touching
+from faults.startup import too_slow
 from faults.tally import Tally
 from faults.verify import differences, least_different
 
@@ -206,6 +207,16 @@ def test_what_was_in_flight_is_done_or_not_and_nothing_between(op: Op, changed: 
         assert least_different(candidates(known, [op]), seen, may_vanish=False)[1] == []
     elsewhere = changed.with_version("u", Held("fraud:2"))
     assert least_different(candidates(known, [op]), elsewhere, may_vanish=False)[1]
+
+
+@pytest.mark.parametrize(
+    ("wall_ms", "cpu_ms", "empty_ms", "is_slow"),
+    [(700, 400, 300, False), (5_000, 700, 4_600, False), (1_100, 1_050, 1_000, True), (1_900, 400, 500, True)],
+)
+def test_a_slow_answer_is_told_apart_from_a_busy_machine(
+    wall_ms: float, cpu_ms: float, empty_ms: float, is_slow: bool
+) -> None:
+    assert bool(too_slow(wall_ms, cpu_ms, empty_ms)) == is_slow
 
 
 def test_half_a_deletion_is_neither() -> None:
