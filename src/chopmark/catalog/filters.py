@@ -18,12 +18,12 @@ from sqlalchemy import (
     Integer,
     and_,
     bindparam,
-    exists,
     false,
     func,
     literal_column,
     not_,
     or_,
+    select,
     true,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -275,10 +275,15 @@ def is_there(field: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 def _of_version(table: Table, key: ColumnElement[Any], where: Condition) -> ColumnElement[bool]:
-    """That the version has a row in the table that meets a condition on its columns."""
+    """That the version has a row in the table that meets a condition on its columns.
+
+    Written as a value, not as EXISTS: PostgreSQL would turn that into a join, and read all rows that meet the condition
+    where those of a page's versions are wanted.
+    """
     own = table.alias("own")  # the table may lead the outer query as well; here it is always a row of its own
-    met = exists().select_from(own).where(own.c.version_key == key, where(own.c))
-    return met.correlate_except(own)
+    one: ColumnElement[int] = literal_column("1")
+    met = select(one).select_from(own).where(own.c.version_key == key, where(own.c)).limit(one)
+    return func.coalesce(met.correlate_except(own).scalar_subquery(), ZERO, type_=Integer()) == one
 
 
 def _keyed(shape: Test, kind: int) -> Condition:
