@@ -354,7 +354,13 @@ def _catalog(settings: Settings) -> Catalog:
 def _store(settings: Settings, clock: Clock = system_clock, *, cached: bool = True) -> BlobStore:
     url = store_url(settings)
     if "://" not in url:
-        return open_store(url, compression=settings.compression, packs=settings.small_blobs == "packed", clock=clock)
+        return open_store(
+            url,
+            compression=settings.compression,
+            packs=settings.small_blobs == "packed",
+            tensors=settings.safetensors == "tensors",
+            clock=clock,
+        )
     return open_store(
         url,
         cache_dir=Path(settings.cache_dir) if cached else None,

@@ -1,5 +1,6 @@
 """What the local store promises beyond the contract: files, durability, damage repaired, full and forbidden disks."""
 
+import errno
 import fcntl
 import io
 import os
@@ -532,3 +533,39 @@ def test_without_hard_links_a_blob_is_renamed(root: Path, monkeypatch: pytest.Mo
     with store.open(digest) as reader:
         assert reader.read() == NOISE
     assert temporaries(root) == []
+
+
+def test_a_name_that_may_not_be_on_the_medium_is_taken_away(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(root)
+    real = filesystem.sync_directory
+
+    def broken(path: Path) -> None:
+        if path.parent.name == "sha256":
+            raise OSError(errno.EIO, "the medium is gone")
+        real(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(filesystem, "sync_directory", broken)
+        with pytest.raises(Unavailable, match="the medium is gone"):
+            store.put(io.BytesIO(NOISE))
+    assert store.stat(digest_of(NOISE)) is None
+    assert files(root) == []
+    assert temporaries(root) == []
+    store.put(io.BytesIO(NOISE))
+
+
+def test_a_name_that_somebody_else_relies_on_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(root)
+    real = filesystem.sync_directory
+
+    def broken(path: Path) -> None:
+        if path.parent.name != "sha256":
+            return real(path)
+        monkeypatch.setattr(filesystem, "sync_directory", real)
+        LocalStore(root).put(io.BytesIO(NOISE))
+        raise OSError(errno.EIO, "the medium is gone")
+
+    monkeypatch.setattr(filesystem, "sync_directory", broken)
+    with pytest.raises(Unavailable, match="the medium is gone"):
+        store.put(io.BytesIO(NOISE))
+    assert store.open(digest_of(NOISE)).read() == NOISE

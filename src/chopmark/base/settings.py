@@ -64,6 +64,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     small_blobs
         In a store that is a directory, ``packed`` puts files below 64 KiB many to a pack, whose index is for one machine;
         ``files`` keeps each by itself, as a directory needs that several machines write to.
+    safetensors
+        In a store that is a directory, ``whole`` keeps a safetensors file as it is; ``tensors`` in one part a tensor, so
+        that versions that share tensors (a frozen base, a file written anew) share their bytes. It is read the same way, more
+        slowly; of models whose every tensor changes nothing is saved.
     verify
         When files of a model are hashed that is loaded: ``changed``, unless they were hashed in this store before and are
         the same since (device, inode, size, times of the last write and change); ``always``.
@@ -99,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     framework_mismatch: Literal["warn", "error", "ignore"] = "warn"
     compression: Literal["zstd", "none"] = "zstd"
     small_blobs: Literal["packed", "files"] = "packed"
+    safetensors: Literal["whole", "tensors"] = "whole"
     verify: Literal["changed", "always"] = "changed"
     cache_dir: str = ""
     cache_quota_bytes: Bytes = 20 * 1024**3

@@ -33,6 +33,7 @@ def open_store(
     *,
     compression: Compression | None = None,
     packs: bool = True,
+    tensors: bool = False,
     cache_dir: Path | None = None,
     cache_quota_bytes: int = CACHE_QUOTA_BYTES,
     endpoint_url: str | None = None,
@@ -55,6 +56,8 @@ def open_store(
         client of the store can check and use them.
     packs
         Whether a path holds blobs below 64 KiB in packs.
+    tensors
+        Whether a path holds safetensors files in one part a tensor.
     cache_dir, cache_quota_bytes
         Keep what is read from an object store here, up to so much. No cache when left out.
     endpoint_url
@@ -84,7 +87,7 @@ def open_store(
         When the probe found the credentials, the bucket or the connection wrong.
     """
     if isinstance(url, Path) or "://" not in url:
-        return LocalStore(Path(url), compression=compression or "zstd", packs=packs, clock=clock)
+        return LocalStore(Path(url), compression=compression or "zstd", packs=packs, tensors=tensors, clock=clock)
     from chopmark.blobs.cache import CachedStore
     from chopmark.blobs.objects import Limits, connect, parse_address
     from chopmark.blobs.remote import ObjectStore

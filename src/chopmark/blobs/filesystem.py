@@ -20,7 +20,9 @@ __all__ = [
     "abandoned",
     "clone",
     "link_or_rename",
+    "locked",
     "make_directory",
+    "names",
     "new_file",
     "sync_directory",
     "sync_file",
@@ -119,12 +121,20 @@ def temporary(directory: Path, prefix: str = "put-") -> Iterator[Temporary]:
         os.close(descriptor)
 
 
+def names(directory: Path) -> list[str]:
+    """What is in a directory, sorted; nothing when it is not there."""
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 names are all it takes, and there may be a million
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 @contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the one lock of a directory among all threads and processes; it goes with the process."""
+def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the one lock of a directory among all threads and processes, or a share of it; it goes with the process."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
@@ -172,7 +182,7 @@ def _umask() -> int:
     return next((int(line[6:], 8) for line in status.splitlines() if line.startswith("Umask:")), 0o022)
 
 
-def abandoned(directory: Path, modified_before: float, *, remove: bool) -> Iterator[tuple[str, int]]:
+def abandoned(directory: Path, modified_before: float, *, remove: bool, prefix: str = "") -> Iterator[tuple[str, int]]:
     """Name and size of temporary files that no living process holds and that were last written before a time.
 
     Parameters
@@ -181,12 +191,12 @@ def abandoned(directory: Path, modified_before: float, *, remove: bool) -> Itera
         Seconds since 1970-01-01 UTC.
     remove
         Whether to remove each.
+    prefix
+        What the name of a temporary file begins with, where there are others.
     """
-    try:
-        names = sorted(os.listdir(directory))  # noqa: PTH208 names are all it takes
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in names(directory):
+        if not name.startswith(prefix):
+            continue
         size_bytes = _abandoned(directory / name, modified_before, remove=remove)
         if size_bytes is not None:
             yield name, size_bytes

@@ -6,6 +6,8 @@
       packs/…     blobs below 64 KiB (`chopmark.blobs.packed`)
       sha256/…    all others (`chopmark.blobs.loose`)
       tmp/…       puts of those in progress
+      assembled/… safetensors files by their parts, where that is asked for (`chopmark.blobs.assembled`)
+      parts/…     those parts
 
 A small blob that a release without packs has stored as a file stays one.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 import heapq
 import io
 import os
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,13 +30,14 @@ from chopmark.abc.blobs import BlobSource, BlobStat, Leftover, Progress, Verify
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.digest import digest_of, parse_digest
 from chopmark.blobs import filesystem
+from chopmark.blobs.assembled import AssembledBlobs
 from chopmark.blobs.compression import Compression
-from chopmark.blobs.copying import Content, read_source, write_all
+from chopmark.blobs.copying import Content, hash_stored, read_source, write_all
 from chopmark.blobs.failures import missing, reporting, unexpected
 from chopmark.blobs.loose import LooseBlobs, Written
 from chopmark.blobs.pack_index import Identity
 from chopmark.blobs.packed import PACKED_BELOW_BYTES, PackedBlobs, Small
-from chopmark.blobs.readers import bytes_reader, check_prefix, check_range
+from chopmark.blobs.readers import bytes_reader, check_prefix, check_range, file_reader
 from chopmark.blobs.sources import SourceFile, open_source
 from chopmark.blobs.stored import Seen, copy_out, open_verified
 from chopmark.blobs.verifying import REMEMBERED_FROM_BYTES
@@ -62,6 +66,9 @@ class LocalStore:
         models shrink two- to fivefold, and what does not shrink (float weights) is stored as it is.
     packs
         Whether blobs below 64 KiB go into packs. Either way both are read.
+    tensors
+        Whether a safetensors file is kept in one part a tensor, which files that share tensors share. It is read the same
+        way, more slowly. A stream stays whole.
     durable
         Whether a put waits for the medium. Off only where the bytes can be had again, as in a cache.
     clock
@@ -82,6 +89,7 @@ class LocalStore:
         *,
         compression: Compression = "zstd",
         packs: bool = True,
+        tensors: bool = False,
         durable: bool = True,
         clock: Clock = system_clock,
     ) -> None:
@@ -92,9 +100,16 @@ class LocalStore:
             raise InvalidRequest(f"{self.root} is not a directory.", hint="Name a directory for the blobs.")
         self.compression = compression
         self.packs = packs
+        self.tensors = tensors
         self._clock = clock
         self._loose = LooseBlobs(self.root, compression=compression, durable=durable, clock=clock)
         self._packed = PackedBlobs(self.root, durable=durable, clock=clock)
+        self._assembled = AssembledBlobs(
+            self.root,
+            lambda place: LocalStore(place, compression=compression, packs=packs, durable=durable, clock=clock),
+            durable=durable,
+            clock=clock,
+        )
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r}, compression={self.compression!r})"
@@ -196,8 +211,24 @@ class LocalStore:
             with open_source(source.source) as opened:
                 if self.packs and opened.size_bytes < PACKED_BELOW_BYTES:
                     return self._read_small(opened, source.expected, progress)
+                if self.tensors and (bounds := self._assembled.bounds_of(opened.descriptor, opened.size_bytes)):
+                    return self._put_parts(opened, source.expected, bounds, progress)
                 return self._loose.write_file(opened, source.expected, consume=source.consume, progress=progress)
         return self._take_stream(source.source, source.expected, progress)
+
+    def _put_parts(
+        self, source: SourceFile, expected: str | None, bounds: list[int], progress: Progress | None
+    ) -> BlobStat:
+        content = hash_stored(source.descriptor, source.size_bytes)
+        source.check_unchanged(content.size_bytes)
+        if expected not in {None, content.digest}:
+            raise unexpected(str(expected), content.digest)
+        known = self._loose.keep_existing(content)
+        if known is None:
+            return self._assembled.put(source.descriptor, content, bounds, progress, source.check_unchanged)
+        if progress is not None:
+            progress(content.size_bytes)
+        return known
 
     @staticmethod
     def _read_small(source: SourceFile, expected: str | None, progress: Progress | None) -> Small:
@@ -273,13 +304,21 @@ class LocalStore:
                 return bytes_reader(data, offset, length)
             stored = self._loose.open_stored(digest)
             if stored is None:
-                raise missing(digest)
+                return self._open_parts(digest, offset, length)
             try:
                 reader, verified = open_verified(stored, offset, length, self._seen(digest, leaves, verify))
             finally:
                 os.close(stored.descriptor)
             self._remember(digest, verified)
             return reader
+
+    def _open_parts(self, digest: str, offset: int, length: int | None) -> BinaryIO:
+        """Put together in a file without a name, so that what is read is what was verified."""
+        with tempfile.TemporaryFile(prefix="chopmark-") as whole:
+            size_bytes = self._assembled.write_out(digest, whole.fileno())
+            if size_bytes is None:
+                raise missing(digest)
+            return file_reader(os.dup(whole.fileno()), size_bytes, offset, length)
 
     def fetch(
         self,
@@ -305,7 +344,10 @@ class LocalStore:
                 progress(len(data))
             return
         if stored is None:
-            raise missing(digest)
+            with reporting("write a file", target), filesystem.new_file(target) as descriptor:
+                if self._assembled.write_out(digest, descriptor, progress) is None:
+                    raise missing(digest)
+            return
         try:
             with reporting("write a file", target), filesystem.new_file(target) as descriptor:
                 verified = copy_out(stored, descriptor, self._seen(digest, leaves, verify), progress)
@@ -324,7 +366,7 @@ class LocalStore:
         """What is known of a blob; see `chopmark.abc.blobs.BlobStore.stat`."""
         parse_digest(digest)
         with reporting("look up a blob", self.root):
-            return self._packed.stat(digest) or self._loose.stat(digest)
+            return self._packed.stat(digest) or self._loose.stat(digest) or self._assembled.stat(digest)
 
     def list(self, prefix: str = "") -> Iterator[BlobStat]:
         """All blobs in order; see `chopmark.abc.blobs.BlobStore.list`."""
@@ -334,8 +376,8 @@ class LocalStore:
     def _listed(self, prefix: str) -> Iterator[BlobStat]:
         last = ""
         with reporting("list the blobs", self.root):
-            both = (self._packed.listed(prefix), self._loose.listed(prefix))
-            for stat in heapq.merge(*both, key=lambda each: each.digest):
+            kinds = (self._packed, self._loose, self._assembled)
+            for stat in heapq.merge(*(each.listed(prefix) for each in kinds), key=lambda each: each.digest):
                 if stat.digest != last:
                     last = stat.digest
                     yield stat
@@ -349,8 +391,8 @@ class LocalStore:
         """
         parse_digest(digest)
         with reporting("delete a blob", self.root):
-            was_packed = self._packed.delete(digest)
-            return self._loose.delete(digest) or was_packed
+            found = [each.delete(digest) for each in (self._packed, self._loose, self._assembled)]
+        return any(found)
 
     def sweep(self, older_than: timedelta) -> int:
         """Remove what killed processes left half written; how many files that were.
@@ -362,12 +404,16 @@ class LocalStore:
     def leftovers(self, before: datetime) -> Sequence[Leftover]:
         """Files that killed processes left half written before a time; see `chopmark.abc.blobs.KeepsLeftovers`."""
         with reporting("list temporary files", self._loose.temporaries):
-            return list(self._loose.abandoned(before, remove=False))
+            return self._abandoned(before, remove=False)
 
     def remove_leftovers(self, before: datetime) -> Sequence[Leftover]:
         """Remove those `leftovers`; see `chopmark.abc.blobs.KeepsLeftovers`."""
         with reporting("remove temporary files", self._loose.temporaries):
-            return list(self._loose.abandoned(before, remove=True))
+            return self._abandoned(before, remove=True)
+
+    def _abandoned(self, before: datetime, *, remove: bool) -> Sequence[Leftover]:
+        kinds = (self._loose, self._assembled)
+        return [left for each in kinds for left in each.abandoned(before, remove=remove)]
 
     def strangers(self) -> Iterator[Leftover]:
         """Files among the blobs that are none; see `chopmark.abc.blobs.KeepsLeftovers`."""
@@ -378,6 +424,7 @@ class LocalStore:
     def close(self) -> None:
         """Close the index of the packs; it is opened again when it is used again."""
         self._packed.close()
+        self._assembled.close()
 
 
 class _Prefixed(io.RawIOBase):

@@ -30,6 +30,7 @@ from chopmark.blobs import compression as zstd
 from chopmark.blobs import filesystem
 from chopmark.blobs.copying import Content, begin_writing, copy_file, copy_stream, hash_stored, write_all
 from chopmark.blobs.failures import damaged, unexpected
+from chopmark.blobs.filesystem import names
 from chopmark.blobs.sources import SourceFile
 from chopmark.blobs.stored import Stored, open_stored, stat_file, stat_of
 from chopmark.errors import Conflict
@@ -54,8 +55,8 @@ class Written:
         What its raw bytes are.
     is_compressed
         Whether it holds them compressed.
-    is_sealed
-        Whether it is read-only, has the time of the put, and is on the medium.
+    sealed_ns
+        Time of the put, once it is read-only, has that time and is on the medium; zero before.
     is_placed
         Whether it has its name in the store.
     """
@@ -67,7 +68,7 @@ class Written:
         self.descriptor = descriptor
         self.content = content
         self.is_compressed = is_compressed
-        self.is_sealed = False
+        self.sealed_ns = 0
         self.is_placed = False
         self._held = held
 
@@ -203,9 +204,13 @@ class LooseBlobs:
             for number, each in enumerate(written):
                 if number not in stats and (found := self._placed(each, directories)) is not None:
                     stats[number] = found
-            if self._durable:
-                for directory in sorted(directories):
-                    filesystem.sync_directory(directory)
+            try:
+                if self._durable:
+                    for directory in sorted(directories):
+                        filesystem.sync_directory(directory)
+            except BaseException:
+                self._unplace(written)
+                raise
             if len(stats) == len(written):
                 return [stats[number] for number in range(len(written))]
         missed = next(each for number, each in enumerate(written) if number not in stats)
@@ -225,10 +230,9 @@ class LooseBlobs:
         else:
             if known is not None:
                 return known
-        if not written.is_sealed:
-            self._seal(written.descriptor)
+        if not written.sealed_ns:
+            self._seal(written)
             self._make(final.parent)
-            written.is_sealed = True
         try:
             place(written.path, final)
         except FileExistsError:
@@ -237,11 +241,22 @@ class LooseBlobs:
         directories.add(final.parent)
         return stat_of(written.content, os.fstat(written.descriptor))
 
-    def _seal(self, descriptor: int) -> None:
-        os.fchmod(descriptor, _READ_ONLY)
-        self._touch(descriptor)
+    def _unplace(self, written: Sequence[Written]) -> None:
+        """Take away names that may not be on the medium: nobody is told of those blobs, and a stat must tell of none.
+
+        One that somebody else has put meanwhile (its time says so) has become his, and he syncs it himself.
+        """
+        for each in written:
+            if each.is_placed and os.fstat(each.descriptor).st_mtime_ns == each.sealed_ns:
+                with contextlib.suppress(OSError):
+                    self._path(each.content.digest, compressed=each.is_compressed).unlink(missing_ok=True)
+
+    def _seal(self, written: Written) -> None:
+        os.fchmod(written.descriptor, _READ_ONLY)
+        self._touch(written.descriptor)
         if self._durable:
-            filesystem.sync_file(descriptor)
+            filesystem.sync_file(written.descriptor)
+        written.sealed_ns = os.fstat(written.descriptor).st_mtime_ns
 
     def _touch(self, descriptor: int) -> None:
         now_ns = to_us(self._clock()) * 1000
@@ -327,14 +342,14 @@ class LooseBlobs:
 
     def listed(self, prefix: str = "") -> Iterator[BlobStat]:
         """All blobs that are files, in order of their digests."""
-        for shard in _names(self._blobs):
+        for shard in names(self._blobs):
             if _SHARD.fullmatch(shard) is None or not shard.startswith(prefix[:2]):
                 continue
             yield from self._listed_shard(shard, prefix)
 
     def _listed_shard(self, shard: str, prefix: str) -> Iterator[BlobStat]:
         last = ""
-        for name in _names(self._blobs / shard):
+        for name in names(self._blobs / shard):
             matched = _NAME.fullmatch(name)
             if matched is None or not (shard + name).startswith(prefix) or matched[1] == last:
                 continue
@@ -366,12 +381,12 @@ class LooseBlobs:
 
     def strangers(self) -> Iterator[Path]:
         """Files among the blobs that are none."""
-        for shard in _names(self._blobs):
+        for shard in names(self._blobs):
             directory = self._blobs / shard
             if _SHARD.fullmatch(shard) is None or not directory.is_dir():
                 yield directory
                 continue
-            yield from (directory / name for name in _names(directory) if not _NAME.fullmatch(name))
+            yield from (directory / name for name in names(directory) if not _NAME.fullmatch(name))
 
     # Names
 
@@ -391,10 +406,3 @@ def _check(content: Content, expected: str | None, source: SourceFile) -> None:
 
 def _replace(source: Path, target: Path) -> None:
     source.replace(target)
-
-
-def _names(directory: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))  # noqa: PTH208 names are all it takes, and there may be a million
-    except FileNotFoundError:
-        return []

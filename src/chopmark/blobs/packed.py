@@ -27,6 +27,7 @@ from chopmark.base import forks
 from chopmark.base.clock import Clock, from_us, to_us
 from chopmark.blobs import filesystem
 from chopmark.blobs.failures import damaged
+from chopmark.blobs.filesystem import names
 from chopmark.blobs.pack_index import DAMAGED, UNUSABLE_NOW, Identity, Indexed, PackIndex, Row
 from chopmark.blobs.packs import DELETED, HEADER_BYTES, STATE_OFFSET, Record, header_of, payload_of, read_header, scan
 from chopmark.errors import IntegrityFailure, Unavailable
@@ -344,7 +345,7 @@ class PackedBlobs:
     def strangers(self) -> Iterator[Path]:
         """Files among the packs that are none."""
         known = {_INDEX_NAME + suffix for suffix in _INDEX_SUFFIXES}
-        for name in _names(self.directory):
+        for name in names(self.directory):
             if _PACK_NAME.fullmatch(name) is None and name not in known:
                 yield self.directory / name
 
@@ -458,7 +459,7 @@ class PackedBlobs:
 
     def _packs(self) -> list[tuple[int, int]]:
         """Number and length of each pack, in order."""
-        matched = filter(None, map(_PACK_NAME.fullmatch, _names(self.directory)))
+        matched = filter(None, map(_PACK_NAME.fullmatch, names(self.directory)))
         numbers = sorted(int(each[1]) for each in matched)
         return [(number, _size_of(self._path(number))) for number in numbers]
 
@@ -513,10 +514,3 @@ def _size_of(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _names(directory: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))  # noqa: PTH208 names are all it takes
-    except FileNotFoundError:
-        return []
