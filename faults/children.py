@@ -6,6 +6,8 @@ nothing that was not written is ever told.
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
 import json
 import os
 import select
@@ -17,11 +19,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Announce", "Child", "answer_of", "kill", "listen"]
+__all__ = ["Announce", "Child", "answer_of", "ended_by_force", "kill", "listen"]
 
 Announce = Callable[[dict[str, Any]], None]
 
 _PIECE = 1 << 16
+_DUMP_S = 1.0
+_REAP_S = 30.0
+_SHOWN = 6_000
+_PR_SET_PDEATHSIG = 1
 
 
 class Child:
@@ -38,6 +44,7 @@ class Child:
     def __init__(self, work: Callable[[Announce], None], log: Path) -> None:
         self.heard: list[dict[str, Any]] = []
         self.moments: list[str] = []
+        self.log = log
         self.ended = False
         self.status = 0
         self._rest = b""
@@ -77,7 +84,9 @@ def _live(work: Callable[[Announce], None], writer: int, log: Path) -> None:
     """In the child: do the work and leave without the parent's clean-up."""
     code = 1
     try:
+        _die_with_parent()
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 2)
+        faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
         work(lambda what: _tell(writer, what))
         code = 0
     except BaseException as error:  # noqa: BLE001 - told to the parent
@@ -86,6 +95,12 @@ def _live(work: Callable[[Announce], None], writer: int, log: Path) -> None:
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def _die_with_parent() -> None:
+    """Leave nobody behind who waits to be killed, when the process that was to do it has gone. Linux can be told so."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _tell(writer: int, what: dict[str, Any]) -> None:
@@ -108,24 +123,32 @@ def listen(children: Sequence[Child], until: Callable[[], bool], deadline: float
     return True
 
 
-def kill(child: Child, others: Sequence[Child], mark: Callable[[], bool], delay_s: float, limit_s: float) -> bool:
-    """Kill a child some time after something holds, and reap it; whether it came to that."""
+def kill(child: Child, others: Sequence[Child], mark: Callable[[], bool], delay_s: float, limit_s: float) -> str:
+    """Kill a child some time after something holds, and reap it; where it was when it never came to that, else empty."""
     everybody = [child, *others]
-    come = listen(everybody, lambda: mark() or child.ended, time.monotonic() + limit_s)
-    if come and not child.ended:
-        listen(everybody, lambda: child.ended, time.monotonic() + delay_s)
+    if not listen(everybody, lambda: mark() or child.ended, time.monotonic() + limit_s):
+        return f"it did not come to that within {limit_s:.0f} s; it was at:\n{ended_by_force(child)}"
+    listen(everybody, lambda: child.ended, time.monotonic() + delay_s)
     child.kill()
-    listen(everybody, lambda: child.ended, time.monotonic() + limit_s)
-    return come
+    listen(everybody, lambda: child.ended, time.monotonic() + _REAP_S)
+    return ""
+
+
+def ended_by_force(child: Child) -> str:
+    """Kill a child that does not end by itself; where its threads were."""
+    before = child.log.stat().st_size if child.log.exists() else 0
+    os.kill(child.pid, signal.SIGUSR1)
+    time.sleep(_DUMP_S)
+    child.kill()
+    listen([child], lambda: child.ended, time.monotonic() + _REAP_S)
+    return child.log.read_bytes()[before:].decode(errors="replace")[-_SHOWN:]
 
 
 def answer_of(work: Callable[[], Any], log: Path, limit_s: float) -> tuple[Any, str]:
     """What a function answers in a process of its own, or what went wrong in words."""
     child = Child(lambda tell: tell({"at": "answer", "answer": work()}), log)
     if not listen([child], lambda: child.ended, time.monotonic() + limit_s):
-        child.kill()
-        listen([child], lambda: child.ended, time.monotonic() + limit_s)
-        return None, f"no answer within {limit_s:.0f} s"
+        return None, f"no answer within {limit_s:.0f} s; it was at:\n{ended_by_force(child)}"
     for heard in child.heard:
         if heard["at"] == "answer":
             return heard["answer"], ""

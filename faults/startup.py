@@ -136,8 +136,11 @@ def _killed_writer(place: Place, n: int, delay_s: float) -> set[str]:
                 tell({"at": "done", "k": k})
 
     child = Child(write, place.directory / "stderr.txt")
-    if not kill(child, [], lambda: bool(child.heard), delay_s, CHILD_LIMIT_S) or child.heard[-1]["at"] == "error":
-        raise RuntimeError(f"the writer never came to write: {child.heard}\n{_end_of(place.directory / 'stderr.txt')}")
+    never = kill(child, [], lambda: bool(child.heard), delay_s, CHILD_LIMIT_S)
+    if never or child.heard[-1]["at"] == "error":
+        raise RuntimeError(
+            f"the writer never came to write: {never} {child.heard}\n{_end_of(place.directory / 'stderr.txt')}"
+        )
     return {tokens[heard["k"]] for heard in child.heard}
 
 

@@ -2,6 +2,8 @@
 
 import io
 import random
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from chopmark.ops.requests import RegisterVersion, UpdateVersion
 from chopmark.sdk import opening
 from chopmark.sdk.opening import open_registry
 from chopmark.wiring import LocalTransport
+from faults.children import Announce, Child, kill, listen
 from faults.kills import lane, preload
 from faults.options import Options
 from faults.places import PAIRS, make_grounds
@@ -181,6 +184,36 @@ def test_a_write_in_two_transactions_is_found(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(LocalTransport, "call", call_twice)
     tally = killed(tmp_path)
     assert tally.faults["half_visible"], tally.findings
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has gone")
+def test_nobody_waits_for_a_killer_that_has_gone(tmp_path: Path) -> None:
+    def wait(tell: Announce) -> None:
+        tell({"at": "here"})
+        signal.pause()
+
+    def kill_later(tell: Announce) -> None:
+        victim = Child(wait, tmp_path / "log")
+        listen([victim], lambda: bool(victim.heard), time.monotonic() + 30)
+        tell({"at": "waits", "pid": victim.pid})
+        signal.pause()
+
+    killer = Child(kill_later, tmp_path / "log")
+    assert kill(killer, [], lambda: bool(killer.heard), 0, 30) == ""
+    victim = Path(f"/proc/{killer.heard[0]['pid']}/stat")
+    until = time.monotonic() + 30
+    while victim.exists() and victim.read_text().rpartition(")")[2].split()[0] != "Z" and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not victim.exists() or victim.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_child_that_hangs_is_told_with_the_place_where_it_was(tmp_path: Path) -> None:
+    def hang_here(_tell: Announce) -> None:
+        time.sleep(300)
+
+    child = Child(hang_here, tmp_path / "log")
+    assert "in hang_here" in kill(child, [], lambda: False, 0, 0.5)
+    assert child.ended
 
 
 # What must hold afterwards, as pure functions
