@@ -17,6 +17,8 @@ import obstore
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import MemoryStore
 
 from chopmark.base.digest import digest_of
 from chopmark.blobs import LocalStore, open_store
@@ -343,3 +345,26 @@ def test_a_listing_in_no_order_is_refused() -> None:
     keys = sorted(key_of(digest_of(b"%d" % number)) for number in range(5))
     with pytest.raises(Unavailable, match="in no order"):
         list(in_order([Listed(key, 1, NOON) for key in reversed(keys)], ""))
+
+
+def test_an_upload_that_was_cut_off_and_shows_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As behind a gateway that shows half an object, where the client library repeats the request by itself."""
+    objects = MemoryStore()
+    store = ObjectStore(objects, "memory", staging=tmp_path)
+    data = b"weights" * 1000
+    real = obstore.put
+    cut: list[str] = []
+
+    def cutting(into: Any, key: str, value: Any, **how: Any) -> Any:
+        if how.get("mode") == "create" and not cut:
+            cut.append(key)
+            real(into, key, data[:100])
+            raise AlreadyExistsError("it was there when the request was repeated")
+        return real(into, key, value, **how)
+
+    monkeypatch.setattr(obstore, "put", cutting)
+    stat = store.put(io.BytesIO(data))
+    assert cut
+    assert stat.size_bytes == len(data)
+    with store.open(stat.digest) as reader:
+        assert reader.read() == data

@@ -213,7 +213,7 @@ class ObjectStore:
     def _touch(self, content: Content) -> BlobStat | None:
         """Say that a blob which is there was put once more: object stores keep no time that could be set.
 
-        None when it is gone meanwhile.
+        None when it is gone meanwhile, or not whole: a gateway may show an upload that was cut off.
         """
         import obstore
 
@@ -221,7 +221,7 @@ class ObjectStore:
         with calling("store a blob", self.place):
             obstore.put(self._objects, key, b"", use_multipart=False)
         stat = self.stat(content.digest)
-        return None if stat is None else _with_leaves(stat, content)
+        return _with_leaves(stat, content) if stat is not None and stat.size_bytes == content.size_bytes else None
 
     # Reading
 
