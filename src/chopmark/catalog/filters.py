@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Integer,
+    Select,
     and_,
     bindparam,
     false,
@@ -277,13 +278,14 @@ def is_there(field: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
 def _of_version(table: Table, key: ColumnElement[Any], where: Condition) -> ColumnElement[bool]:
     """That the version has a row in the table that meets a condition on its columns.
 
-    Written as a value, not as EXISTS: PostgreSQL would turn that into a join, and read all rows that meet the condition
-    where those of a page's versions are wanted.
+    The offset keeps PostgreSQL from making a join of it, which reads all rows that meet the condition where those of a
+    page's versions are wanted.
     """
     own = table.alias("own")  # the table may lead the outer query as well; here it is always a row of its own
-    one: ColumnElement[int] = literal_column("1")
-    met = select(one).select_from(own).where(own.c.version_key == key, where(own.c)).limit(one)
-    return func.coalesce(met.correlate_except(own).scalar_subquery(), ZERO, type_=Integer()) == one
+    row: Select[Any] = (
+        select(literal_column("1")).select_from(own).where(own.c.version_key == key, where(own.c)).offset(ZERO)
+    )
+    return row.correlate_except(own).exists()
 
 
 def _keyed(shape: Test, kind: int) -> Condition:
