@@ -79,6 +79,7 @@ class AssembledBlobs:
         self._opened: LocalStore | None = None
         self._durable = durable
         self._clock = clock
+        self._directories = filesystem.Directories(durable=durable)
 
     @property
     def _parts(self) -> LocalStore:
@@ -106,9 +107,7 @@ class AssembledBlobs:
     ) -> BlobStat:
         """Store an open file in the parts between the bounds; asks, before anybody sees it, that it did not change."""
         shard = self._path(content.digest).parent
-        for directory in (self._directory, shard):
-            if not directory.is_dir():
-                filesystem.make_directory(directory, durable=self._durable)
+        self._directories.make(shard)
         spans = list(itertools.pairwise(bounds))
         with filesystem.locked(self._directory, shared=True):
             parts: list[tuple[str, int]] = []

@@ -16,6 +16,7 @@ from pathlib import Path
 from chopmark.errors import InvalidRequest
 
 __all__ = [
+    "Directories",
     "Temporary",
     "abandoned",
     "clone",
@@ -64,6 +65,21 @@ def make_directory(path: Path, *, durable: bool) -> None:
     path.mkdir(exist_ok=True)
     if durable:
         sync_directory(path.parent)
+
+
+class Directories:
+    """Directories of a store, of each of which it is seen to once per process that its name is on the medium."""
+
+    def __init__(self, *, durable: bool) -> None:
+        self._durable = durable
+        self._made: set[Path] = set()
+
+    def make(self, directory: Path) -> None:
+        """Make a directory, and those above it that are missing."""
+        if directory in self._made and directory.is_dir():
+            return
+        make_directory(directory, durable=self._durable)
+        self._made.add(directory)
 
 
 def clone(source: int, target: int) -> bool:

@@ -99,7 +99,7 @@ class LooseBlobs:
         self._clock = clock
         self._blobs = root / "sha256"
         self.temporaries = root / "tmp"
-        self._made: set[Path] = set()
+        self._directories = filesystem.Directories(durable=durable)
 
     # Writing
 
@@ -156,7 +156,7 @@ class LooseBlobs:
 
     def _may_move(self, source: SourceFile) -> bool:
         """Whether the file can become the blob: same file system, ours to seal, and no second name to change it by."""
-        self._make(self.temporaries)
+        self._directories.make(self.temporaries)
         return (
             source.opened.st_dev == self.temporaries.stat().st_dev
             and source.opened.st_uid == os.geteuid()
@@ -183,16 +183,9 @@ class LooseBlobs:
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[filesystem.Temporary]:
-        self._make(self.temporaries)
+        self._directories.make(self.temporaries)
         with filesystem.temporary(self.temporaries) as temporary:
             yield temporary
-
-    def _make(self, directory: Path) -> None:
-        """Make a directory of the store; once per process it is seen to that its name is on the medium."""
-        if directory in self._made and directory.is_dir():
-            return
-        filesystem.make_directory(directory, durable=self._durable)
-        self._made.add(directory)
 
     # Giving names
 
@@ -232,7 +225,7 @@ class LooseBlobs:
                 return known
         if not written.sealed_ns:
             self._seal(written)
-            self._make(final.parent)
+            self._directories.make(final.parent)
         try:
             place(written.path, final)
         except FileExistsError:
@@ -287,7 +280,7 @@ class LooseBlobs:
 
     def _remove_damaged(self, content: Content, path: Path) -> None:
         """Free the name of a damaged blob, unless somebody else has put a good one there meanwhile."""
-        self._make(self.temporaries)
+        self._directories.make(self.temporaries)
         with filesystem.locked(self.temporaries):
             stored = open_stored(content.digest, path)
             if stored is None:
@@ -303,7 +296,7 @@ class LooseBlobs:
     @contextlib.contextmanager
     def incoming(self) -> Iterator[Path]:
         """A free name in the store's file system for a file to be adopted; what is still there at the end is removed."""
-        self._make(self.temporaries)
+        self._directories.make(self.temporaries)
         path = self.temporaries / f"incoming-{uuid7(self._clock())}"
         try:
             yield path

@@ -81,6 +81,7 @@ class PackedBlobs:
         self.directory = root / "packs"
         self._durable = durable
         self._clock = clock
+        self._directories = filesystem.Directories(durable=durable)
         self._opening = threading.Lock()
         self._index: PackIndex | None = None
         self._turn = threading.Lock()
@@ -200,8 +201,7 @@ class PackedBlobs:
     @contextmanager
     def _writing(self) -> Iterator[PackIndex]:
         """The index, up to date, while no other process or thread writes."""
-        if not self.directory.is_dir():
-            filesystem.make_directory(self.directory, durable=self._durable)
+        self._directories.make(self.directory)
         index = self._opened_index()
         with _telling(self.directory), filesystem.locked(self.directory):
             last = index.last()
@@ -453,6 +453,7 @@ class PackedBlobs:
                     rows[record.digest] = Row(record.digest, pack.pack, record.offset, record.size_bytes, now_us)
             if may_write and self._durable:
                 filesystem.sync_file(descriptor)
+                filesystem.sync_directory(self.directory)  # whoever made it may have ended before it came to this
         index.add(pack.pack, size_bytes, rows.values())
         used = sum(_record_bytes(row.size_bytes) for row in index.in_pack(pack.pack))
         index.note_pack(Indexed(pack.pack, size_bytes, size_bytes - used, pack.is_closed))

@@ -60,12 +60,13 @@ class LocalRecords:
 
     def __init__(self, root: Path) -> None:
         self.root = root / FOLDER
+        self._directories = filesystem.Directories(durable=True)
 
     def put(self, name: str, data: bytes) -> None:
         """See the interface."""
         target = self.root / check_record_name(name)
         with reporting("write a record", self.root):
-            filesystem.make_directory(target.parent, durable=True)
+            self._directories.make(target.parent)
             with filesystem.new_file(target) as descriptor:
                 write_all(descriptor, data)
                 filesystem.sync_file(descriptor)
