@@ -54,15 +54,33 @@ check: $(READY) ## static gates: ruff, mypy, import contracts, dependencies
 	@$(PY) -m deptry src
 
 .PHONY: ci
-ci: test test-slow check demo ## what CI runs, with what this machine has
+ci: test test-slow check demo bench-check faults-short ## what CI runs, with what this machine has
 
 .PHONY: report
 report: $(READY) ## sizes, complexity and docstring coverage: to read, never a gate
 	-@$(PY) scripts/report.py
 
 .PHONY: bench
-bench: $(READY) ## measure what the README claims
-	@$(PY) -m benchmarks
+bench: $(READY) ## measure what the README claims; BENCH_ARGS='--only stores' narrows it
+	@$(PY) -m benchmarks $(BENCH_ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(READY) ## make the environments of DVC, MLflow and BentoML, which `make bench` then measures too
+	@$(PY) -m benchmarks.peers --make
+
+.PHONY: bench-check
+bench-check: $(READY) ## count instructions (callgrind), and compare with those committed
+	@$(PY) -m benchmarks.instructions
+
+# Processes killed: some three minutes for a thousand. `make faults-short` is what CI runs.
+N := 10000
+.PHONY: faults
+faults: $(READY) ## break it on purpose: kills, failed calls, power cuts, crowds; N=10000 kills
+	@$(PY) -m faults --kills $(N) $(FAULTS_ARGS)
+
+.PHONY: faults-short
+faults-short: $(READY)
+	@$(PY) -m faults --short $(FAULTS_ARGS)
 
 .PHONY: format
 format: $(READY) ## let ruff fix and format
