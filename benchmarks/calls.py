@@ -10,7 +10,6 @@ from pathlib import Path
 
 import chopmark as cm
 from benchmarks.figures import Figure, compare, wall_s
-from benchmarks.syncs import syncs_of_a_registration
 
 __all__ = ["figures"]
 
@@ -54,7 +53,7 @@ def figures(place: Path, rounds: int) -> list[Figure]:
         found += _register(registry, floor, blob, rounds)
         found.append(_load(registry, blob, rounds))
     floor.close()
-    return found + _syncs(place / "traced")
+    return found
 
 
 def _register_many(registry: cm.Registry) -> None:
@@ -111,16 +110,3 @@ def _load(registry: cm.Registry, blob: bytes, rounds: int) -> Figure:
     )
     each_ms, theirs_ms = ours / READS * 1e3, theirs / READS * 1e3
     return Figure("load 10 kB by alias, CPU", each_ms, "ms", "unpickling 10 kB", theirs_ms, limit_abs=LOAD_MS)
-
-
-def _syncs(place: Path) -> list[Figure]:
-    """What waits for the disk; counted only where strace is installed, as nobody else sees those of SQLite."""
-    counted = syncs_of_a_registration(place)
-    if counted is None:
-        return []
-    before, after = counted
-    against = "one for bytes, one for rows"
-    return [
-        Figure("register 10 kB, syncs before the answer", before, "", against, REGISTER_COMMITS, limit=1.0),
-        Figure("register 10 kB, syncs in the background", after, "", against, REGISTER_COMMITS),
-    ]

@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["syncs_of_a_registration"]
+from benchmarks.figures import Figure
+
+__all__ = ["figures", "syncs_of_a_registration"]
 
 REPEATS = 5
+SYNCS = 2.0
 
 # The background writes half a second after a change. Marks are system calls that do nothing: kill with signal 0.
 _REGISTERING = """
@@ -29,6 +32,19 @@ with cm.open(sys.argv[1], trust="own_registry") as registry:
         os.kill(os.getpid(), 0)
     mark()
 """
+
+
+def figures(place: Path) -> list[Figure]:
+    """What waits for the disk; counted only where strace is installed, as nobody else sees those of SQLite."""
+    counted = syncs_of_a_registration(place / "traced")
+    if counted is None:
+        return []
+    before, after = counted
+    against = "one for bytes, one for rows"
+    return [
+        Figure("register 10 kB, syncs before the answer", before, "", against, SYNCS, limit=1.0),
+        Figure("register 10 kB, syncs in the background", after, "", against, SYNCS),
+    ]
 
 
 def syncs_of_a_registration(place: Path) -> tuple[float, float] | None:
