@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import obstore
@@ -350,7 +350,7 @@ def test_a_listing_in_no_order_is_refused() -> None:
 def test_an_upload_that_was_cut_off_and_shows_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As behind a gateway that shows half an object, where the client library repeats the request by itself."""
     objects = MemoryStore()
-    store = ObjectStore(objects, "memory", staging=tmp_path)
+    store = ObjectStore(cast("Any", objects), "memory", staging=tmp_path)
     data = b"weights" * 1000
     real = obstore.put
     cut: list[str] = []

@@ -15,15 +15,15 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import msgspec
 
-from chopmark.abc.blobs import BlobSource, BlobStat, Leftover, Progress
+from chopmark.abc.blobs import BlobSource, BlobStat, BlobStore, KeepsLeftovers, Leftover, Progress
 from chopmark.base.clock import Clock, from_us, to_us
 from chopmark.base.digest import PREFIX
 from chopmark.blobs import filesystem
@@ -34,12 +34,7 @@ from chopmark.blobs.readers import file_reader
 from chopmark.blobs.tensors import LENGTH_BYTES, header_length, part_bounds
 from chopmark.errors import IntegrityFailure, NotFound
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chopmark.blobs.local import LocalStore
-
-__all__ = ["ASSEMBLED_FROM_BYTES", "AssembledBlobs"]
+__all__ = ["ASSEMBLED_FROM_BYTES", "AssembledBlobs", "PartStore"]
 
 ASSEMBLED_FROM_BYTES = 1 << 20
 """Smaller files stay whole: there is little to share."""
@@ -48,6 +43,10 @@ _PIECE_BYTES = 1 << 20
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"[0-9a-f]{62}")
 _PARTS_AT_ONCE = 256
+
+
+class PartStore(BlobStore, KeepsLeftovers, Protocol):
+    """What keeps the parts: another store of the same kind."""
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -72,17 +71,17 @@ class AssembledBlobs:
         When a blob was put.
     """
 
-    def __init__(self, root: Path, parts: Callable[[Path], LocalStore], *, durable: bool, clock: Clock) -> None:
+    def __init__(self, root: Path, parts: Callable[[Path], PartStore], *, durable: bool, clock: Clock) -> None:
         self._directory = root / "assembled"
         self._parts_directory = root / "parts"
         self._open_parts = parts
-        self._opened: LocalStore | None = None
+        self._opened: PartStore | None = None
         self._durable = durable
         self._clock = clock
         self._directories = filesystem.Directories(durable=durable)
 
     @property
-    def _parts(self) -> LocalStore:
+    def _parts(self) -> PartStore:
         if self._opened is None:
             self._opened = self._open_parts(self._parts_directory)
         return self._opened
