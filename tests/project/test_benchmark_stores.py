@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import catalog, sharing, stores
-from benchmarks.aside import set_aside
+from benchmarks.aside import making_a_file_us, set_aside
 from benchmarks.figures import Figure
 from benchmarks.peers import environments, processes
 from benchmarks.turns import Here, Spent, against_base, in_turn
@@ -57,6 +57,20 @@ def test_files_set_aside_give_back_their_blocks_and_keep_their_inodes(tmp_path: 
         (tmp_path / "store").mkdir()
     (kept,) = (tmp_path / "aside").rglob("blob")
     assert (kept.stat().st_ino, kept.stat().st_size, kept.stat().st_blocks) == (inode, 0, 0)
+
+
+@pytest.mark.parametrize(("each_us", "is_told"), [(30.0, False), (300.0, True)])
+def test_it_is_told_when_removed_files_make_new_ones_slow(
+    each_us: float, is_told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stores, "making_a_file_us", lambda _: each_us)
+    stores._warn_of_removals(tmp_path)
+    assert ("Making a file takes 300 µs" in capsys.readouterr().err) is is_told
+
+
+def test_what_making_a_file_takes_is_measured_on_files(tmp_path: Path) -> None:
+    assert making_a_file_us(tmp_path) > 0
+    assert len(list((tmp_path / "probes").iterdir())) == 500
 
 
 @pytest.fixture
