@@ -106,7 +106,9 @@ def _changing_in_place(place: Path, name: str, content: bytes, change: Change) -
     for size, each in chunks.items():
         found.append(_in_mib(f"{what}, distinct {size} chunks", each.raw_bytes, "raw bytes", raw_bytes))
         if stored_bytes < raw_bytes:  # whole files were compressed, so the chunks would be
-            found.append(_in_mib(f"{what}, they compressed", each.compressed_bytes, "raw bytes", raw_bytes))
+            found.append(
+                _in_mib(f"{what}, distinct {size} chunks, compressed", each.compressed_bytes, "raw bytes", raw_bytes)
+            )
     return found
 
 
