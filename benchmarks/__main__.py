@@ -58,6 +58,7 @@ def main() -> None:
     figures: list[Figure] = []
     print(f"Python {platform.python_version()}, {platform.machine()}, {platform.system()}, {load()}\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="chopmark-bench-", dir=Path.cwd(), ignore_cleanup_errors=True) as scratch:
+        Path(scratch).chmod(0o755)  # PostgreSQL runs as another user when this runs as root
         for name in [part for part in PARTS if part in (options.only or PARTS.keys() - ONLY_WHEN_NAMED)]:
             place = Path(scratch) / name
             place.mkdir()
