@@ -117,8 +117,7 @@ class World:
 
     def restore(self, backup: str, name: str) -> Any:
         """Restore as `chopmark.restore` does."""
-        with patch.object(restoring, "load_settings", lambda _: self.resolved(name, "restorer")):
-            return restoring.restore_registry(backup, clock=self.clock)
+        return restoring.restore_registry(backup, name, clock=self.clock)
 
     # What replaces the parts of the product that reach the outside.
 
@@ -227,6 +226,10 @@ def installed(world: Callable[[], World]) -> Iterator[None]:
         }
         for name, substitute in replaced.items():
             stack.enter_context(patch.object(wiring, name, substitute))
+        # For the whole block: two that restore in turns would undo a patch of their own in the wrong order.
+        stack.enter_context(
+            patch.object(restoring, "load_settings", lambda given: world().resolved(given["url"], "restorer"))
+        )
         pauses = SimpleNamespace(sleep=lambda *given: world().pause(*given))
         jitter = SimpleNamespace(uniform=lambda low, high: world().rng.uniform(low, high))  # noqa: PLW0108 - each schedule has another world
         stack.enter_context(patch.object(remote, "time", pauses))

@@ -96,6 +96,7 @@ def test_one_call_of_one_thread_is_failed(tmp_path: Path) -> None:
     files.mkdir()
     (files / "a.bin").write_bytes(b"bytes")
     job = {"do": "register", "scenario": "files", "files": str(files)}
+    (files / "b.bin").write_bytes(bytes(range(256)) * 500)  # too large for a pack: it gets its name by a link
     with Tracees(tmp_path / "traced", {"fsync": "error=EIO:when=200", "linkat": "signal=SIGKILL:when=90"}) as tracees:
         whole = tracees.ask(**job, place=str(tmp_path / "whole"))
         failed = tracees.ask(**job, place=str(tmp_path / "failed"), thread=1, call="fsync", empty=199)

@@ -34,6 +34,7 @@ PIECE_BYTES = 128 << 10
 128 KiB and 1.4 ms in one piece, where the page cache takes large folios; reading and hashing do not care."""
 
 _COPY_BYTES = 8 << 20
+_SMALL_PIECE_BYTES = 1 << 20
 _CAN_ADVISE = sys.platform == "linux"
 # Starting a thread costs as much as hashing some hundred kilobytes.
 _PARALLEL_FROM_BYTES = 4 << 20
@@ -137,10 +138,12 @@ def hash_stored(descriptor: int, size_bytes: int, progress: Progress | None = No
 def _copy_small(source: int, target: int, size_bytes: int, progress: Progress | None) -> Content:
     state = hasher()
     offset = 0
-    buffer = memoryview(bytearray(min(PIECE_BYTES, size_bytes + 1)))
+    # Few large reads: many threads do this at once, and each call passes the interpreter from one to the next.
+    buffer = memoryview(bytearray(min(_SMALL_PIECE_BYTES, size_bytes + 1)))
     while offset <= size_bytes and (count := os.preadv(source, [buffer], offset)):
         state.update(buffer[:count])
-        write_all(target, buffer[:count])
+        for start in range(0, count, PIECE_BYTES):
+            write_all(target, buffer[start : min(start + PIECE_BYTES, count)])
         offset += count
         if progress is not None:
             progress(count)

@@ -38,17 +38,18 @@ from chopmark.blobs.loose import LooseBlobs, Written
 from chopmark.blobs.pack_index import Identity
 from chopmark.blobs.packed import PACKED_BELOW_BYTES, PackedBlobs, Small
 from chopmark.blobs.readers import bytes_reader, check_prefix, check_range, file_reader
-from chopmark.blobs.sources import SourceFile, open_source
+from chopmark.blobs.sources import SourceFile, open_source, read_small
 from chopmark.blobs.stored import Seen, copy_out, open_verified
 from chopmark.blobs.verifying import REMEMBERED_FROM_BYTES
 from chopmark.errors import InvalidRequest
 
 __all__ = ["LocalStore"]
 
-_WRITERS = 4
-_PACKED_AT_ONCE_BYTES = 32 << 20
+# More than there are processors only pass the interpreter around: the medium writes by itself.
+_WRITERS = max(2, min(8, os.cpu_count() or 2))
+_PACKED_AT_ONCE_BYTES = 16 << 20
 # What is written and not yet named at one time: each holds a descriptor, of which a process may have a thousand or so.
-_NAMED_AT_ONCE = 64
+_NAMED_AT_ONCE = 200
 
 
 class LocalStore:
@@ -153,18 +154,19 @@ class LocalStore:
         small: dict[int, Small] = {}
         small_bytes = 0
         written: dict[int, Written] = {}
-        on_the_way: deque[tuple[int, Future[Small | Written | BlobStat]]] = deque()
+        writing: deque[tuple[int, Future[Small | Written | BlobStat]]] = deque()
+        packing: deque[tuple[list[int], Future[list[BlobStat]]]] = deque()
+
+        def packed(waiting: int) -> None:
+            while len(packing) > waiting:
+                numbers, future = packing.popleft()
+                stats.update(zip(numbers, future.result(), strict=True))
 
         def pack() -> None:
-            nonlocal small_bytes
-            stats.update(zip(small, self._pack(list(small.values())), strict=True))
-            small.clear()
-            small_bytes = 0
-
-        def publish() -> None:
-            held = dict(written)
-            written.clear()
-            stats.update(zip(held, self._publish(list(held.values())), strict=True))
+            nonlocal small, small_bytes
+            packing.append((list(small), pool.submit(self._pack, list(small.values()))))
+            small, small_bytes = {}, 0
+            packed(1)
 
         def keep(number: int, taken: Small | Written | BlobStat) -> None:
             nonlocal small_bytes
@@ -181,40 +183,60 @@ class LocalStore:
                 case _:
                     stats[number] = taken
 
+        def publish() -> None:
+            held = dict(written)
+            written.clear()
+            stats.update(zip(held, self._publish(list(held.values())), strict=True))
+
         pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="chopmark-put")
         try:
             for number, source in enumerate(sources):
-                if _is_small(source):
-                    keep(number, self._taken(source, progress))
+                taken = self._taken_at_once(source, progress)
+                if taken is not None:
+                    keep(number, taken)
                     continue
-                on_the_way.append((number, pool.submit(self._taken, source, progress)))
-                if len(on_the_way) > _NAMED_AT_ONCE:
-                    first, future = on_the_way.popleft()
+                writing.append((number, pool.submit(self._taken, source, progress)))
+                if len(writing) > _NAMED_AT_ONCE:
+                    first, future = writing.popleft()
                     keep(first, future.result())
-            while on_the_way:
-                first, future = on_the_way.popleft()
+            while writing:
+                first, future = writing.popleft()
                 keep(first, future.result())
             pack()
             publish()
+            packed(0)
         finally:
             pool.shutdown(cancel_futures=True)
-            _discard(written.values(), (future for _, future in on_the_way))
+            _discard(written.values(), (future for _, future in writing))
         for source in sources:
             _consume(source)
         return [stats[number] for number in range(len(sources))]
 
-    def _taken(self, source: BlobSource, progress: Progress | None) -> Small | Written | BlobStat:
-        """The bytes of a source, in memory or in a file; the stat instead when they were expected and are there."""
+    def _taken_at_once(self, source: BlobSource, progress: Progress | None) -> Small | Written | BlobStat | None:
+        """What is taken in the caller's thread: small files, and streams, whose order is their owner's; None of others."""
+        if isinstance(source.source, Path):
+            return self._taken_small(source, progress)
+        return self._taken(source, progress)
+
+    def _taken_small(self, source: BlobSource, progress: Progress | None) -> Small | None:
         if source.expected is not None:
             parse_digest(source.expected)
-        if isinstance(source.source, Path):
-            with open_source(source.source) as opened:
-                if self.packs and opened.size_bytes < PACKED_BELOW_BYTES:
-                    return self._read_small(opened, source.expected, progress)
-                if self.tensors and (bounds := self._assembled.bounds_of(opened.descriptor, opened.size_bytes)):
-                    return self._put_parts(opened, source.expected, bounds, progress)
-                return self._loose.write_file(opened, source.expected, consume=source.consume, progress=progress)
-        return self._take_stream(source.source, source.expected, progress)
+        data = read_small(cast("Path", source.source), PACKED_BELOW_BYTES) if self.packs else None
+        return None if data is None else _small(data, source.expected, progress)
+
+    def _taken(self, source: BlobSource, progress: Progress | None) -> Small | Written | BlobStat:
+        """The bytes of a source, in memory or in a file; the stat instead when they were expected and are there."""
+        if not isinstance(source.source, Path):
+            if source.expected is not None:
+                parse_digest(source.expected)
+            return self._take_stream(source.source, source.expected, progress)
+        small = self._taken_small(source, progress)
+        if small is not None:
+            return small
+        with open_source(source.source) as opened:
+            if self.tensors and (bounds := self._assembled.bounds_of(opened.descriptor, opened.size_bytes)):
+                return self._put_parts(opened, source.expected, bounds, progress)
+            return self._loose.write_file(opened, source.expected, consume=source.consume, progress=progress)
 
     def _put_parts(
         self, source: SourceFile, expected: str | None, bounds: list[int], progress: Progress | None
@@ -230,12 +252,6 @@ class LocalStore:
             progress(content.size_bytes)
         return known
 
-    @staticmethod
-    def _read_small(source: SourceFile, expected: str | None, progress: Progress | None) -> Small:
-        data = os.pread(source.descriptor, source.size_bytes + 1, 0)
-        source.check_unchanged(len(data))
-        return _small(data, expected, progress)
-
     def _take_stream(self, stream: BinaryIO, expected: str | None, progress: Progress | None) -> Small | Written:
         head = _read_head(stream, PACKED_BELOW_BYTES) if self.packs else b""
         if self.packs and len(head) < PACKED_BELOW_BYTES:
@@ -250,6 +266,8 @@ class LocalStore:
             return []
         kept: dict[str, BlobStat] = {}
         for each in small:
+            if not self._loose.has(each.digest):
+                continue
             known = self._loose.keep_existing(Content(each.digest, len(each.data)))
             if known is not None:
                 kept[each.digest] = known
@@ -463,16 +481,6 @@ def _small(data: bytes, expected: str | None, progress: Progress | None) -> Smal
     if progress is not None and data:
         progress(len(data))
     return Small(digest, data)
-
-
-def _is_small(source: BlobSource) -> bool:
-    """Whether it is read at once; a stream is, since its order and thread are its owner's."""
-    if not isinstance(source.source, Path):
-        return True
-    try:
-        return source.source.lstat().st_size < PACKED_BELOW_BYTES
-    except OSError:  # opening it says what is wrong
-        return True
 
 
 def _consume(source: BlobSource) -> None:

@@ -383,6 +383,12 @@ class LooseBlobs:
 
     # Names
 
+    def has(self, digest: str) -> bool:
+        """Whether there is a file of a blob; quick, for many."""
+        digits = digest.removeprefix(PREFIX)
+        plain = f"{self._blobs}/{digits[:2]}/{digits[2:]}"
+        return os.access(plain, os.F_OK) or os.access(plain + zstd.SUFFIX, os.F_OK)
+
     def _path(self, digest: str, *, compressed: bool) -> Path:
         digits = digest.removeprefix(PREFIX)
         return self._blobs / digits[:2] / (digits[2:] + (zstd.SUFFIX if compressed else ""))

@@ -26,6 +26,7 @@ DAMAGED = sqlite3.DatabaseError
 _VERSION = 1
 _BUSY_TIMEOUT_S = 60.0
 _PAGE_ROWS = 1000
+_ASKED_AT_ONCE = 500
 _PACKS = "SELECT pack, read_bytes, dead_bytes, is_closed FROM packs"
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS packs (
@@ -109,6 +110,22 @@ class PackIndex:
                 "SELECT pack, offset, size_bytes, put_us FROM blobs WHERE digest = ?", (_key(digest),)
             ).fetchone()
         return None if found is None else Row(digest, *found)
+
+    def find_all(self, digests: Iterable[str]) -> dict[str, Row]:
+        """Where those of many blobs are that are in packs."""
+        found: dict[str, Row] = {}
+        keys = [_key(digest) for digest in digests]
+        with self._reading() as connection:
+            for start in range(0, len(keys), _ASKED_AT_ONCE):
+                part = keys[start : start + _ASKED_AT_ONCE]
+                marks = ", ".join("?" * len(part))
+                for key, *rest in connection.execute(
+                    f"SELECT digest, pack, offset, size_bytes, put_us FROM blobs WHERE digest IN ({marks})",  # noqa: S608
+                    part,
+                ):
+                    digest = PREFIX + key.hex()
+                    found[digest] = Row(digest, *rest)
+        return found
 
     def rows(self, prefix: str = "") -> Iterator[Row]:
         """All blobs in order of their digests, whose hexadecimal digits start with ``prefix``."""

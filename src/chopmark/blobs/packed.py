@@ -131,8 +131,9 @@ class PackedBlobs:
     def _append(self, index: PackIndex, wanted: dict[str, bytes], now_us: int) -> None:
         known: list[str] = []
         new: list[Small] = []
+        rows = index.find_all(wanted)
         for digest, data in wanted.items():
-            row = index.find(digest)
+            row = rows.get(digest)
             if row is not None and self._read(row) is not None:  # read again: a damaged one is replaced by what is put
                 known.append(digest)
                 continue

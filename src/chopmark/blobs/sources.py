@@ -13,7 +13,7 @@ from pathlib import Path
 from chopmark.blobs.failures import storage_error
 from chopmark.errors import Conflict, InvalidRequest, NotFound
 
-__all__ = ["SourceFile", "open_source"]
+__all__ = ["SourceFile", "open_source", "read_small"]
 
 # O_NONBLOCK: opening a FIFO that nobody writes to must be refused, not wait for ever.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -68,11 +68,39 @@ def open_source(path: Path) -> Iterator[SourceFile]:
         raise _refusal(error, path) from error
     try:
         opened = os.fstat(descriptor)
-        if not stat.S_ISREG(opened.st_mode):
-            raise InvalidRequest(f"{path} is not a regular file.", hint="Name a file; for a directory, name each file.")
+        _check_regular(opened, path)
         yield SourceFile(path, descriptor, opened)
     finally:
         os.close(descriptor)
+
+
+def read_small(path: Path, below_bytes: int) -> bytes | None:
+    """All bytes of a regular file that has fewer than so many; None of one that has more.
+
+    Raises
+    ------
+    Conflict, InvalidRequest, NotFound
+        As `open_source` and `SourceFile.check_unchanged`.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        raise _refusal(error, path) from error
+    try:
+        opened = os.fstat(descriptor)
+        _check_regular(opened, path)
+        if opened.st_size >= below_bytes:
+            return None
+        data = os.pread(descriptor, opened.st_size + 1, 0)
+        SourceFile(path, descriptor, opened).check_unchanged(len(data))
+        return data
+    finally:
+        os.close(descriptor)
+
+
+def _check_regular(opened: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(opened.st_mode):
+        raise InvalidRequest(f"{path} is not a regular file.", hint="Name a file; for a directory, name each file.")
 
 
 def _refusal(error: OSError, path: Path) -> Exception:

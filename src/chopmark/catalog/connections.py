@@ -115,7 +115,7 @@ def _immutable(path: Path, cause: sqlite3.Error) -> sqlite3.Connection:
             msg = (
                 f"The last writes to the catalog {path} are in {path.name}{suffix}, which cannot be read here: {cause}."
             )
-            hint = "Open it once as a user who may write to its directory (chopmark doctor), then read it as this one."
+            hint = "Open it once as a user who may write to its directory, then read it as this one."
             raise Denied(msg, hint=hint) from cause
     seen = _seen(path)
     try:
