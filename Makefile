@@ -98,6 +98,6 @@ lock: $(READY) ## renew requirements/ to the newest versions that pyproject.toml
 
 .PHONY: clean
 clean: ## remove the environments and everything that runs leave behind
-	@rm -rf $(VENV) .uv node_modules tests/azurite/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	@rm -rf $(VENV) .uv .bench chopmark-bench-* node_modules tests/azurite/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache build dist
 	@find src tests examples benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -115,17 +115,20 @@ def read_source(source: BinaryIO, size_bytes: int = PIECE_BYTES) -> bytes:
         raise SourceFailed(error) from error
 
 
-def copy_file(source: int, target: int, size_bytes: int, progress: Progress | None = None) -> Content:
+def copy_file(
+    source: int, target: int, size_bytes: int, progress: Progress | None = None, *, to_be_synced: bool = False
+) -> Content:
     """Copy an open file into an empty one and hash the copy, its leaves too.
 
     The copy is hashed, not the source: when the source is written to meanwhile, the digest is still that of the bytes that
-    were stored. A large file is copied by the kernel in one thread, which also computes the leaves and has the medium begin
-    to write, while another hashes what has arrived; a source that turns out longer than ``size_bytes`` is left off shortly
-    behind it.
+    were stored. A large file is copied by the kernel in one thread, which also computes the leaves, while another hashes what
+    has arrived; a source that turns out longer than ``size_bytes`` is left off shortly behind it. Of what is ``to_be_synced``
+    the medium begins to write at once.
     """
+    moved = _moved(source, target, size_bytes, to_be_synced=to_be_synced)
     if size_bytes < _PARALLEL_FROM_BYTES:
-        return _copy_small(source, target, size_bytes, progress)
-    return _hash_arriving(lambda tell, stop: _copy(source, target, size_bytes, tell, stop), target, progress)
+        return _hash_copied(moved, target, size_bytes, progress)
+    return _hash_arriving(lambda tell, stop: _copy(moved, target, size_bytes, tell, stop), target, progress)
 
 
 def hash_stored(descriptor: int, size_bytes: int, progress: Progress | None = None) -> Content:
@@ -135,15 +138,15 @@ def hash_stored(descriptor: int, size_bytes: int, progress: Progress | None = No
     return _hash_arriving(lambda tell, stop: _pass_over(descriptor, size_bytes, tell, stop), descriptor, progress)
 
 
-def _copy_small(source: int, target: int, size_bytes: int, progress: Progress | None) -> Content:
+def _hash_copied(moved: Iterator[tuple[int, int]], target: int, size_bytes: int, progress: Progress | None) -> Content:
+    """By few calls: many threads do this at once, and each call passes the interpreter from one to the next."""
+    for _ in moved:
+        pass
     state = hasher()
     offset = 0
-    # Few large reads: many threads do this at once, and each call passes the interpreter from one to the next.
     buffer = memoryview(bytearray(min(_SMALL_PIECE_BYTES, size_bytes + 1)))
-    while offset <= size_bytes and (count := os.preadv(source, [buffer], offset)):
+    while count := os.preadv(target, [buffer], offset):
         state.update(buffer[:count])
-        for start in range(0, count, PIECE_BYTES):
-            write_all(target, buffer[start : min(start + PIECE_BYTES, count)])
         offset += count
         if progress is not None:
             progress(count)
@@ -190,12 +193,15 @@ def _hash_arriving(
 
 
 def _copy(
-    source: int, target: int, size_bytes: int, tell: Callable[[int], None], stop: threading.Event
+    moved: Iterator[tuple[int, int]],
+    target: int,
+    size_bytes: int,
+    tell: Callable[[int], None],
+    stop: threading.Event,
 ) -> tuple[str, ...]:
     leaves = LeafHasher() if size_bytes > LEAF_BYTES else None
     buffer = memoryview(bytearray(PIECE_BYTES))
-    for offset, count in _moved(source, target, size_bytes):
-        begin_writing(target, offset, count)
+    for offset, count in moved:
         tell(offset + count)
         if leaves is not None:
             _take_leaves(leaves, target, offset, count, buffer)
@@ -243,7 +249,7 @@ def move_bytes(source: int, target: int, size_bytes: int, progress: Progress | N
             progress(count)
 
 
-def _moved(source: int, target: int, size_bytes: int) -> Iterator[tuple[int, int]]:
+def _moved(source: int, target: int, size_bytes: int, *, to_be_synced: bool = False) -> Iterator[tuple[int, int]]:
     """Copy piece by piece, and one piece beyond the size where there is one; where each begins and how long it is."""
     move = getattr(os, "copy_file_range", None) or _read_and_write
     offset = 0
@@ -258,6 +264,8 @@ def _moved(source: int, target: int, size_bytes: int) -> Iterator[tuple[int, int
             continue
         if not count:
             return
+        if to_be_synced:
+            begin_writing(target, offset, count)
         yield offset, count
         offset += count
 

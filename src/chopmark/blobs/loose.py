@@ -120,12 +120,18 @@ class LooseBlobs:
             temporary = held.enter_context(self._temporary())
             if compressed:
                 content = zstd.compress_file(source.descriptor, temporary.descriptor, source.size_bytes, progress)
+                self._begin(temporary.descriptor)
             elif filesystem.clone(source.descriptor, temporary.descriptor):
                 content = hash_stored(temporary.descriptor, source.size_bytes, progress)
             else:
-                content = copy_file(source.descriptor, temporary.descriptor, source.size_bytes, progress)
+                content = copy_file(
+                    source.descriptor,
+                    temporary.descriptor,
+                    source.size_bytes,
+                    progress,
+                    to_be_synced=self._durable,
+                )
             _check(content, expected, source)
-            self._begin(temporary.descriptor)
             return Written(temporary.path, temporary.descriptor, content, held.pop_all(), is_compressed=compressed)
 
     def write_stream(self, source: BinaryIO, expected: str | None, progress: Progress | None) -> Written:
