@@ -163,9 +163,9 @@ class _Round:
 def is_of_index(path: str, call: str) -> bool:
     """Whether a failed sync was one of an index in SQLite, which can be made again from what it is an index of.
 
-    Its log counts all the same. SQLite is who asks for fdatasync, also of the directory of a file it has just made.
+    The log of the catalog counts all the same; that of the packs' index waits for nothing. SQLite is who asks for fdatasync, also of the directory of a file it has just made.
     """
-    is_database = path.endswith((".db", ".db-journal", ".db-shm"))
+    is_database = path.endswith((".db", ".db-journal", ".db-shm", "packs/index.db-wal"))
     return is_database or (call == "fdatasync" and not Path(path).suffix)
 
 

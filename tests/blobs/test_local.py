@@ -14,10 +14,12 @@ import textwrap
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backports import zstd as standard_zstd
 
+from chopmark.abc.blobs import BlobSource
 from chopmark.base.clock import FakeClock
 from chopmark.base.digest import digest_of
 from chopmark.blobs import LocalStore, copying, filesystem
@@ -569,3 +571,71 @@ def test_a_name_that_somebody_else_relies_on_stays(root: Path, monkeypatch: pyte
     with pytest.raises(Unavailable, match="the medium is gone"):
         store.put(io.BytesIO(NOISE))
     assert store.open(digest_of(NOISE)).read() == NOISE
+
+
+def test_the_callers_file_is_there_again_when_its_name_in_the_store_cannot_be_synced(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "mine"
+    source.write_bytes(NOISE)
+    source.chmod(0o640)
+    real = filesystem.sync_directory
+
+    def broken(path: Path) -> None:
+        if path.parent.name == "sha256":
+            raise OSError(errno.EIO, "the medium is gone")
+        real(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(filesystem, "sync_directory", broken)
+        with pytest.raises(Unavailable):
+            LocalStore(root).put(source, consume=True)
+    assert source.read_bytes() == NOISE
+    assert stat.S_IMODE(source.stat().st_mode) == 0o640
+    assert files(root) == []
+
+
+@pytest.mark.parametrize("how", ["replaced", "written"])
+def test_a_file_that_is_changed_while_others_of_its_batch_are_read_is_refused(
+    root: Path, tmp_path: Path, how: str
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(NOISE)
+    second.write_bytes(LARGE)
+    told: list[int] = []
+
+    def meddle(count: int) -> None:
+        told.append(count)
+        if sum(told) == len(NOISE) + len(LARGE):
+            if how == "replaced":
+                (tmp_path / "other").write_bytes(b"mine" * 30_000)
+                (tmp_path / "other").replace(first)
+            else:
+                first.write_bytes(b"mine" * 30_000)
+
+    with pytest.raises(Conflict):
+        LocalStore(root).put_all([BlobSource(first, consume=True), BlobSource(second, consume=True)], progress=meddle)
+    assert first.read_bytes() == b"mine" * 30_000
+    assert LocalStore(root).stat(digest_of(NOISE)) is None
+
+
+def test_a_copy_of_a_file_that_was_verified_is_whole_or_refused(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = random.Random(5).randbytes(9 << 20)
+    store = LocalStore(root)
+    digest = store.put(io.BytesIO(data)).digest
+    later_s = files(root)[0].stat().st_ctime + 60
+    monkeypatch.setattr("time.time", lambda: later_s)
+    store.open(digest, verify="changed").close()
+    calls: list[int] = []
+
+    def short(*how: Any) -> int:
+        calls.append(1)
+        return real(*how) if len(calls) == 1 else 0
+
+    real = os.copy_file_range
+    monkeypatch.setattr(os, "copy_file_range", short)
+    with pytest.raises(IntegrityFailure, match="to its end"):
+        store.fetch(digest, tmp_path / "out", verify="changed")
+    assert not (tmp_path / "out").exists()

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -429,3 +430,165 @@ def test_a_child_of_fork_goes_on_with_an_index_of_its_own(root: Path) -> None:
     assert all_in(root, SMALL[:3])
     put(store, SMALL[3])
     assert all_in(root, SMALL[:4])
+
+
+# What a reviewer broke
+
+
+def test_the_number_of_a_pack_is_never_given_twice(root: Path) -> None:
+    store = LocalStore(root)
+    store.put_all([BlobSource(io.BytesIO(data)) for data in SMALL[:17]])
+    store.close()
+    before = (root / "packs" / "index.db").read_bytes()
+    for data in SMALL[:17]:
+        store.delete(digest_of(data))
+    large = [random.Random(n).randbytes(60_000) for n in range(40)]
+    store.put_all([BlobSource(io.BytesIO(data)) for data in large])
+    for data in large:
+        store.delete(digest_of(data))
+    store.put_all([BlobSource(io.BytesIO(data)) for data in SMALL[17:]])
+    store.close()
+    lose_index(root)
+    (root / "packs" / "index.db").write_bytes(before)  # as a power cut may set it back
+    assert all_in(root, SMALL[17:])
+    assert [stat.digest for stat in LocalStore(root).list()] == sorted(map(digest_of, SMALL[17:]))
+
+
+def test_a_sync_and_an_index_that_fail_together_leave_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(root)
+    put(store, b"first")
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "the medium is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(filesystem, "sync_file", broken)
+        patched.setattr("chopmark.blobs.pack_index.PackIndex.note_pack", broken)
+        with pytest.raises(Unavailable):
+            put(store, SMALL[0])
+    assert LocalStore(root).stat(digest_of(SMALL[0])) is None
+
+
+def test_a_lock_does_not_go_with_a_child(root: Path) -> None:
+    root.mkdir()
+    with filesystem.locked(root):
+        child = os.fork()
+        if child == 0:
+            threading.Event().wait(60)
+            os._exit(0)
+    with filesystem.locked(root, wait_s=0.0) as is_held:
+        assert is_held
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+
+
+def test_an_interrupted_wait_for_the_index_holds_it_no_longer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(root)
+    put(store, b"first")
+    index = store._packed._opened_index()
+
+    class Interrupted:
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+        def execute(self, sql: str, *values: Any) -> Any:
+            done = self._connection.execute(sql, *values)
+            if sql.startswith("BEGIN"):
+                raise KeyboardInterrupt
+            return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index, "_connection", Interrupted(index._connection))  # type: ignore[arg-type]
+        with pytest.raises(KeyboardInterrupt):
+            put(store, SMALL[0])
+    put(store, SMALL[0])
+    assert all_in(root, [b"first", SMALL[0]])
+
+
+def test_who_may_only_read_sees_what_others_write(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = LocalStore(root)
+    put(writer, b"first")
+    reader = LocalStore(root)
+    real = os.access
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", lambda path, mode: mode != os.W_OK and real(path, mode))
+        assert read(reader, digest_of(b"first")) == b"first"
+        assert reader._packed._opened_index().is_in_memory
+    monkeypatch.setattr(packed, "_COMPACTED_FROM_BYTES", 5_000)
+    writer.put_all([BlobSource(io.BytesIO(data)) for data in SMALL])
+    assert read(reader, digest_of(SMALL[7])) == SMALL[7]
+    for data in SMALL[:-2]:
+        writer.delete(digest_of(data))
+    assert reader.stat(digest_of(SMALL[7])) is None
+    assert read(reader, digest_of(SMALL[-1])) == SMALL[-1]
+
+
+def test_an_index_that_is_damaged_in_use_is_made_again(root: Path) -> None:
+    store = LocalStore(root)
+    store.put_all([BlobSource(io.BytesIO(data)) for data in SMALL])
+    store.close()
+    path = root / "packs" / "index.db"
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    again = LocalStore(root)
+    for _ in range(3):
+        try:
+            assert read(again, digest_of(SMALL[5])) == SMALL[5]
+        except IntegrityFailure as failure:
+            assert "Repeat" in str(failure)  # noqa: PT017
+    assert read(again, digest_of(SMALL[5])) == SMALL[5]
+    assert all_in(root, SMALL)
+
+
+def test_deletions_that_find_no_room_to_compact_are_done(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "_COMPACTED_FROM_BYTES", 5_000)
+    store = LocalStore(root)
+    store.put_all([BlobSource(io.BytesIO(data)) for data in SMALL])
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwritev", full)
+        for data in SMALL[:-3]:
+            assert store.delete(digest_of(data))
+    assert store.delete(digest_of(SMALL[-3]))
+    assert all_in(root, SMALL[-2:])
+
+
+def test_a_store_that_goes_out_of_scope_gives_back_what_it_holds(root: Path) -> None:
+    put(LocalStore(root), SMALL[0])
+    held = len(list(Path("/proc/self/fd").iterdir()))
+    for data in SMALL:
+        put(LocalStore(root), data)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= held + 5
+
+
+def test_many_files_need_no_more_descriptors_than_there_are(root: Path, tmp_path: Path) -> None:
+    program = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+from chopmark.abc.blobs import BlobSource
+from chopmark.blobs import LocalStore
+sources = [BlobSource(path) for path in sorted(Path(sys.argv[2]).iterdir())]
+assert len(LocalStore(Path(sys.argv[1])).put_all(sources)) == 300
+"""
+    (tmp_path / "files").mkdir()
+    for n in range(300):
+        (tmp_path / "files" / f"{n}").write_bytes(random.Random(n).randbytes(66_000))
+    subprocess.run([sys.executable, "-c", program, str(root), str(tmp_path / "files")], check=True, timeout=60)
+
+
+def test_a_store_that_several_machines_write_to_makes_no_index(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LocalStore(root, packs=False)
+    digest = put(store, random.Random(1).randbytes(2 << 20))
+    later_s = time.time() + 60
+    monkeypatch.setattr("time.time", lambda: later_s)
+    for _ in range(2):
+        store.open(digest, verify="changed").close()
+    assert not (root / "packs").exists()

@@ -42,7 +42,7 @@ ASSEMBLED_FROM_BYTES = 1 << 20
 _PIECE_BYTES = 1 << 20
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _NAME = re.compile(r"[0-9a-f]{62}")
-_PARTS_AT_ONCE = 256
+_PARTS_AT_ONCE = 32  # each holds a descriptor
 
 
 class PartStore(BlobStore, KeepsLeftovers, Protocol):
@@ -123,8 +123,8 @@ class AssembledBlobs:
                 parts += [(stat.digest, stat.size_bytes) for stat in stats]
             check_unchanged(content.size_bytes)
             self._write_plan(content.digest, _Plan(content.size_bytes, parts))
-        stat = self.stat(content.digest)
-        assert stat is not None  # noqa: S101 its plan was written under the lock that keeps it
+            stat = self.stat(content.digest)
+        assert stat is not None  # noqa: S101 its plan was written, and looked at, under the lock that keeps it
         return msgspec.structs.replace(stat, leaves=content.leaves)
 
     def _write_plan(self, digest: str, plan: _Plan) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ __all__ = [
 # and SPARC, where the call fails with ENOTTY and the file is copied.
 _FICLONE = 0x40049409
 
+_LOOK_AGAIN_S = 0.01
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -146,14 +148,34 @@ def names(directory: Path) -> list[str]:
 
 
 @contextmanager
-def locked(directory: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold the one lock of a directory among all threads and processes, or a share of it; it goes with the process."""
+def locked(directory: Path, *, shared: bool = False, wait_s: float | None = None) -> Iterator[bool]:
+    """Hold the one lock of a directory among all threads and processes, or a share of it; it goes with the process.
+
+    Gives whether it is held: False when it could not be had within ``wait_s``.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield
+        how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        if wait_s is None:
+            fcntl.flock(descriptor, how)
+        yield wait_s is None or _locked_within(descriptor, how, wait_s)
     finally:
+        # Closing alone would leave it to a child that was forked meanwhile, for as long as that lives.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
+
+
+def _locked_within(descriptor: int, how: int, wait_s: float) -> bool:
+    deadline_s = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                return False
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return True
 
 
 def _create_locked(directory: Path, prefix: str) -> tuple[int, Path]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 import io
 import os
+import resource
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,8 +49,8 @@ __all__ = ["LocalStore"]
 # More than there are processors only pass the interpreter around: the medium writes by itself.
 _WRITERS = max(2, min(8, os.cpu_count() or 2))
 _PACKED_AT_ONCE_BYTES = 16 << 20
-# What is written and not yet named at one time: each holds a descriptor, of which a process may have a thousand or so.
-_NAMED_AT_ONCE = 200
+# What is written and not yet named at one time: each holds a descriptor.
+_HELD_OPEN_MAX = 400
 
 
 class LocalStore:
@@ -66,7 +67,8 @@ class LocalStore:
         never does. Both read what either wrote. It is on by default because the decision costs two milliseconds, tree
         models shrink two- to fivefold, and what does not shrink (float weights) is stored as it is.
     packs
-        Whether blobs below 64 KiB go into packs. Either way both are read.
+        Whether blobs below 64 KiB go into packs, and whether files that were verified are remembered in the packs' index.
+        Either way both kinds are read.
     tensors
         Whether a safetensors file is kept in one part a tensor, which files that share tensors share. It is read the same
         way, more slowly. A stream stays whole.
@@ -178,7 +180,7 @@ class LocalStore:
                         pack()
                 case Written():
                     written[number] = taken
-                    if len(written) >= _NAMED_AT_ONCE:
+                    if len(written) >= at_once // 2:
                         publish()
                 case _:
                     stats[number] = taken
@@ -188,6 +190,7 @@ class LocalStore:
             written.clear()
             stats.update(zip(held, self._publish(list(held.values())), strict=True))
 
+        at_once = _held_open()
         pool = ThreadPoolExecutor(_WRITERS, thread_name_prefix="chopmark-put")
         try:
             for number, source in enumerate(sources):
@@ -196,7 +199,7 @@ class LocalStore:
                     keep(number, taken)
                     continue
                 writing.append((number, pool.submit(self._taken, source, progress)))
-                if len(writing) > _NAMED_AT_ONCE:
+                if len(writing) + len(written) >= at_once:
                     first, future = writing.popleft()
                     keep(first, future.result())
             while writing:
@@ -245,7 +248,7 @@ class LocalStore:
         source.check_unchanged(content.size_bytes)
         if expected not in {None, content.digest}:
             raise unexpected(str(expected), content.digest)
-        known = self._loose.keep_existing(content)
+        known = self._loose.kept(content)
         if known is None:
             return self._assembled.put(source.descriptor, content, bounds, progress, source.check_unchanged)
         if progress is not None:
@@ -268,7 +271,7 @@ class LocalStore:
         for each in small:
             if not self._loose.has(each.digest):
                 continue
-            known = self._loose.keep_existing(Content(each.digest, len(each.data)))
+            known = self._loose.kept(Content(each.digest, len(each.data)))
             if known is not None:
                 kept[each.digest] = known
         new = [each for each in small if each.digest not in kept]
@@ -374,10 +377,11 @@ class LocalStore:
         self._remember(digest, verified)
 
     def _seen(self, digest: str, leaves: Sequence[str], verify: Verify) -> Seen:
-        return Seen(leaves, self._packed.verified(digest) if verify == "changed" else None)
+        believes = verify == "changed" and self.packs
+        return Seen(leaves, self._packed.verified(digest) if believes else None)
 
     def _remember(self, digest: str, verified: Identity | None) -> None:
-        if verified is not None and verified.size_bytes >= REMEMBERED_FROM_BYTES:
+        if verified is not None and self.packs and verified.size_bytes >= REMEMBERED_FROM_BYTES:
             self._packed.note_verified(digest, verified)
 
     def stat(self, digest: str) -> BlobStat | None:
@@ -409,7 +413,10 @@ class LocalStore:
         """
         parse_digest(digest)
         with reporting("delete a blob", self.root):
-            found = [each.delete(digest) for each in (self._packed, self._loose, self._assembled)]
+            # Files first: on a disk that is full the packs may have to wait until there is room.
+            found = [each.delete(digest) for each in (self._loose, self._assembled, self._packed)]
+            if found[0] and self.packs:
+                self._packed.forget_verified(digest)
         return any(found)
 
     def sweep(self, older_than: timedelta) -> int:
@@ -481,6 +488,12 @@ def _small(data: bytes, expected: str | None, progress: Progress | None) -> Smal
     if progress is not None and data:
         progress(len(data))
     return Small(digest, data)
+
+
+def _held_open() -> int:
+    """How many files a batch may hold open: a part of what the process may."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(4, min(_HELD_OPEN_MAX, (soft if soft > 0 else _HELD_OPEN_MAX * 4) // 4))
 
 
 def _consume(source: BlobSource) -> None:

@@ -59,6 +59,8 @@ class Written:
         Time of the put, once it is read-only, has that time and is on the medium; zero before.
     is_placed
         Whether it has its name in the store.
+    source
+        The caller's own file, when that is what becomes the blob.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Written:
         self.is_compressed = is_compressed
         self.sealed_ns = 0
         self.is_placed = False
+        self.source: SourceFile | None = None
         self._held = held
 
     def discard(self) -> None:
@@ -110,7 +113,7 @@ class LooseBlobs:
         if expected is not None and self.stat(expected) is not None:
             content = hash_stored(source.descriptor, source.size_bytes, progress)
             _check(content, expected, source)
-            known = self.keep_existing(content)
+            known = self.kept(content)
             if known is not None:
                 return known
         compressed = self._compresses(source.descriptor, source.size_bytes)
@@ -178,9 +181,11 @@ class LooseBlobs:
         held.callback(os.close, descriptor)
 
         written = Written(source.path, descriptor, content, held, is_compressed=False)
+        written.source = SourceFile(source.path, descriptor, source.opened)
 
         def unseal() -> None:
-            if not written.is_placed:
+            # Given twice, the file may have become a blob by its other turn.
+            if not written.is_placed and _is_at(descriptor, source.path):
                 os.fchmod(descriptor, source.opened.st_mode & 0o7777)
 
         held.callback(unseal)
@@ -229,6 +234,8 @@ class LooseBlobs:
         else:
             if known is not None:
                 return known
+        if written.source is not None and not written.sealed_ns:
+            written.source.check_unchanged(written.content.size_bytes)  # others were written since it was hashed
         if not written.sealed_ns:
             self._seal(written)
             self._directories.make(final.parent)
@@ -236,6 +243,13 @@ class LooseBlobs:
             place(written.path, final)
         except FileExistsError:
             return None
+        if not _is_at(written.descriptor, final):  # another file took the caller's name in that moment
+            final.rename(written.path)
+            raise Conflict(
+                f"{written.path} was replaced while it was stored. Nothing was stored.",
+                hint="Wait until whatever writes it has finished, then store it again.",
+                path=str(written.path),
+            )
         written.is_placed = True
         directories.add(final.parent)
         return stat_of(written.content, os.fstat(written.descriptor))
@@ -247,8 +261,13 @@ class LooseBlobs:
         """
         for each in written:
             if each.is_placed and os.fstat(each.descriptor).st_mtime_ns == each.sealed_ns:
+                path = self._path(each.content.digest, compressed=each.is_compressed)
                 with contextlib.suppress(OSError):
-                    self._path(each.content.digest, compressed=each.is_compressed).unlink(missing_ok=True)
+                    if each.source is None:
+                        path.unlink(missing_ok=True)
+                    else:
+                        path.rename(each.path)  # it is the only name of the caller's file
+                        each.is_placed = False
 
     def _seal(self, written: Written) -> None:
         os.fchmod(written.descriptor, _READ_ONLY)
@@ -283,6 +302,13 @@ class LooseBlobs:
         finally:
             os.close(stored.descriptor)
         return stat_of(content, seen) if seen.st_nlink else None
+
+    def kept(self, content: Content) -> BlobStat | None:
+        """`keep_existing`; None also when the file is another user's, whose time only he may set."""
+        try:
+            return self.keep_existing(content)
+        except PermissionError:
+            return None
 
     def _remove_damaged(self, content: Content, path: Path) -> None:
         """Free the name of a damaged blob, unless somebody else has put a good one there meanwhile."""
@@ -323,7 +349,8 @@ class LooseBlobs:
         if stored is None:
             return
         try:
-            self._touch(stored.descriptor)
+            with contextlib.suppress(PermissionError):  # another user's, who alone may set its time
+                self._touch(stored.descriptor)
         finally:
             os.close(stored.descriptor)
 
@@ -407,6 +434,14 @@ def _check(content: Content, expected: str | None, source: SourceFile) -> None:
     source.check_unchanged(content.size_bytes)
     if expected is not None and content.digest != expected:
         raise unexpected(expected, content.digest)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file has this name."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _replace(source: Path, target: Path) -> None:

@@ -6,8 +6,10 @@ rows, never leave it broken, and whoever opens it next reads what the packs have
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -100,6 +102,18 @@ class PackIndex:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._connect()
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether nobody else sees it, and it sees nobody's changes."""
+        return self._path is None
+
+    def check(self) -> None:
+        """Raise `DAMAGED` when the file is."""
+        with self._reading() as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise DAMAGED(found)
 
     # Looking up
 
@@ -259,8 +273,8 @@ class PackIndex:
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             connection = self._connection or self._connect()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            try:  # also around the first: an interruption may come when it has succeeded
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -270,8 +284,15 @@ class PackIndex:
 
     def _connect(self) -> sqlite3.Connection:
         path = self._path
-        connection = _open(":memory:") if path is None else forks.opened(path, lambda: _open(str(path)))
+        if path is None:
+            connection = _open(":memory:")
+        else:
+            # SQLite would leave out the group's right to write, whatever the umask says.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+            connection = forks.opened(path, lambda: _open(str(path)))
         self._connection = connection
+        if path is not None:
+            weakref.finalize(self, forks.close, connection)
         return connection
 
 

@@ -13,11 +13,12 @@ index. Who was told that a blob is stored can rely on bytes on the medium; nobod
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +42,7 @@ PACK_BYTES = 64 << 20
 """No more is added to a pack that has this much; compacting one reads and writes no more than that."""
 
 _COMPACTED_FROM_BYTES = 1 << 20
+_READER_WAIT_S = 5.0
 _WRITTEN_AT_ONCE = 512  # buffers of a `pwritev`; systems allow 1,024
 _PACK_NAME = re.compile(r"([0-9]{6,})\.pack")
 _INDEX_NAME = "index.db"
@@ -84,6 +86,7 @@ class PackedBlobs:
         self._directories = filesystem.Directories(durable=durable)
         self._opening = threading.Lock()
         self._index: PackIndex | None = None
+        self._is_suspect = False
         self._turn = threading.Lock()
         self._queue = threading.Lock()
         self._waiting: list[_Batch] = []
@@ -141,7 +144,7 @@ class PackedBlobs:
                 self._bury(index, row)
             new.append(Small(digest, data))
         for pack, part in self._parted(index, new):
-            self._write(index, pack, part, now_us)
+            self._write(index, pack, part, dict.fromkeys((each.digest for each in part), now_us))
         if known:
             index.touch(known, now_us)
 
@@ -164,7 +167,7 @@ class PackedBlobs:
         if last is not None and not last.is_closed and last.read_bytes < PACK_BYTES:
             return last
         number = 1 if last is None else last.pack + 1
-        descriptor = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         os.close(descriptor)
         if self._durable:
             filesystem.sync_directory(self.directory)
@@ -172,13 +175,14 @@ class PackedBlobs:
         index.note_pack(made)
         return made
 
-    def _write(self, index: PackIndex, pack: Indexed, items: Sequence[Small], now_us: int) -> None:
+    def _write(self, index: PackIndex, pack: Indexed, items: Sequence[Small], put_us: Mapping[str, int]) -> None:
         rows: list[Row] = []
         buffers: list[bytes] = []
         end = pack.read_bytes
         for each in items:
-            rows.append(Row(each.digest, pack.pack, end, len(each.data), now_us))
-            buffers += (header_of(each.digest, len(each.data), now_us), each.data)
+            at_us = put_us[each.digest]
+            rows.append(Row(each.digest, pack.pack, end, len(each.data), at_us))
+            buffers += (header_of(each.digest, len(each.data), at_us), each.data)
             end += _record_bytes(len(each.data))
         descriptor = os.open(self._path(pack.pack), os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -192,8 +196,10 @@ class PackedBlobs:
                     filesystem.sync_file(descriptor)
             except BaseException:
                 # What a failed sync left in memory looks whole and may never reach the medium: nothing may follow it.
-                index.note_pack(pack._replace(is_closed=True))
-                os.ftruncate(descriptor, pack.read_bytes)
+                try:
+                    os.ftruncate(descriptor, pack.read_bytes)
+                finally:
+                    index.note_pack(pack._replace(is_closed=True))
                 raise
         finally:
             os.close(descriptor)
@@ -203,8 +209,8 @@ class PackedBlobs:
     def _writing(self) -> Iterator[PackIndex]:
         """The index, up to date, while no other process or thread writes."""
         self._directories.make(self.directory)
-        index = self._opened_index()
-        with _telling(self.directory), filesystem.locked(self.directory):
+        index = self._index_to_write()
+        with self._telling(), filesystem.locked(self.directory):
             last = index.last()
             self._catch_up(index, 1 if last is None else last.pack)
             yield index
@@ -222,7 +228,7 @@ class PackedBlobs:
         index = self._readable_index()
         if index is None:
             return None
-        with _telling(self.directory):
+        with self._telling():
             row = index.find(digest)
             while row is not None:
                 data = self._read(row)
@@ -231,6 +237,7 @@ class PackedBlobs:
                 before, row = row, index.find(digest)  # it may have been moved, or deleted, since
                 if row == before:
                     if self._is_deleted(row):  # a power cut took the index's row of the deletion
+                        self._forget(row)
                         return None
                     raise damaged(digest, f"what pack {row.pack} has at {row.offset:,} is not it")
         return None
@@ -240,7 +247,7 @@ class PackedBlobs:
         index = self._readable_index()
         if index is None:
             return None
-        with _telling(self.directory):
+        with self._telling():
             row = index.find(digest)
         return None if row is None else _stat(row)
 
@@ -249,20 +256,31 @@ class PackedBlobs:
         index = self._readable_index()
         if index is None:
             return
-        with _telling(self.directory):
+        with self._telling():
             for row in index.rows(prefix):
                 yield _stat(row)
 
     def _read(self, row: Row) -> bytes | None:
+        """The bytes of a blob; None when they are not there, or not its own, or cannot be read."""
         try:
             descriptor = os.open(self._path(row.pack), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
             data = os.pread(descriptor, _record_bytes(row.size_bytes), row.offset)
+        except OSError as error:
+            if error.errno == errno.EIO:  # as good as damaged: what is put again takes its place
+                return None
+            raise
         finally:
             os.close(descriptor)
         return payload_of(data, _record(row))
+
+    def _forget(self, row: Row) -> None:
+        """Take a row away that tells of a blob which is not there; whoever may not write leaves it."""
+        with suppress(OSError), self._writing() as index:
+            if index.find(row.digest) == row and self._is_deleted(row):
+                index.remove(row, _record_bytes(row.size_bytes))
 
     def _is_deleted(self, row: Row) -> bool:
         with suppress(FileNotFoundError), self._path(row.pack).open("rb") as file:
@@ -277,7 +295,7 @@ class PackedBlobs:
         index = self._readable_index()
         if index is None:
             return None
-        with _telling(self.directory):
+        with self._telling():
             return index.verified(digest)
 
     def note_verified(self, digest: str, identity: Identity) -> None:
@@ -285,8 +303,15 @@ class PackedBlobs:
         with suppress(OSError, IntegrityFailure):  # what cannot be remembered is verified once more
             if not self.directory.is_dir():
                 filesystem.make_directory(self.directory, durable=False)
-            with _telling(self.directory):
-                self._opened_index().note_verified(digest, identity)
+            with self._telling():
+                self._index_to_write().note_verified(digest, identity)
+
+    def forget_verified(self, digest: str) -> None:
+        """Forget the file of a blob that is removed."""
+        index = self._readable_index()
+        if index is not None:
+            with suppress(OSError), self._telling():
+                index.forget_verified(digest)
 
     # Removing
 
@@ -312,7 +337,8 @@ class PackedBlobs:
             self._bury(index, row)
             pack = index.pack(row.pack)
             if pack is not None and pack.dead_bytes * 2 > pack.read_bytes >= _COMPACTED_FROM_BYTES:
-                self._compact(index, pack)
+                with suppress(OSError, UNUSABLE_NOW):  # it needs room, and the next deletion tries again
+                    self._compact(index, pack)
         return True
 
     def _bury(self, index: PackIndex, row: Row) -> None:
@@ -331,6 +357,8 @@ class PackedBlobs:
         """
         if not pack.is_closed:
             index.note_pack(pack._replace(is_closed=True))
+        # A number is never given twice, or an index that a power cut set back would take the new pack for the old one.
+        self._open_pack(index)
         rows = index.in_pack(pack.pack)
         path = self._path(pack.pack)
         if rows:
@@ -339,7 +367,7 @@ class PackedBlobs:
             times = {row.digest: row.put_us for row in rows}
             moved = [Small(row.digest, data) for row, data in zip(rows, found, strict=True)]
             for target, part in self._parted(index, moved):
-                self._write(index, target, part, max(times[each.digest] for each in part))
+                self._write(index, target, part, times)
         index.remove_pack(pack.pack)
         path.unlink(missing_ok=True)
 
@@ -382,8 +410,50 @@ class PackedBlobs:
 
     # The index
 
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Turn what SQLite raises into errors of ours; an index that is damaged is looked at, and made again, when next opened."""
+        try:
+            yield
+        except UNUSABLE_NOW as error:
+            raise Unavailable(
+                f"The index of the packs in {self.directory} does not answer: {error}.",
+                hint="Look for a full disk, or for a process that holds it, then repeat.",
+            ) from error
+        except DAMAGED as error:
+            index, self._index, self._is_suspect = self._index, None, True
+            if index is not None:
+                index.close()
+            raise IntegrityFailure(
+                f"The index of the packs in {self.directory} is damaged: {error}.",
+                hint="Repeat: it is made again from the packs.",
+            ) from error
+
     def _readable_index(self) -> PackIndex | None:
-        return self._index or (self._opened_index() if self.directory.is_dir() else None)
+        """The index for somebody who reads; None when there are no packs."""
+        index = self._index
+        if index is not None and not index.is_in_memory:
+            return index
+        if not self.directory.is_dir():
+            return None
+        index = self._opened_index()
+        if index.is_in_memory:  # nobody tells it of what others write
+            with self._opening:
+                self._renew(index)
+        return index
+
+    def _index_to_write(self) -> PackIndex:
+        index = self._opened_index()
+        if index.is_in_memory:  # the reason may be gone
+            with self._opening:
+                self._index = None
+            index = self._opened_index()
+        if index.is_in_memory:
+            raise Unavailable(
+                f"The index of the packs in {self.directory} cannot be written.",
+                hint="Look for a full disk; or give this user write access to it and to the directory.",
+            )
+        return index
 
     def _opened_index(self) -> PackIndex:
         with self._opening:
@@ -392,28 +462,45 @@ class PackedBlobs:
             return self._index
 
     def _open_index(self) -> PackIndex:
-        if not os.access(self.directory, os.W_OK):
-            return self._index_in_memory()
         path = self.directory / _INDEX_NAME
-        with _telling(self.directory), filesystem.locked(self.directory):
+        if not os.access(path if path.exists() else self.directory, os.W_OK) or not os.access(self.directory, os.W_OK):
+            return PackIndex(None)
+        # Whoever holds the lock for long may be stopped: what he has acknowledged is in the index.
+        with self._telling(), filesystem.locked(self.directory, wait_s=_READER_WAIT_S) as is_held:
             try:
-                index = PackIndex(path)
-                first = 0
-                self._catch_up(index, first)
-            except UNUSABLE_NOW:
-                raise
-            except DAMAGED:  # damaged, or of another release: the packs say it all
+                return self._index_at(path, catches_up=is_held)
+            except (UNUSABLE_NOW, OSError):
+                return PackIndex(None)  # a full disk has no room for SQLite's log; reading goes on
+            except DAMAGED:  # or of another release: the packs say it all
+                if not is_held:
+                    raise
                 for suffix in _INDEX_SUFFIXES:
                     path.with_name(_INDEX_NAME + suffix).unlink(missing_ok=True)
-                index = PackIndex(path)
+                return self._index_at(path, catches_up=True)
+
+    def _index_at(self, path: Path, *, catches_up: bool) -> PackIndex:
+        index = PackIndex(path)
+        try:
+            if self._is_suspect:
+                index.check()
+                self._is_suspect = False
+            if catches_up:
                 self._catch_up(index, 0)
+        except BaseException:
+            index.close()
+            raise
         return index
 
-    def _index_in_memory(self) -> PackIndex:
-        index = PackIndex(None)
-        for number, size_bytes in self._packs():
-            self._take(index, Indexed(number, 0, 0, is_closed=True), size_bytes, may_write=False)
-        return index
+    def _renew(self, index: PackIndex) -> None:
+        """Bring an index in memory up to date."""
+        known = {each.pack: each for each in index.packs()}
+        found = dict(self._packs())
+        for number in known.keys() - found.keys():
+            index.remove_pack(number)
+        for number, size_bytes in found.items():
+            pack = known.get(number, Indexed(number, 0, 0, is_closed=True))
+            if pack.read_bytes != size_bytes or number not in known:
+                self._take(index, pack, size_bytes, may_write=False)
 
     def _catch_up(self, index: PackIndex, first: int) -> None:
         """Index what packs from a number on have and the index does not know of; under the lock."""
@@ -455,6 +542,9 @@ class PackedBlobs:
             if may_write and self._durable:
                 filesystem.sync_file(descriptor)
                 filesystem.sync_directory(self.directory)  # whoever made it may have ended before it came to this
+        # Who may not write does not know whether somebody is writing just now: what is not whole yet may be so next time.
+        if not may_write:
+            size_bytes = max((record.end for record, is_whole in found if is_whole), default=pack.read_bytes)
         index.add(pack.pack, size_bytes, rows.values())
         used = sum(_record_bytes(row.size_bytes) for row in index.in_pack(pack.pack))
         index.note_pack(Indexed(pack.pack, size_bytes, size_bytes - used, pack.is_closed))
@@ -467,23 +557,6 @@ class PackedBlobs:
 
     def _path(self, number: int) -> Path:
         return self.directory / f"{number:06}.pack"
-
-
-@contextmanager
-def _telling(directory: Path) -> Iterator[None]:
-    """Turn what SQLite raises into errors of ours."""
-    try:
-        yield
-    except UNUSABLE_NOW as error:
-        raise Unavailable(
-            f"The index of the packs in {directory} does not answer: {error}.",
-            hint="Look for a full disk, or for a process that holds it, then repeat.",
-        ) from error
-    except DAMAGED as error:
-        raise IntegrityFailure(
-            f"The index of the packs in {directory} is damaged: {error}.",
-            hint=f"Stop what uses it and remove {_INDEX_NAME}*: it is made again from the packs.",
-        ) from error
 
 
 def _write_at(descriptor: int, buffers: Sequence[bytes], offset: int) -> None:

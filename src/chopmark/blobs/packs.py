@@ -89,7 +89,14 @@ def scan(descriptor: int, start: int, end: int) -> Iterator[tuple[Record, bool]]
         if found.is_live and found.end <= end:
             is_whole = digest_of(os.pread(descriptor, found.size_bytes, found.offset + HEADER_BYTES)) == found.digest
         yield found, is_whole
-        start = found.end if found.is_live and is_whole else found.offset + HEADER_BYTES
+        start = found.end if is_whole and _goes_on(descriptor, found, end) else found.offset + HEADER_BYTES
+
+
+def _goes_on(descriptor: int, found: Record, end: int) -> bool:
+    """Whether a record is known to end where it says: its bytes are whole, or another begins there."""
+    if found.is_live or found.end == end:
+        return True
+    return read_header(os.pread(descriptor, HEADER_BYTES, found.end), found.end) is not None
 
 
 def _next_header(descriptor: int, start: int, end: int) -> Record | None:

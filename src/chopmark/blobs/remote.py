@@ -13,8 +13,10 @@ a blob is absent or whole. The completion of an upload in parts may replace a bl
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import random
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +33,7 @@ from chopmark.base.digest import digest_of, parse_digest
 from chopmark.base.ids import uuid7
 from chopmark.base.leaves import LEAF_BYTES, are_leaves, leaf_digest, leaf_range
 from chopmark.blobs import filesystem
-from chopmark.blobs.copying import Content, copy_file, copy_stream, write_all
+from chopmark.blobs.copying import PIECE_BYTES, Content, copy_file, copy_stream, write_all
 from chopmark.blobs.failures import damaged, missing, reporting, unexpected
 from chopmark.blobs.keys import FOLDER, Listed, in_order, key_of, touch_key_of
 from chopmark.blobs.objects import Limits, calling
@@ -51,6 +53,7 @@ Lock = Callable[[str], AbstractContextManager[Any]]
 """Gives a context manager that holds a name among all processes that write to the store."""
 
 _LISTED_AT_ONCE = 1000
+_MD5 = re.compile(r"[0-9a-f]{32}")
 # A blob that is there, and gone when looked at, again and again: somebody deletes as fast as we put.
 _ATTEMPTS = 10
 # Each waits a random while, longer every time, so that those who work against each other fall out of step.
@@ -89,6 +92,7 @@ class ObjectStore:
         self._limits = limits or Limits()
         self._lock = lock
         self._staging = staging
+        self._tags_are_md5 = True
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.place!r})"
@@ -167,7 +171,7 @@ class ObjectStore:
     def _store(self, staged: int, content: Content, progress: Progress | None) -> BlobStat:
         for attempt in range(_ATTEMPTS):
             known = self._head(key_of(content.digest))
-            if known is not None and known["size"] == content.size_bytes:
+            if known is not None and known["size"] == content.size_bytes and not self._was_changed(known, staged):
                 if progress is not None and content.size_bytes:
                     progress(content.size_bytes)
                 stat = self._touch(content)
@@ -181,6 +185,15 @@ class ObjectStore:
             f"The blob {content.digest} is deleted from {self.place} as fast as it is stored.",
             hint="Stop the collection, or the rule of the bucket, that deletes it, then repeat.",
         )
+
+    def _was_changed(self, known: ObjectMeta, staged: int) -> bool:
+        """Whether an object is known to hold other bytes than those staged, so that storing the original repairs it.
+
+        Many stores give the MD5 of what was uploaded in one part as its entity tag. Those that give another one of its
+        form are found out by the first upload, and not believed again.
+        """
+        tag = (known.get("e_tag") or "").strip('"')
+        return self._tags_are_md5 and _MD5.fullmatch(tag) is not None and tag != _md5_of(staged)
 
     def _upload(self, staged: int, content: Content, progress: Progress | None, *, replace: bool) -> BlobStat | None:
         """Upload, and look at what is there afterwards; None when it is already gone."""
@@ -204,6 +217,8 @@ class ObjectStore:
                 hint="Look for a rule or a proxy that changes objects, then repeat.",
                 digest=content.digest,
             )
+        if replace and stored is not None and self._was_changed(stored, staged):
+            self._tags_are_md5 = False
         return None if stored is None else _with_leaves(_stat(content.digest, stored, None), content)
 
     def _is_whole(self, content: Content) -> bool:
@@ -340,6 +355,15 @@ class ObjectStore:
     @property
     def _staging_place(self) -> Path:
         return self._staging or Path(tempfile.gettempdir())
+
+
+def _md5_of(descriptor: int) -> str:
+    state = hashlib.md5(usedforsecurity=False)
+    offset = 0
+    while piece := os.pread(descriptor, PIECE_BYTES, offset):
+        state.update(piece)
+        offset += len(piece)
+    return state.hexdigest()
 
 
 def _check(digest: str, actual: str) -> None:

@@ -86,6 +86,8 @@ def open_verified(stored: Stored, offset: int, length: int | None, seen: Seen) -
         data = os.pread(stored.descriptor, size_bytes, 0)
         if not is_known and (actual := digest_of(data)) != stored.digest:
             raise damaged(stored.digest, f"its bytes hash to {actual}")
+        if is_known:
+            _check_same(stored, identity_of(state))
         found = identity_of(os.fstat(stored.descriptor))
         is_new = not is_known and found == identity_of(state) and is_settled(found, now_s)
         return bytes_reader(data, offset, length), found if is_new else None
@@ -127,7 +129,7 @@ def copy_out(stored: Stored, target: int, seen: Seen, progress: Progress | None)
     now_s = time.time()
     before = identity_of(os.fstat(stored.descriptor))
     if seen.verified == before:
-        _copy_known(stored, target, before.size_bytes, progress)
+        _copy_known(stored, target, before, progress)
         return None
     if filesystem.clone(stored.descriptor, target):
         check_file(target, stored.digest, seen.leaves, progress)
@@ -142,11 +144,19 @@ def copy_out(stored: Stored, target: int, seen: Seen, progress: Progress | None)
     return before if same and is_settled(before, now_s) else None
 
 
-def _copy_known(stored: Stored, target: int, size_bytes: int, progress: Progress | None) -> None:
+def _copy_known(stored: Stored, target: int, known: Identity, progress: Progress | None) -> None:
     if not filesystem.clone(stored.descriptor, target):
-        move_bytes(stored.descriptor, target, size_bytes, progress)
-    elif progress is not None and size_bytes:
-        progress(size_bytes)
+        if move_bytes(stored.descriptor, target, known.size_bytes, progress) != known.size_bytes:
+            raise damaged(stored.digest, f"it could not be read to its end at {known.size_bytes:,} bytes")
+    elif progress is not None and known.size_bytes:
+        progress(known.size_bytes)
+    _check_same(stored, known)
+
+
+def _check_same(stored: Stored, known: Identity) -> None:
+    """Raise when a file that was believed to be the one that was verified has changed since it was looked at."""
+    if identity_of(os.fstat(stored.descriptor)) != known:
+        raise damaged(stored.digest, "it was changed while it was read")
 
 
 def _decompress_out(stored: Stored, target: int, progress: Progress | None) -> None:

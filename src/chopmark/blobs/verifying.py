@@ -64,9 +64,12 @@ def check_range_of(
         data = os.pread(descriptor, LEAF_BYTES, number * LEAF_BYTES)
         return len(data), leaf_digest(data)
 
-    with ThreadPoolExecutor(min(_THREADS_MAX, os.cpu_count() or 1, len(wanted))) as pool:
+    pool = ThreadPoolExecutor(min(_THREADS_MAX, os.cpu_count() or 1, len(wanted)))
+    try:
         for number, (length, found) in zip(wanted, pool.map(computed, wanted), strict=True):
             if found != leaves[number]:
                 raise damaged(digest, f"the bytes from {number * LEAF_BYTES:,} on are not its own")
             if progress is not None:
                 progress(length)
+    finally:
+        pool.shutdown(cancel_futures=True)
