@@ -90,7 +90,8 @@ def test_the_sync_of_an_index_is_told_from_that_of_bytes() -> None:
     assert is_of_index("/store/packs/index.db", "fdatasync")
     assert is_of_index("/store/packs", "fdatasync")
     assert not is_of_index("/store/packs", "fsync")
-    assert not is_of_index("/store/packs/index.db-wal", "fdatasync")
+    assert is_of_index("/store/packs/index.db-wal", "fdatasync")
+    assert not is_of_index("/registry/chopmark.db-wal", "fdatasync")
 
 
 def test_a_put_that_trusts_what_was_not_synced_is_found() -> None:

@@ -166,7 +166,7 @@ class PackedBlobs:
         last = index.last()
         if last is not None and not last.is_closed and last.read_bytes < PACK_BYTES:
             return last
-        number = 1 if last is None else last.pack + 1
+        number = 1 + max([each for each, _ in self._packs()] + ([last.pack] if last else [0]))
         descriptor = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         os.close(descriptor)
         if self._durable:
