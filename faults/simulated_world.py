@@ -30,7 +30,7 @@ from chopmark.blobs import remote
 from chopmark.blobs.objects import Limits
 from chopmark.blobs.records import ObjectRecords
 from chopmark.blobs.remote import ObjectStore
-from chopmark.sdk import restoring
+from chopmark.sdk import draft, restoring
 from chopmark.sdk.registry import Registry
 from faults.simulated_catalog import DatabaseWeather, SimulatedCatalog
 from faults.simulated_objects import FUNCTIONS, Bucket, Objects, Weather
@@ -232,8 +232,9 @@ def installed(world: Callable[[], World]) -> Iterator[None]:
         )
         pauses = SimpleNamespace(sleep=lambda *given: world().pause(*given))
         jitter = SimpleNamespace(uniform=lambda low, high: world().rng.uniform(low, high))  # noqa: PLW0108 - each schedule has another world
-        stack.enter_context(patch.object(remote, "time", pauses))
-        stack.enter_context(patch.object(remote, "random", jitter))
+        for module in (remote, draft):
+            stack.enter_context(patch.object(module, "time", pauses))
+            stack.enter_context(patch.object(module, "random", jitter))
         # Segments are put together after every few events, as after many in a long life.
         stack.enter_context(patch.object(recording, "EVENTS_MERGED", 4))
         for module in _users_of(ThreadPoolExecutor):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -52,8 +54,14 @@ __all__ = ["Draft", "VersionFacts"]
 HELD_OPEN_MAX = 200
 """Files of a version that are moved into the store, and held open until it is registered; those of a larger are copied."""
 
-COLLECTED_MAX = 3
-"""How often bytes are stored again because a collection took them before the version was there."""
+COLLECTED_MAX = 20
+"""How often bytes are stored again because a collection took them before the version was there.
+
+Against one that is begun again at once and knows no grace, on a slow store, three were not always enough.
+"""
+
+COLLECTED_PAUSE_S = 0.01
+"""Each waits a random while, longer every time, so that the two fall out of step."""
 
 WEIGHT_MAX = 1e9
 
@@ -367,12 +375,13 @@ class Draft:
             is_held = len(self._sources) <= HELD_OPEN_MAX
             again = [_source_kept(source, held if is_held else None) for source in self._sources]
             request = self._request(RegisterVersion, self._stored(consume=is_held))
-            for _ in range(COLLECTED_MAX):
+            for attempt in range(COLLECTED_MAX):
                 try:
                     answer: Registered = self._transport.call(request)
                 except IntegrityFailure as error:
                     if not error.details.get("missing"):
                         raise
+                    time.sleep(random.uniform(0, COLLECTED_PAUSE_S * attempt))  # noqa: S311 - no secret
                     for put in again:
                         put(self._transport.store)
                 else:
