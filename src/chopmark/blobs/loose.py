@@ -243,13 +243,8 @@ class LooseBlobs:
             place(written.path, final)
         except FileExistsError:
             return None
-        if not _is_at(written.descriptor, final):  # another file took the caller's name in that moment
-            final.rename(written.path)
-            raise Conflict(
-                f"{written.path} was replaced while it was stored. Nothing was stored.",
-                hint="Wait until whatever writes it has finished, then store it again.",
-                path=str(written.path),
-            )
+        if written.source is not None:
+            _check_taken(written, final)
         written.is_placed = True
         directories.add(final.parent)
         return stat_of(written.content, os.fstat(written.descriptor))
@@ -434,6 +429,21 @@ def _check(content: Content, expected: str | None, source: SourceFile) -> None:
     source.check_unchanged(content.size_bytes)
     if expected is not None and content.digest != expected:
         raise unexpected(expected, content.digest)
+
+
+def _check_taken(written: Written, final: Path) -> None:
+    """Give a file back that took the name of the caller's in the moment in which that was to become a blob."""
+    if _is_at(written.descriptor, final):
+        return
+    try:
+        final.rename(written.path)
+    except FileNotFoundError:  # it was the right one, and somebody has deleted the blob since
+        return
+    raise Conflict(
+        f"{written.path} was replaced while it was stored. Nothing was stored.",
+        hint="Wait until whatever writes it has finished, then store it again.",
+        path=str(written.path),
+    )
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
