@@ -592,3 +592,54 @@ def test_a_store_that_several_machines_write_to_makes_no_index(root: Path, monke
     for _ in range(2):
         store.open(digest, verify="changed").close()
     assert not (root / "packs").exists()
+
+
+def test_a_blob_that_could_not_be_read_for_a_moment_is_kept_when_it_cannot_be_replaced(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(root)
+    put(store, SMALL[0])
+    real = os.pread
+
+    def unreadable(descriptor: int, count: int, offset: int) -> bytes:
+        if count == HEADER_BYTES + len(SMALL[0]):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(descriptor, count, offset)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", unreadable)
+        patched.setattr(os, "pwritev", full)
+        with pytest.raises(Unavailable, match="No space left"):
+            put(store, SMALL[0])
+    assert all_in(root, [SMALL[0]])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", unreadable)
+        put(store, SMALL[0])
+    assert all_in(root, [SMALL[0]])
+    lose_index(root)
+    assert all_in(root, [SMALL[0]])
+
+
+def test_who_may_only_read_reads_the_packs_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = LocalStore(root)
+    put(writer, SMALL[0])
+    digest = put(writer, random.Random(1).randbytes(2 << 20))
+    later_s = time.time() + 60
+    monkeypatch.setattr("time.time", lambda: later_s)
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and real(path, mode))
+    scanned: list[int] = []
+
+    def counting(descriptor: int, start: int, end: int) -> Any:
+        scanned.append(end - start)
+        return scan(descriptor, start, end)
+
+    monkeypatch.setattr(packed, "scan", counting)
+    reader = LocalStore(root)
+    for _ in range(3):
+        assert read(reader, digest_of(SMALL[0])) == SMALL[0]
+        reader.open(digest, verify="changed").close()
+    assert len(scanned) == 1

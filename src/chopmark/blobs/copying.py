@@ -35,7 +35,7 @@ PIECE_BYTES = 128 << 10
 128 KiB and 1.4 ms in one piece, where the page cache takes large folios; reading and hashing do not care."""
 
 _COPY_BYTES = 8 << 20
-_SMALL_PIECE_BYTES = 1 << 20
+_HASHED_AT_ONCE_BYTES = 1 << 20
 _CAN_ADVISE = sys.platform == "linux"
 # Starting a thread costs as much as hashing some hundred kilobytes.
 _PARALLEL_FROM_BYTES = 4 << 20
@@ -67,7 +67,8 @@ def hash_file(descriptor: int, progress: Progress | None = None, limit_bytes: in
     """
     state = hasher()
     offset = 0
-    buffer = memoryview(bytearray(PIECE_BYTES))
+    # Few large reads: many threads may do this at once, and each call passes the interpreter from one to the next.
+    buffer = memoryview(bytearray(min(_HASHED_AT_ONCE_BYTES, os.fstat(descriptor).st_size + 1)))
     while count := os.preadv(descriptor, [buffer], offset):
         state.update(buffer[:count])
         offset += count
@@ -128,7 +129,9 @@ def copy_file(
     """
     moved = _moved(source, target, size_bytes, to_be_synced=to_be_synced)
     if size_bytes < _PARALLEL_FROM_BYTES:
-        return _hash_copied(moved, target, size_bytes, progress)
+        for _ in moved:
+            pass
+        return hash_file(target, progress)
     return _hash_arriving(lambda tell, stop: _copy(moved, target, size_bytes, tell, stop), target, progress)
 
 
@@ -137,21 +140,6 @@ def hash_stored(descriptor: int, size_bytes: int, progress: Progress | None = No
     if size_bytes <= LEAF_BYTES:
         return hash_file(descriptor, progress, size_bytes)
     return _hash_arriving(lambda tell, stop: _pass_over(descriptor, size_bytes, tell, stop), descriptor, progress)
-
-
-def _hash_copied(moved: Iterator[tuple[int, int]], target: int, size_bytes: int, progress: Progress | None) -> Content:
-    """By few calls: many threads do this at once, and each call passes the interpreter from one to the next."""
-    for _ in moved:
-        pass
-    state = hasher()
-    offset = 0
-    buffer = memoryview(bytearray(min(_SMALL_PIECE_BYTES, size_bytes + 1)))
-    while count := os.preadv(target, [buffer], offset):
-        state.update(buffer[:count])
-        offset += count
-        if progress is not None:
-            progress(count)
-    return Content(to_digest(state.hexdigest()), offset)
 
 
 def _hash_arriving(

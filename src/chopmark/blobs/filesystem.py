@@ -13,19 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from chopmark.errors import InvalidRequest
 
 __all__ = [
     "Directories",
+    "Identity",
     "Temporary",
     "abandoned",
     "clone",
+    "identity_of",
     "link_or_rename",
     "locked",
     "make_directory",
     "names",
     "new_file",
+    "size_of",
     "sync_directory",
     "sync_file",
     "temporary",
@@ -137,6 +141,33 @@ def temporary(directory: Path, prefix: str = "put-") -> Iterator[Temporary]:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         os.close(descriptor)
+
+
+class Identity(NamedTuple):
+    """What of a file changes when its bytes do, or when another takes its name.
+
+    A write moves mtime, and a rename over it, a deletion, a new link or a change of mode moves ctime: the two say more
+    together than each alone, and cost one system call.
+    """
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+def identity_of(seen: os.stat_result) -> Identity:
+    """The identity of a file that was just looked at."""
+    return Identity(seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+
+
+def size_of(path: Path) -> int:
+    """Length of a file, zero when it is gone; of a symbolic link, its own."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def names(directory: Path) -> list[str]:

@@ -35,8 +35,8 @@ from chopmark.blobs.assembled import AssembledBlobs
 from chopmark.blobs.compression import Compression
 from chopmark.blobs.copying import Content, hash_stored, read_source, write_all
 from chopmark.blobs.failures import missing, reporting, unexpected
+from chopmark.blobs.filesystem import Identity
 from chopmark.blobs.loose import LooseBlobs, Written
-from chopmark.blobs.pack_index import Identity
 from chopmark.blobs.packed import PACKED_BELOW_BYTES, PackedBlobs, Small
 from chopmark.blobs.readers import bytes_reader, check_prefix, check_range, file_reader
 from chopmark.blobs.sources import SourceFile, open_source, read_small
@@ -444,7 +444,7 @@ class LocalStore:
         """Files among the blobs that are none; see `chopmark.abc.blobs.KeepsLeftovers`."""
         with reporting("list the blobs", self.root):
             for path in (*self._packed.strangers(), *self._loose.strangers()):
-                yield Leftover(str(path.relative_to(self.root)), _size_of(path))
+                yield Leftover(str(path.relative_to(self.root)), filesystem.size_of(path))
 
     def close(self) -> None:
         """Close the index of the packs; it is opened again when it is used again."""
@@ -508,10 +508,3 @@ def _discard(written: Iterable[Written], futures: Iterable[Future[Small | Writte
     for future in futures:
         if not future.cancelled() and future.exception() is None and isinstance(taken := future.result(), Written):
             taken.discard()
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except FileNotFoundError:
-        return 0

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from chopmark.base import forks
 from chopmark.base.digest import PREFIX
+from chopmark.blobs.filesystem import Identity
 
-__all__ = ["DAMAGED", "UNUSABLE_NOW", "Identity", "Indexed", "PackIndex", "Row"]
+__all__ = ["DAMAGED", "UNUSABLE_NOW", "Indexed", "PackIndex", "Row"]
 
 UNUSABLE_NOW = sqlite3.OperationalError
 """Raised when the file cannot be used at the moment: locked for long, disk full, not to be opened."""
@@ -76,16 +77,6 @@ class Indexed(NamedTuple):
     read_bytes: int
     dead_bytes: int
     is_closed: bool
-
-
-class Identity(NamedTuple):
-    """What of a file changes when its bytes do, or when another takes its name."""
-
-    device: int
-    inode: int
-    size_bytes: int
-    mtime_ns: int
-    ctime_ns: int
 
 
 class PackIndex:

@@ -28,8 +28,8 @@ from chopmark.base import forks
 from chopmark.base.clock import Clock, from_us, to_us
 from chopmark.blobs import filesystem
 from chopmark.blobs.failures import damaged
-from chopmark.blobs.filesystem import names
-from chopmark.blobs.pack_index import DAMAGED, UNUSABLE_NOW, Identity, Indexed, PackIndex, Row
+from chopmark.blobs.filesystem import Identity, names, size_of
+from chopmark.blobs.pack_index import DAMAGED, UNUSABLE_NOW, Indexed, PackIndex, Row
 from chopmark.blobs.packs import DELETED, HEADER_BYTES, STATE_OFFSET, Record, header_of, payload_of, read_header, scan
 from chopmark.errors import IntegrityFailure, Unavailable
 
@@ -91,6 +91,7 @@ class PackedBlobs:
         self._queue = threading.Lock()
         self._waiting: list[_Batch] = []
         self._suspended: list[threading.Lock] = []
+        self._suspended_index: PackIndex | None = None
         forks.watch(self)
 
     # Writing
@@ -132,19 +133,14 @@ class PackedBlobs:
             batch.is_done = True
 
     def _append(self, index: PackIndex, wanted: dict[str, bytes], now_us: int) -> None:
-        known: list[str] = []
-        new: list[Small] = []
         rows = index.find_all(wanted)
-        for digest, data in wanted.items():
-            row = rows.get(digest)
-            if row is not None and self._read(row) is not None:  # read again: a damaged one is replaced by what is put
-                known.append(digest)
-                continue
-            if row is not None:
-                self._bury(index, row)
-            new.append(Small(digest, data))
+        # Read again: what is damaged, or cannot be read, is replaced by what is put.
+        known = [digest for digest, row in rows.items() if self._read(row) is not None]
+        new = [Small(digest, data) for digest, data in wanted.items() if digest not in set(known)]
         for pack, part in self._parted(index, new):
             self._write(index, pack, part, dict.fromkeys((each.digest for each in part), now_us))
+        for row in (rows[digest] for digest in rows.keys() - set(known)):
+            self._bury(index, row)  # not before the other is stored: it may only have been unreadable for a moment
         if known:
             index.touch(known, now_us)
 
@@ -304,7 +300,7 @@ class PackedBlobs:
             if not self.directory.is_dir():
                 filesystem.make_directory(self.directory, durable=False)
             with self._telling():
-                self._index_to_write().note_verified(digest, identity)
+                self._opened_index().note_verified(digest, identity)
 
     def forget_verified(self, digest: str) -> None:
         """Forget the file of a blob that is removed."""
@@ -392,19 +388,21 @@ class PackedBlobs:
         for lock in (self._turn, self._opening):
             if lock.acquire(timeout=max(0.0, deadline_s - time.monotonic())):
                 self._suspended.append(lock)
-        if self._index is not None:
-            self._index.suspend()
+        self._suspended_index = self._index
+        if self._suspended_index is not None:
+            self._suspended_index.suspend()
 
     def resume(self) -> None:
         """Go on in the parent."""
-        if self._index is not None:
-            self._index.resume()
+        index, self._suspended_index = self._suspended_index, None
+        if index is not None:
+            index.resume()
         while self._suspended:
             self._suspended.pop().release()
 
     def start_anew(self) -> None:
         """Go on in the child, with an index and locks of its own."""
-        self._index = None
+        self._index = self._suspended_index = None
         self._opening, self._turn, self._queue = threading.Lock(), threading.Lock(), threading.Lock()
         self._waiting, self._suspended = [], []
 
@@ -508,7 +506,7 @@ class PackedBlobs:
             last = index.pack(first)
             if (
                 last is not None
-                and (last.is_closed or _size_of(self._path(first)) == last.read_bytes)
+                and (last.is_closed or size_of(self._path(first)) == last.read_bytes)
                 and not self._path(first + 1).exists()
             ):
                 return
@@ -525,8 +523,8 @@ class PackedBlobs:
     def _take(self, index: PackIndex, pack: Indexed, size_bytes: int, *, may_write: bool) -> None:
         """Index what a pack has beyond what is known of it.
 
-        The last record of all, and any behind what was known, may have been cut off by whatever ended its writer, and then nobody was told
-        of it: it is marked as deleted. Another that is damaged is indexed, so that a check finds it.
+        The last record of all, and any behind what was known, may have been cut off by whatever ended its writer, and then
+        nobody was told of it: it is marked as deleted. Another that is damaged is indexed, so that a check finds it.
         """
         now_us = to_us(self._clock())
         rows: dict[str, Row] = {}
@@ -553,7 +551,7 @@ class PackedBlobs:
         """Number and length of each pack, in order."""
         matched = filter(None, map(_PACK_NAME.fullmatch, names(self.directory)))
         numbers = sorted(int(each[1]) for each in matched)
-        return [(number, _size_of(self._path(number))) for number in numbers]
+        return [(number, size_of(self._path(number))) for number in numbers]
 
     def _path(self, number: int) -> Path:
         return self.directory / f"{number:06}.pack"
@@ -582,10 +580,3 @@ def _record(row: Row) -> Record:
 
 def _stat(row: Row) -> BlobStat:
     return BlobStat(row.digest, row.size_bytes, row.size_bytes, from_us(row.put_us))
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chopmark.blobs.failures import storage_error
+from chopmark.blobs.filesystem import identity_of
 from chopmark.errors import Conflict, InvalidRequest, NotFound
 
 __all__ = ["SourceFile", "open_source", "read_small"]
@@ -33,22 +34,14 @@ class SourceFile:
         return self.opened.st_size
 
     def check_unchanged(self, read_bytes: int) -> None:
-        """Raise `Conflict` unless the file is what it was when opened, and ``read_bytes`` long.
-
-        A write moves mtime, and a rename over it, a deletion, a new link or a change of mode moves ctime: the two say
-        more together than each alone, and cost one system call.
-        """
+        """Raise `Conflict` unless the file is what it was when opened, and ``read_bytes`` long."""
         now = os.fstat(self.descriptor)
-        if read_bytes != self.opened.st_size or _identity(now) != _identity(self.opened):
+        if read_bytes != self.opened.st_size or identity_of(now) != identity_of(self.opened):
             raise Conflict(
                 f"{self.path} changed while it was read. Nothing was stored.",
                 hint="Wait until whatever writes it has finished, then store it again.",
                 path=str(self.path),
             )
-
-
-def _identity(seen: os.stat_result) -> tuple[int, ...]:
-    return (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
 @contextmanager

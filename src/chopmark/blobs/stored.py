@@ -19,9 +19,9 @@ from chopmark.blobs import compression as zstd
 from chopmark.blobs import filesystem
 from chopmark.blobs.copying import Content, copy_file, hash_file, move_bytes, write_all
 from chopmark.blobs.failures import damaged
-from chopmark.blobs.pack_index import Identity
+from chopmark.blobs.filesystem import Identity, identity_of
 from chopmark.blobs.readers import IN_MEMORY_BYTES, bytes_reader, file_reader
-from chopmark.blobs.verifying import check_file, check_range_of, identity_of, is_settled
+from chopmark.blobs.verifying import check_file, check_range_of, is_settled
 
 __all__ = ["Seen", "Stored", "copy_out", "open_stored", "open_verified", "stat_file", "stat_of"]
 

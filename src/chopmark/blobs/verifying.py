@@ -11,9 +11,9 @@ from chopmark.abc.blobs import Progress
 from chopmark.base.leaves import LEAF_BYTES, are_leaves, leaf_digest, leaf_range
 from chopmark.blobs.copying import hash_file
 from chopmark.blobs.failures import damaged
-from chopmark.blobs.pack_index import Identity
+from chopmark.blobs.filesystem import Identity, identity_of
 
-__all__ = ["REMEMBERED_FROM_BYTES", "check_file", "check_range_of", "identity_of", "is_settled"]
+__all__ = ["REMEMBERED_FROM_BYTES", "check_file", "check_range_of", "is_settled"]
 
 REMEMBERED_FROM_BYTES = 1 << 20
 """Verifying less takes less than a millisecond."""
@@ -22,11 +22,6 @@ _THREADS_MAX = 8
 # Times of files are as coarse as the clock they come from, and that of a file server may be another than ours: a file that
 # was changed a moment ago may be changed again without showing it.
 _SETTLED_AFTER_S = 2.0
-
-
-def identity_of(seen: os.stat_result) -> Identity:
-    """What of a file changes when its bytes do."""
-    return Identity(seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
 def is_settled(identity: Identity, now_s: float) -> bool:
