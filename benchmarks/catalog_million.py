@@ -68,7 +68,7 @@ class Timed(NamedTuple):
     p99_ms: float
     p50_cpu_ms: float
     p99_cpu_ms: float
-    index: str
+    led_by: str
     is_promised: bool
 
     @property
@@ -136,7 +136,8 @@ def main() -> None:
     if options.json:
         found = {"times": [t._asdict() for t in timed], "ratios": [r._asdict() | {"ratio": r.ratio} for r in ratios]}
         options.json.write_text(json.dumps(found, indent=2) + "\n")
-    missed = [f"{t.database}: {t.what}" for t in (*timed, *ratios) if getattr(t, "is_promised", True) and not t.is_met]
+    judged: list[Timed | Ratio] = [*timed, *ratios]
+    missed = [f"{t.database}: {t.what}" for t in judged if getattr(t, "is_promised", True) and not t.is_met]
     if missed:
         print("\nMissed: " + "; ".join(missed), file=sys.stderr)
 
@@ -145,7 +146,7 @@ def _timed_line(t: Timed) -> str:
     missed = "MISSED" if not t.is_met_by_cpu else "missed on the wall only"
     mark = "" if t.is_met else f"  {missed}" if t.is_promised else "  no promise"
     wall = f"p50 {t.p50_ms:7.2f}  p99 {t.p99_ms:7.2f} ms"
-    return f"{t.database:8}  {t.what:25} {wall}  CPU {t.p50_cpu_ms:7.2f}  {t.p99_cpu_ms:7.2f} ms  {t.index}{mark}"
+    return f"{t.database:8}  {t.what:25} {wall}  CPU {t.p50_cpu_ms:7.2f}  {t.p99_cpu_ms:7.2f} ms  {t.led_by}{mark}"
 
 
 def _ratio_line(r: Ratio) -> str:

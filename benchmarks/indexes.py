@@ -67,7 +67,7 @@ def postgres_index(connection: psycopg.Connection[Any]) -> Callable[[str, dict[s
     """Ask PostgreSQL."""
 
     def explain(sql: str, values: dict[str, Any]) -> str:
-        row = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}", values).fetchone()  # type: ignore[arg-type]
+        row = connection.execute(f"EXPLAIN (FORMAT JSON) {sql}", values).fetchone()
         connection.rollback()
         assert row is not None
         nodes = list(_leaves(row[0][0]["Plan"]))

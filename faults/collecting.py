@@ -10,7 +10,7 @@ import multiprocessing
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from typing import Any
@@ -19,9 +19,8 @@ import chopmark as cm
 from chopmark.domain.versions import Version
 from chopmark.errors import NotFound
 from faults.options import Options
-from faults.places import Pair, make_grounds
+from faults.places import Pair, in_place_of
 from faults.report import Outcome
-from faults.servers import Missing
 from faults.wholeness import bytes_faults, check_faults
 
 __all__ = ["collide", "register_in_rounds", "run"]
@@ -41,17 +40,11 @@ def run(options: Options) -> list[Outcome]:
 def _on(pair: Pair, options: Options) -> Outcome:
     what = f"collection against registration of the same bytes, {pair}"
     rounds = options.rounds(10_000, 250) if pair.store == "directory" else options.rounds(10_000, 50)
-    try:
-        grounds = make_grounds(pair, options.place("collecting") / str(pair).replace(", ", "-"))
-    except Missing as missing:
-        return Outcome(what, 0, missing=str(missing))
-    with ExitStack() as stack:
-        place = grounds.new_place("collecting", stack)
-        findings, figures = collide({**place.settings(), **AT_ONCE}, rounds)
-        if findings and place.directory.is_dir():
-            findings.append(f"kept: {options.kept(f'collecting-{pair}', place.directory)}")
     how = f"{CONTENTS} contents, registered, read, deleted and purged in turn beside a process that collects, no grace"
-    return Outcome(what, rounds, findings=findings, figures=figures, how=how)
+    planned = Outcome(what, rounds, how=how)
+    return in_place_of(
+        pair, "collecting", options, planned, lambda place: collide({**place.settings(), **AT_ONCE}, rounds)
+    )
 
 
 def collide(settings: Mapping[str, Any], rounds: int) -> tuple[list[str], dict[str, float | int | str]]:

@@ -15,7 +15,6 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from statistics import quantiles
@@ -23,9 +22,8 @@ from typing import Any, NamedTuple
 
 import chopmark as cm
 from faults.options import Options
-from faults.places import Pair, make_grounds
+from faults.places import Pair, Place, in_place_of
 from faults.report import Outcome
-from faults.servers import Missing
 from faults.wholeness import bytes_faults, check_faults
 
 __all__ = ["Acknowledged", "acknowledgement_faults", "crowd", "run", "storage_faults"]
@@ -62,19 +60,14 @@ def run(options: Options) -> list[Outcome]:
 def _on(pair: Pair, options: Options) -> Outcome:
     what = f"{PROCESSES} processes × {THREADS} threads register, {pair}"
     rounds = options.rounds(40, 3) if pair.store == "directory" else options.rounds(15, 2)
-    try:
-        grounds = make_grounds(pair, options.place("crowd") / str(pair).replace(", ", "-"))
-    except Missing as missing:
-        return Outcome(what, 0, missing=str(missing))
-    with ExitStack() as stack:
-        place = grounds.new_place("crowd", stack)
+    how = f"{rounds} registrations a thread, of a model of its own, or one of {len(SHARED_MODELS)} that all share"
+
+    def work(place: Place) -> tuple[list[str], dict[str, float | int | str]]:
         with cm.open(**place.settings()):
             pass  # its tables are made, once: what is measured is registrations
-        findings, figures = crowd(place.settings(), rounds)
-        if findings and place.directory.is_dir():
-            findings.append(f"kept: {options.kept(f'crowd-{pair}', place.directory)}")
-    how = f"{rounds} registrations a thread, of a model of its own, or one of {len(SHARED_MODELS)} that all share"
-    return Outcome(what, PROCESSES * THREADS * rounds, findings=findings, figures=figures, how=how)
+        return crowd(place.settings(), rounds)
+
+    return in_place_of(pair, "crowd", options, Outcome(what, PROCESSES * THREADS * rounds, how=how), work)
 
 
 def crowd(settings: Mapping[str, Any], rounds: int) -> tuple[list[str], dict[str, float | int | str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 from faults import servers
 from faults.children import answer_of
+from faults.options import Options
+from faults.report import Outcome
 from tests.backends.postgres import PostgresServer
 from tests.backends.s3 import S3Server
 
-__all__ = ["PAIRS", "Grounds", "Pair", "Place", "make_grounds"]
+__all__ = ["PAIRS", "Grounds", "Pair", "Place", "in_place_of", "make_grounds"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,26 @@ def make_grounds(pair: Pair, directory: Path) -> Grounds:
         if wrong:
             raise RuntimeError(f"an empty registry could not be made: {wrong}")
     return Grounds(pair, directory, postgres, s3, empty)
+
+
+def in_place_of(
+    pair: Pair,
+    part: str,
+    options: Options,
+    planned: Outcome,
+    work: Callable[[Place], tuple[list[str], dict[str, float | int | str]]],
+) -> Outcome:
+    """What came of work in a fresh place of a pair, kept when it found anything; not run where the machine lacks the pair."""
+    try:
+        grounds = make_grounds(pair, options.place(part) / str(pair).replace(", ", "-"))
+    except servers.Missing as missing:
+        return replace(planned, rounds=0, missing=str(missing))
+    with ExitStack() as stack:
+        place = grounds.new_place(part, stack)
+        findings, figures = work(place)
+        if findings and place.directory.is_dir():
+            findings.append(f"kept: {options.kept(f'{part}-{pair}', place.directory)}")
+    return replace(planned, findings=findings, figures=figures)
 
 
 def _make_empty(directory: Path) -> None:
