@@ -173,14 +173,14 @@ def test_a_full_disk_leaves_the_pack_as_it_was(root: Path, monkeypatch: pytest.M
     store = LocalStore(root)
     put(store, b"first")
     before = pack(root).read_bytes()
-    real = os.pwritev
+    real = os.pwrite
 
-    def full(descriptor: int, buffers: Any, offset: int) -> int:
-        real(descriptor, [b"".join(buffers)[:100]], offset)
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        real(descriptor, data[:100], offset)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "pwritev", full)
+        patched.setattr(os, "pwrite", full)
         with pytest.raises(Unavailable, match="No space left"):
             put(store, SMALL[0])
     assert pack(root).read_bytes() == before
@@ -189,8 +189,8 @@ def test_a_full_disk_leaves_the_pack_as_it_was(root: Path, monkeypatch: pytest.M
 
 
 def test_a_write_that_takes_less_than_offered_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.pwritev
-    monkeypatch.setattr(os, "pwritev", lambda fd, buffers, offset: real(fd, [b"".join(buffers)[:777]], offset))
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: real(descriptor, data[:777], offset))
     store = LocalStore(root)
     store.put_all([BlobSource(io.BytesIO(data)) for data in SMALL])
     assert all_in(root, SMALL)
@@ -553,7 +553,7 @@ def test_deletions_that_find_no_room_to_compact_are_done(root: Path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(os, "pwritev", full)
+        patched.setattr(packed, "write_buffers", full)
         for data in SMALL[:-3]:
             assert store.delete(digest_of(data))
     assert store.delete(digest_of(SMALL[-3]))
@@ -611,7 +611,7 @@ def test_a_blob_that_could_not_be_read_for_a_moment_is_kept_when_it_cannot_be_re
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "pread", unreadable)
-        patched.setattr(os, "pwritev", full)
+        patched.setattr(os, "pwrite", full)
         with pytest.raises(Unavailable, match="No space left"):
             put(store, SMALL[0])
     assert all_in(root, [SMALL[0]])

@@ -28,6 +28,7 @@ __all__ = [
     "move_bytes",
     "read_source",
     "write_all",
+    "write_all_at",
 ]
 
 PIECE_BYTES = 128 << 10
@@ -55,6 +56,14 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def write_all_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write every byte at an offset, as `write_all`."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
 
 
 def hash_file(descriptor: int, progress: Progress | None = None, limit_bytes: int | None = None) -> Content:
@@ -268,9 +277,5 @@ def _moved(source: int, target: int, size_bytes: int, *, to_be_synced: bool = Fa
 
 def _read_and_write(source: int, target: int, count: int, source_offset: int, target_offset: int) -> int:
     piece = os.pread(source, min(count, PIECE_BYTES), source_offset)
-    view = memoryview(piece)
-    while view:
-        written = os.pwrite(target, view, target_offset)
-        view = view[written:]
-        target_offset += written
+    write_all_at(target, piece, target_offset)
     return len(piece)

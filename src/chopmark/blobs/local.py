@@ -268,12 +268,11 @@ class LocalStore:
         if not small:
             return []
         kept: dict[str, BlobStat] = {}
-        for each in small:
-            if not self._loose.has(each.digest):
-                continue
-            known = self._loose.kept(Content(each.digest, len(each.data)))
+        sizes = {each.digest: len(each.data) for each in small}
+        for digest in self._loose.among(sizes):
+            known = self._loose.kept(Content(digest, sizes[digest]))
             if known is not None:
-                kept[each.digest] = known
+                kept[digest] = known
         new = [each for each in small if each.digest not in kept]
         kept |= {stat.digest: stat for stat in self._packed.put(new)} if new else {}
         return [kept[each.digest] for each in small]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -411,11 +411,13 @@ class LooseBlobs:
 
     # Names
 
-    def has(self, digest: str) -> bool:
-        """Whether there is a file of a blob; quick, for many."""
-        digits = digest.removeprefix(PREFIX)
-        plain = f"{self._blobs}/{digits[:2]}/{digits[2:]}"
-        return os.access(plain, os.F_OK) or os.access(plain + zstd.SUFFIX, os.F_OK)
+    def among(self, digests: Iterable[str]) -> list[str]:
+        """Which of many blobs have a file."""
+        shards = set(names(self._blobs))
+        return [digest for digest in digests if digest.removeprefix(PREFIX)[:2] in shards and self._has(digest)]
+
+    def _has(self, digest: str) -> bool:
+        return any(os.access(path, os.F_OK) for path in self._paths(digest))
 
     def _path(self, digest: str, *, compressed: bool) -> Path:
         digits = digest.removeprefix(PREFIX)

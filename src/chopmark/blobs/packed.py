@@ -27,6 +27,7 @@ from chopmark.abc.blobs import BlobStat
 from chopmark.base import forks
 from chopmark.base.clock import Clock, from_us, to_us
 from chopmark.blobs import filesystem
+from chopmark.blobs.appending import write_buffers
 from chopmark.blobs.failures import damaged
 from chopmark.blobs.filesystem import Identity, names, size_of
 from chopmark.blobs.pack_index import DAMAGED, UNUSABLE_NOW, Indexed, PackIndex, Row
@@ -43,7 +44,6 @@ PACK_BYTES = 64 << 20
 
 _COMPACTED_FROM_BYTES = 1 << 20
 _READER_WAIT_S = 5.0
-_WRITTEN_AT_ONCE = 512  # buffers of a `pwritev`; systems allow 1,024
 _PACK_NAME = re.compile(r"([0-9]{6,})\.pack")
 _INDEX_NAME = "index.db"
 _INDEX_SUFFIXES = ("", "-wal", "-shm")
@@ -106,7 +106,8 @@ class PackedBlobs:
                 self._store_waiting(batch)
         if batch.error is not None:
             raise batch.error
-        return [_stat(Row(each.digest, 0, 0, len(each.data), batch.put_us)) for each in items]
+        put_at = from_us(batch.put_us)
+        return [BlobStat(each.digest, len(each.data), len(each.data), put_at) for each in items]
 
     def _store_waiting(self, own: _Batch) -> None:
         """Store what all wait for; when that is interrupted, each of the others does so itself on its turn."""
@@ -124,7 +125,7 @@ class PackedBlobs:
         try:
             with self._writing() as index:
                 put_us = to_us(self._clock())
-                self._append(index, {each.digest: each.data for batch in batches for each in batch.items}, put_us)
+                self._append(index, {each.digest: each for batch in batches for each in batch.items}, put_us)
         except Exception as raised:  # noqa: BLE001 each of the callers is told
             error = raised
         for batch in batches:
@@ -132,17 +133,17 @@ class PackedBlobs:
             batch.put_us = put_us
             batch.is_done = True
 
-    def _append(self, index: PackIndex, wanted: dict[str, bytes], now_us: int) -> None:
+    def _append(self, index: PackIndex, wanted: dict[str, Small], now_us: int) -> None:
         rows = index.find_all(wanted)
         # Read again: what is damaged, or cannot be read, is replaced by what is put.
-        known = [digest for digest, row in rows.items() if self._read(row) is not None]
-        new = [Small(digest, data) for digest, data in wanted.items() if digest not in set(known)]
+        known = {digest for digest, row in rows.items() if self._read(row) is not None}
+        new = [each for digest, each in wanted.items() if digest not in known]
         for pack, part in self._parted(index, new):
             self._write(index, pack, part, dict.fromkeys((each.digest for each in part), now_us))
-        for row in (rows[digest] for digest in rows.keys() - set(known)):
+        for row in (rows[digest] for digest in rows.keys() - known):
             self._bury(index, row)  # not before the other is stored: it may only have been unreadable for a moment
         if known:
-            index.touch(known, now_us)
+            index.touch(sorted(known), now_us)
 
     def _parted(self, index: PackIndex, new: Sequence[Small]) -> Iterator[tuple[Indexed, list[Small]]]:
         """Which goes into which pack, each of which is not filled far beyond its size."""
@@ -183,7 +184,7 @@ class PackedBlobs:
         descriptor = os.open(self._path(pack.pack), os.O_RDWR | os.O_CLOEXEC)
         try:
             try:
-                _write_at(descriptor, buffers, pack.read_bytes)
+                write_buffers(self._path(pack.pack), descriptor, buffers, pack.read_bytes)
             except BaseException:
                 os.ftruncate(descriptor, pack.read_bytes)
                 raise
@@ -555,19 +556,6 @@ class PackedBlobs:
 
     def _path(self, number: int) -> Path:
         return self.directory / f"{number:06}.pack"
-
-
-def _write_at(descriptor: int, buffers: Sequence[bytes], offset: int) -> None:
-    for start in range(0, len(buffers), _WRITTEN_AT_ONCE):
-        part = buffers[start : start + _WRITTEN_AT_ONCE]
-        wanted = sum(map(len, part))
-        written = os.pwritev(descriptor, part, offset)
-        if written < wanted:  # a disk that is nearly full takes less: the rest says so
-            rest = memoryview(b"".join(part))[written:]
-            while rest:
-                count = os.pwrite(descriptor, rest, offset + written)
-                rest, written = rest[count:], written + count
-        offset += wanted
 
 
 def _record_bytes(size_bytes: int) -> int:

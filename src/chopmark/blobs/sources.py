@@ -35,13 +35,7 @@ class SourceFile:
 
     def check_unchanged(self, read_bytes: int) -> None:
         """Raise `Conflict` unless the file is what it was when opened, and ``read_bytes`` long."""
-        now = os.fstat(self.descriptor)
-        if read_bytes != self.opened.st_size or identity_of(now) != identity_of(self.opened):
-            raise Conflict(
-                f"{self.path} changed while it was read. Nothing was stored.",
-                hint="Wait until whatever writes it has finished, then store it again.",
-                path=str(self.path),
-            )
+        _check_unchanged(self.path, self.descriptor, self.opened, read_bytes)
 
 
 @contextmanager
@@ -85,10 +79,19 @@ def read_small(path: Path, below_bytes: int) -> bytes | None:
         if opened.st_size >= below_bytes:
             return None
         data = os.pread(descriptor, opened.st_size + 1, 0)
-        SourceFile(path, descriptor, opened).check_unchanged(len(data))
+        _check_unchanged(path, descriptor, opened, len(data))
         return data
     finally:
         os.close(descriptor)
+
+
+def _check_unchanged(path: Path, descriptor: int, opened: os.stat_result, read_bytes: int) -> None:
+    if read_bytes != opened.st_size or identity_of(os.fstat(descriptor)) != identity_of(opened):
+        raise Conflict(
+            f"{path} changed while it was read. Nothing was stored.",
+            hint="Wait until whatever writes it has finished, then store it again.",
+            path=str(path),
+        )
 
 
 def _check_regular(opened: os.stat_result, path: Path) -> None:
