@@ -15,7 +15,7 @@ from typing import Any
 
 __all__ = ["LONG", "Life", "live", "make_sources"]
 
-SMALL_FILES = 40
+SMALL_FILES = 60
 LARGE_BYTES = 3_000_000
 RECORDED_S = 0.7
 """After so long what was done is recorded beside the blobs, in the background."""
@@ -24,7 +24,7 @@ Session = Callable[["Life"], None]
 
 
 def make_sources(directory: Path, seed: int) -> None:
-    """Files to register: two large ones, and two directories with many small ones that share most."""
+    """Files to register: two large ones, and two directories with many small ones, more than is written through the cache, that share most."""
     rng = random.Random(seed)
     directory.mkdir(parents=True)
     for name in ("large-0", "large-1"):
@@ -33,7 +33,7 @@ def make_sources(directory: Path, seed: int) -> None:
     for n in range(2):
         (directory / f"many-{n}").mkdir()
     for n in range(SMALL_FILES):
-        data = rng.randbytes(rng.randint(1, 12_000))
+        data = rng.randbytes(rng.randint(1, 64_000))
         (directory / "many-0" / f"{n:03}.bin").write_bytes(data)
         (directory / "many-1" / f"{n:03}.bin").write_bytes(data if n % 8 else rng.randbytes(500))
 
