@@ -1,0 +1,64 @@
+"""What tests answer: numbers only, never NaN, and what about the data made the answer a weak one."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+__all__ = ["Effect", "Flag", "Interval"]
+
+Flag = Literal["no_data", "too_few", "no_variance", "all_equal", "approximate"]
+"""``no_data``: an arm is empty. ``too_few``: fewer than the method is good for. ``no_variance``: nothing varies in an arm
+that should. ``all_equal``: both arms hold one and the same value. ``approximate``: a fallback was used."""
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A range that holds the true value with a confidence; the ends may be infinite where nothing is known."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """Treatment minus control, and how sure one is of it.
+
+    Attributes
+    ----------
+    estimate
+        The difference, in units of the metric (a share for proportions).
+    standard_error
+        Of the estimate, the one that the statistic and the interval use.
+    statistic
+        Its sign follows the estimate.
+    p_value
+        Two-sided.
+    p_greater, p_less
+        One-sided: that the treatment is larger, smaller.
+    interval
+        Two-sided, at the confidence that was asked for.
+    degrees_of_freedom
+        Of a t test; None where the normal distribution is used.
+    flags
+        What makes the answer a weak one; an answer with ``no_data``, ``no_variance`` or ``all_equal`` decides nothing.
+    """
+
+    estimate: float
+    standard_error: float
+    statistic: float
+    p_value: float
+    p_greater: float
+    p_less: float
+    interval: Interval
+    degrees_of_freedom: float | None = None
+    flags: tuple[Flag, ...] = ()
+
+    def __post_init__(self) -> None:
+        numbers = (self.estimate, self.standard_error, self.statistic, self.p_value, self.p_greater, self.p_less)
+        if any(map(math.isnan, (*numbers, self.interval.low, self.interval.high))):
+            msg = f"an effect must not hold NaN: {numbers}"
+            raise AssertionError(msg)
