@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from chopmark.stats.paired import balanced_mcnemar_p, holm, mcnemar_p, paired_t_p
+from chopmark.stats.paired import balanced_mcnemar_p, mcnemar_p, paired_t_p
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
@@ -32,12 +32,6 @@ def test_the_t_test_is_scipys(count: int, shift: float) -> None:
 def test_differences_without_spread() -> None:
     assert paired_t_p(0.0, 0.0, 40) == 1.0
     assert paired_t_p(0.5, 0.0, 40) == 0.0
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.5, 0.6]) == [1.0, 1.0]
-    assert holm([]) == []
 
 
 @given(

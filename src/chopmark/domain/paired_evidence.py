@@ -8,7 +8,8 @@ import msgspec
 
 from chopmark.domain.names import counted
 from chopmark.domain.recommendation import Candidate, Recommendation, others, told_unjudged, undecided
-from chopmark.stats.paired import balanced_mcnemar_p, holm, mcnemar_p, paired_t_p
+from chopmark.stats.multiplicity import holm
+from chopmark.stats.paired import balanced_mcnemar_p, mcnemar_p, paired_t_p
 
 __all__ = ["ALPHA", "ClassRights", "PairedErrors", "PairedRights", "recommend_by_answers"]
 

@@ -4,17 +4,14 @@
   between correlated proportions or percentages", Psychometrika 12(2).
 - `balanced_mcnemar_p`: the same with two classes that count alike, however rare one is; exact.
 - `paired_t_p`: the paired test of Student (1908), "The probable error of a mean", Biometrika 6(1).
-- `holm`: Holm (1979), "A simple sequentially rejective multiple test procedure", Scandinavian
-  Journal of Statistics 6(2).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import accumulate
 
-__all__ = ["balanced_mcnemar_p", "holm", "mcnemar_p", "paired_t_p"]
+__all__ = ["balanced_mcnemar_p", "mcnemar_p", "paired_t_p"]
 
 _TERM_LEAST = 1e-18
 _FRACTION_STEPS = 500
@@ -101,18 +98,7 @@ def paired_t_p(mean: float, standard_deviation: float, count: int) -> float:
         return 1.0 if mean == 0 else 0.0
     t = mean / standard_deviation * math.sqrt(count)
     freedom = count - 1
-    return _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the order given: one below α is significant at α among all of them."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, position in enumerate(order):
-        highest = max(highest, min(1.0, p_values[position] * (len(p_values) - rank)))
-        adjusted[position] = highest
-    return adjusted
+    return max(0.0, min(1.0, _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))))  # rounding steps over
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:
