@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+from msgspec.structs import force_setattr
 
 __all__ = ["Effect", "Flag", "Interval"]
+
+if TYPE_CHECKING:
+    _End = float
+else:
+    _End = float | None  # JSON has no infinite numbers: such an end is written as null, and read back from it
 
 Flag = Literal["no_data", "too_few", "no_variance", "all_equal", "approximate"]
 """``no_data``: an arm is empty. ``too_few``: fewer than the method is good for. ``no_variance``: nothing varies in an arm
@@ -15,10 +21,15 @@ that should. ``all_equal``: both arms hold one and the same value. ``approximate
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """A range that holds the true value with a confidence; the ends may be infinite where nothing is known."""
+    """A range that holds the true value with a confidence; the ends may be infinite (null in JSON) where nothing is known."""
 
-    low: float
-    high: float
+    low: _End
+    high: _End
+
+    def __post_init__(self) -> None:
+        for end, unknown in (("low", -math.inf), ("high", math.inf)):
+            if getattr(self, end) is None:
+                force_setattr(self, end, unknown)
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
