@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Cuped", "Exposures", "Mean", "Proportion", "Ratio", "check_count", "check_number"]
+__all__ = ["Cuped", "Exposures", "Mean", "Proportion", "Ratio", "check_count", "check_number", "check_numbers"]
 
 
 class Proportion(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Proportion(msgspec.Struct, frozen=True):
 
         values = np.asarray(outcomes)
         if values.dtype != np.bool_:
-            values = _numbers(values, "an outcome")
+            values = check_numbers(values, "an outcome")
             if not np.isin(values, (0.0, 1.0)).all():
                 raise InvalidRequest("An outcome is 0 or 1.", hint="Give other numbers to a `Mean`.")
         return cls(int(np.count_nonzero(values)), int(values.size))
@@ -109,7 +109,7 @@ class Mean(msgspec.Struct, frozen=True):
         """
         import numpy as np
 
-        numbers = _numbers(np.asarray(values), "a value")
+        numbers = check_numbers(values)
         if not numbers.size:
             return cls()
         mean, m2 = _centred(numbers)
@@ -160,7 +160,7 @@ class _Pairs(msgspec.Struct, frozen=True):
         """Summary of two arrays of one shape, (n,): the numbers of each unit."""
         import numpy as np
 
-        ys, xs = _numbers(np.asarray(y), "a value"), _numbers(np.asarray(x), "a value")
+        ys, xs = check_numbers(y), check_numbers(x)
         if ys.shape != xs.shape:
             raise InvalidRequest(
                 f"{ys.size:,} numbers and {xs.size:,} are not pairs.", hint="Give one of each for a unit."
@@ -259,12 +259,14 @@ def check_number(name: str, value: Any, *, least: float = -math.inf) -> None:
         raise InvalidRequest(f"{name} is {value!r}.", hint=f"Give {wanted}.")
 
 
-def _numbers(values: NDArray[Any], what: str) -> NDArray[np.float64]:
+def check_numbers(values: ArrayLike, what: str = "a value") -> NDArray[np.float64]:
+    """Return the values as numbers, shape (n,); raise `InvalidRequest` unless they are finite numbers."""
     import numpy as np
 
-    if values.dtype.kind not in "biuf":
-        raise InvalidRequest(f"An array of {values.dtype} holds no numbers.", hint="Give an array of numbers.")
-    numbers = values.astype(np.float64, copy=False).reshape(-1)
+    found = np.asarray(values)
+    if found.dtype.kind not in "biuf":
+        raise InvalidRequest(f"An array of {found.dtype} holds no numbers.", hint="Give an array of numbers.")
+    numbers = found.astype(np.float64, copy=False).reshape(-1)
     if not np.isfinite(numbers).all():
         raise InvalidRequest(
             f"{what.capitalize()} is not finite.", hint="Drop missing values first, and count them apart."
