@@ -107,8 +107,6 @@ class Mean(msgspec.Struct, frozen=True):
         InvalidRequest
             When one is not finite.
         """
-        import numpy as np
-
         numbers = check_numbers(values)
         if not numbers.size:
             return cls()
@@ -158,8 +156,6 @@ class _Pairs(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, y: ArrayLike, x: ArrayLike) -> Self:
         """Summary of two arrays of one shape, (n,): the numbers of each unit."""
-        import numpy as np
-
         ys, xs = check_numbers(y), check_numbers(x)
         if ys.shape != xs.shape:
             raise InvalidRequest(
