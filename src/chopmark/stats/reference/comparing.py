@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ABSENT", "Difference", "Tolerance", "differences", "tolerance_at"]
+__all__ = ["ABSENT", "Difference", "FollowsEach", "Tolerance", "differences", "tolerance_at"]
 
 ABSENT = "(absent)"
 """Stands for an answer that has no such key."""
@@ -53,6 +53,27 @@ class Tolerance(msgspec.Struct, frozen=True):
         return math.isfinite(got) and abs(got - expected) <= max(self.abs, self.rel * abs(expected))
 
 
+class FollowsEach(msgspec.Struct, frozen=True):
+    """Wanted of a detector that draws: that some detection follows each change soon enough.
+
+    Attributes
+    ----------
+    changes
+        Positions of the true changes.
+    within
+        How many values later a detection may come.
+    """
+
+    changes: tuple[int, ...]
+    within: int
+
+    def allows(self, got: Any) -> bool:
+        """Whether these detections do."""
+        return isinstance(got, (list, tuple)) and all(
+            any(change <= one <= change + self.within for one in got) for change in self.changes
+        )
+
+
 class Difference(msgspec.Struct, frozen=True):
     """A value that is not what was expected.
 
@@ -83,18 +104,19 @@ def tolerance_at(stated: Mapping[str, Any], names: tuple[str, ...]) -> Tolerance
     ----------
     stated
         The file's ``tolerance``: ``rel`` and ``abs`` for everything; special keys such as ``loss_abs`` in their place for the
-        values they name; and for one name on the way, such as ``miettinen_nurminen_score``, its own ``rel`` and ``abs``.
+        values they name; and for a name on the way, such as ``miettinen_nurminen_score``, what it states itself.
     names
         From the answer down to the value.
     """
-    limits = {key: float(stated.get(key, 0.0)) for key in ("rel", "abs")}
-    for key, (kind, words) in _NAMED.items():
-        if key in stated and any(_names(word, name) for word in words for name in names):
-            limits[kind] = float(stated[key])
+    scope = dict(stated)
     for name in names:
-        own = stated.get(name)
+        own = scope.get(name)
         if isinstance(own, Mapping):
-            limits |= {key: float(own[key]) for key in ("rel", "abs") if key in own}
+            scope |= own
+    limits = {key: float(scope.get(key, 0.0)) for key in ("rel", "abs")}
+    for key, (kind, words) in _NAMED.items():
+        if key in scope and any(_names(word, name) for word in words for name in names):
+            limits[kind] = float(scope[key])
     return Tolerance(**limits)
 
 
@@ -120,7 +142,10 @@ def differences(
     names, path
         How these values were reached.
     """
-    if isinstance(expected, Mapping):
+    if isinstance(expected, FollowsEach):
+        if not expected.allows(got):
+            yield Difference(path, expected, got)
+    elif isinstance(expected, Mapping):
         yield from _of_mappings(expected, got, stated, names, path)
     elif isinstance(expected, list):
         yield from _of_lists(expected, got, stated, names, path)

@@ -1,0 +1,43 @@
+"""Every reference case: what the package answers is what other libraries answered, within the tolerance of the file."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from chopmark.stats.reference import methods
+from chopmark.stats.reference.__main__ import shortfalls
+from chopmark.stats.reference.cases import ReferenceCase, cases_of, without_cases
+
+FILES = sorted(Path(__file__).parent.glob("*/*.json"))
+DECODED = {path: msgspec.json.decode(path.read_bytes()) for path in FILES}
+CASES = [case for content in DECODED.values() for case in cases_of(content)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.method}-{case.name}")
+def test_the_answer_is_the_expected_one(case: ReferenceCase) -> None:
+    assert shortfalls(case) == []
+
+
+def test_every_file_has_cases_or_has_none_by_design() -> None:
+    assert len(FILES) == 39
+    assert [path.name for path, content in DECODED.items() if not cases_of(content)] == [
+        "datasets_offline.json",
+        "training_expectations_public.json",
+    ]
+    assert all(without_cases(content) for content in DECODED.values() if not cases_of(content))
+
+
+def test_no_case_is_left_out() -> None:
+    experiments = [c for p, c in DECODED.items() if p.parent.name == "experiments"]
+    assert sum(content["n_cases"] for content in experiments) == sum(len(cases_of(c)) for c in experiments)
+    monitoring = [c for p, c in DECODED.items() if p.parent.name == "monitoring"]
+    assert sum(len(cases_of(c)) for c in monitoring) == 3 + 12 + 7
+
+
+def test_every_case_expects_something() -> None:
+    assert [case.name for case in CASES if not case.expected] == []
+
+
+def test_every_method_that_is_there_has_a_case() -> None:
+    assert set(methods()) == {case.method for case in CASES}
