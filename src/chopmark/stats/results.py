@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 else:
     _End = float | None  # JSON has no infinite numbers: such an end is written as null, and read back from it
 
-Flag = Literal["no_data", "too_few", "no_variance", "all_equal", "approximate"]
+Flag = Literal["no_data", "too_few", "no_variance", "all_equal", "no_baseline", "not_constant", "approximate"]
 """``no_data``: an arm is empty. ``too_few``: fewer than the method is good for. ``no_variance``: nothing varies in an arm
-that should. ``all_equal``: both arms hold one and the same value. ``approximate``: a fallback was used."""
+that should. ``all_equal``: both arms hold one and the same value. ``no_baseline``: relative to a control that is 0.
+``not_constant``: no constant difference fits all that was seen. ``approximate``: a fallback was used."""
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -43,7 +44,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     estimate
         The difference, in units of the metric (a share for proportions).
     standard_error
-        Of the estimate, the one that the statistic and the interval use.
+        Of the estimate, the one that the statistic uses; the interval of proportions has its own.
     statistic
         Its sign follows the estimate.
     p_value
@@ -55,7 +56,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     degrees_of_freedom
         Of a t test; None where the normal distribution is used.
     flags
-        What makes the answer a weak one; an answer with ``no_data``, ``no_variance`` or ``all_equal`` decides nothing.
+        What makes the answer a weak one; one with ``no_data``, ``no_variance``, ``all_equal`` or ``no_baseline`` decides nothing.
     """
 
     estimate: float

@@ -1,0 +1,183 @@
+"""Two means, or ratios of sums: treatment minus control.
+
+- `welch_test`: Welch (1947), "The generalization of 'Student's' problem when several different population variances are involved",
+  Biometrika 34(1-2); degrees of freedom by Satterthwaite (1946), Biometrics Bulletin 2(6).
+- `ratio_test`: a ratio of sums over units, such as cost by request with the user as the unit; the variance by the delta method as in
+  Deng, Knoblich and Lu (2018), "Applying the delta method in metric analytics", KDD, eq. 2.
+- `cuped_test`: Deng, Xu, Kohavi and Walker (2013), "Improving the sensitivity of online controlled experiments by utilizing
+  pre-experiment data", WSDM, eqs. 3 to 5.
+
+Each answers p = 1 with a flag, and an interval without bounds, where an arm has fewer than two units (``too_few``; ``no_data`` for none)
+or nothing varies (``no_variance``; ``all_equal`` when the arms agree too).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from chopmark.errors import InvalidRequest
+from chopmark.stats.effects import check_confidence, is_noise, no_answer, student_effect
+from chopmark.stats.results import Effect, Flag
+from chopmark.stats.summaries import Cuped, Mean, Ratio
+
+__all__ = ["CupedEffect", "cuped_test", "ratio_test", "ratio_variance", "welch_test"]
+
+_UNITS_LEAST = 2
+
+
+class CupedEffect(msgspec.Struct, frozen=True, kw_only=True):
+    """An effect with what was known before taken out, and what that brought.
+
+    Attributes
+    ----------
+    effect
+        The adjusted difference of the means.
+    unadjusted
+        The same test without the adjustment.
+    theta
+        Slope of the outcome on what was known before, over both arms joined; 0 when the latter does not vary.
+    variance_reduction
+        1 - (adjusted / unadjusted standard error)²; 0 when the latter is 0.
+    """
+
+    effect: Effect
+    unadjusted: Effect
+    theta: float
+    variance_reduction: float
+
+
+def welch_test(control: Mean, treatment: Mean, *, confidence: float = 0.95, is_relative: bool = False) -> Effect:
+    """Test that two means are equal, whatever the variances.
+
+    Parameters
+    ----------
+    control, treatment
+        Summaries of one number a unit.
+    confidence
+        Of the two-sided interval.
+    is_relative
+        Give the difference as a share of the control's mean (its magnitude), with the variance by the delta method:
+        var(m₁)/m₀² + var(m₀)·m₁²/m₀⁴. A control whose mean is 0 is flagged ``no_baseline``.
+
+    Returns
+    -------
+    Effect
+        t = (m₁ - m₀) / √(s₁²/n₁ + s₀²/n₀) and its degrees of freedom.
+
+    Examples
+    --------
+    >>> effect = welch_test(Mean(20, 10.0, 76.0), Mean(20, 12.0, 76.0))
+    >>> round(effect.statistic, 3), round(effect.degrees_of_freedom, 1), round(effect.p_value, 4)
+    (3.162, 38.0, 0.0031)
+    """
+    arms = [_Arm(m.n, m.mean, m.variance) for m in (control, treatment)]
+    return _compared(*arms, confidence=confidence, is_relative=is_relative)
+
+
+def ratio_test(control: Ratio, treatment: Ratio, *, confidence: float = 0.95, is_relative: bool = False) -> Effect:
+    """Test that two ratios of sums are equal; the parameters are those of `welch_test`, and a unit has two numbers.
+
+    An arm whose denominators sum to 0 has no ratio, and is flagged ``no_data``.
+    """
+    arms = [_Arm(r.n if r.mean_x else 0, r.ratio, ratio_variance(r)) for r in (control, treatment)]
+    return _compared(*arms, confidence=confidence, is_relative=is_relative)
+
+
+def ratio_variance(ratio: Ratio) -> float:
+    """Variance of a ratio for each unit, by the delta method: divided by the units, it is the square of the standard error.
+
+    With R = ȳ / x̄: (s²(y) - 2 R s(y, x) + R² s²(x)) / x̄²; 0 when the denominators sum to 0.
+    """
+    if not ratio.mean_x:
+        return 0.0
+    r = ratio.ratio
+    return max(0.0, ratio.variance_y - 2 * r * ratio.covariance + r * r * ratio.variance_x) / ratio.mean_x**2
+
+
+def cuped_test(control: Cuped, treatment: Cuped, *, confidence: float = 0.95) -> CupedEffect:
+    """Test that two means are equal, after taking out what was known of the units before.
+
+    Parameters
+    ----------
+    control, treatment
+        Outcome y and the earlier number x of each unit; x must be from before the units were assigned.
+    confidence
+        Of the two-sided interval.
+
+    Returns
+    -------
+    CupedEffect
+        Welch's test of ȳ - θ x̄, with θ = cov(y, x) / var(x) over the units of both arms together, and the variance
+        s²(y) - 2 θ s(y, x) + θ² s²(x) of each arm.
+    """
+    both = control + treatment
+    theta = _quotient(both.co_yx, both.m2_x) if both.n > 1 else 0.0
+    adjusted = [
+        _Arm(
+            arm.n,
+            arm.mean_y - theta * arm.mean_x,
+            max(0.0, arm.variance_y - 2 * theta * arm.covariance + theta * theta * arm.variance_x),
+        )
+        for arm in (control, treatment)
+    ]
+    plain = [_Arm(arm.n, arm.mean_y, arm.variance_y) for arm in (control, treatment)]
+    effect, unadjusted = (_compared(*arms, confidence=confidence) for arms in (adjusted, plain))
+    reduction = 1 - (effect.standard_error / unadjusted.standard_error) ** 2 if unadjusted.standard_error else 0.0
+    return CupedEffect(effect=effect, unadjusted=unadjusted, theta=theta, variance_reduction=reduction)
+
+
+class _Arm(msgspec.Struct, frozen=True):
+    """What Welch's test needs of an arm: units, value, and the variance of one unit."""
+
+    n: int
+    value: float
+    variance: float
+
+    @property
+    def squared_error(self) -> float:
+        return self.variance / self.n
+
+
+def _compared(control: _Arm, treatment: _Arm, *, confidence: float, is_relative: bool = False) -> Effect:
+    check_confidence(confidence)
+    arms = (control, treatment)
+    least = min(arm.n for arm in arms)
+    estimate = treatment.value - control.value if least else 0.0
+    if not math.isfinite(estimate):
+        raise InvalidRequest(
+            f"{treatment.value:g} and {control.value:g} are too far apart.", hint="Choose another unit of the metric."
+        )
+    if least < _UNITS_LEAST:
+        return no_answer(0.0 if is_relative else estimate, "too_few" if least else "no_data")
+    error = math.sqrt(sum(arm.squared_error for arm in arms))
+    if is_noise(error, control.value, treatment.value):
+        flags: tuple[Flag, ...] = ("no_variance",)
+        equal = is_noise(abs(estimate), control.value, treatment.value)
+        return no_answer(0.0 if equal or is_relative else estimate, *flags, *(("all_equal",) if equal else ()))
+    freedom = _degrees_of_freedom(arms)
+    if not is_relative:
+        return student_effect(estimate, error, freedom, confidence)
+    share = _quotient(treatment.value, control.value)
+    base = abs(control.value)
+    relative_error = _quotient(
+        math.hypot(math.sqrt(treatment.squared_error), share * math.sqrt(control.squared_error)), base
+    )
+    relative = _quotient(estimate, base)
+    if not relative_error:
+        return no_answer(0.0, "no_baseline")
+    return student_effect(relative, relative_error, freedom, confidence)
+
+
+def _degrees_of_freedom(arms: Sequence[_Arm]) -> float:
+    """Satterthwaite's: (Σ sᵢ²/nᵢ)² / Σ (sᵢ²/nᵢ)² / (nᵢ - 1), from the shares of the sum so that no square is lost."""
+    total = sum(arm.squared_error for arm in arms)
+    return 1 / sum((arm.squared_error / total) ** 2 / (arm.n - 1) for arm in arms)
+
+
+def _quotient(numerator: float, denominator: float) -> float:
+    """0 where there is no finite one."""
+    value = numerator / denominator if denominator else 0.0
+    return value if math.isfinite(value) else 0.0
