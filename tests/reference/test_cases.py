@@ -20,7 +20,7 @@ def test_the_answer_is_the_expected_one(case: ReferenceCase) -> None:
 
 
 def test_every_file_has_cases_or_has_none_by_design() -> None:
-    assert len(FILES) == 39
+    assert len(FILES) == 37
     assert [path.name for path, content in DECODED.items() if not cases_of(content)] == [
         "datasets_offline.json",
         "training_expectations_public.json",

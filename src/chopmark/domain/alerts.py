@@ -200,4 +200,7 @@ def _moved_with_clock(state: AlertState, now: datetime) -> AlertState:
         return state
     back = state.at - now
     times = {name: getattr(state, name) for name in _DECIDED}
-    return replace(state, **{name: time - back for name, time in times.items() if time is not None})
+    moved = {name: time - back for name, time in times.items() if time is not None}
+    if "sampled_at" in moved:
+        moved["sampled_at"] -= timedelta.resolution  # or a sample of this very moment would look known
+    return replace(state, **moved)

@@ -109,9 +109,9 @@ def _check_dates(expression: str) -> None:
     try:
         comes = next(_times(expression, _PROBE), None) is not None
     except InvalidRequest:
-        # The library says "bad day" of 30 February too; in January that day is a good one.
-        minute, hour, day, _month, weekday = expression.split()
-        if not _is_read(f"{minute} {hour} {day} 1 {weekday}"):
+        # The library says "bad day" of 30 February too; the month and, in January, the day are good ones.
+        minute, hour, day, month, weekday = expression.split()
+        if not (_is_read(f"{minute} {hour} {day} 1 {weekday}") and _is_read(f"0 0 1 {month} *")):
             raise
         comes = False
     if not comes:
