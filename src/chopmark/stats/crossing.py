@@ -32,6 +32,7 @@ __all__ = [
     "Continuing",
     "Crossing",
     "check_information",
+    "check_looks",
     "crossing",
     "legendre",
 ]
@@ -168,11 +169,7 @@ def crossing(
 
 def check_information(information: Sequence[float]) -> None:
     """Raise `InvalidRequest` unless these are 1 to 20 positive numbers, each above the one before by 0.1 % or more."""
-    if not 1 <= len(information) <= LOOKS_MOST:
-        raise InvalidRequest(
-            f"{len(information)} looks cannot be planned.",
-            hint=f"Plan 1 to {LOOKS_MOST}; to look at every record, use a sequential test.",
-        )
+    check_looks(len(information))
     before = 0.0
     for share in information:
         check_number("information", share)
@@ -182,6 +179,15 @@ def check_information(information: Sequence[float]) -> None:
                 hint="Information is a share of the planned one, above 0, and rises by 0.1 % or more from look to look.",
             )
         before = share
+
+
+def check_looks(count: int) -> None:
+    """Raise `InvalidRequest` unless there are 1 to 20 looks."""
+    if not 1 <= count <= LOOKS_MOST:
+        raise InvalidRequest(
+            f"{count} looks cannot be planned.",
+            hint=f"Plan 1 to {LOOKS_MOST}; to look at every record, use a sequential test.",
+        )
 
 
 def _panels(low: float, high: float, widest: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -50,6 +50,8 @@ _UNITS_MOST = 1e15
 _PRECISION = 1e-13
 _LOG_DENSITY_DROP = 40.0  # e^-40 lies outside of what is integrated over
 _NODES = 200
+_UNITS_LEAST = 3.0  # in both arms together: one degree of freedom
+_ROUNDING = 1e-9
 
 
 def arcsine_effect(baseline_rate: float, target_rate: float) -> float:
@@ -229,7 +231,7 @@ def power_means(effect_sd: float, n_control: float, *, alpha: float = 0.05, rati
     effect_sd
         Difference of the means in standard deviations (Cohen's d).
     n_control
-        Units of control; both arms together more than 2.
+        Units of control; both arms together 3 or more.
     alpha, ratio
         Level in (0, 1); units of treatment for each of control.
 
@@ -264,7 +266,7 @@ def sample_size_means(effect_sd: float, *, alpha: float = 0.05, power: float = 0
         1.0, ratio
     )  # of a normal test; a t test needs a few more
     check_effect(effect if near < _UNITS_MOST else 0.0)
-    least = (2 + 0.5) / (1 + ratio)  # half a degree of freedom
+    least = _UNITS_LEAST / (1 + ratio)
     low, high = max(least, near * 0.9), max(least, near) * 2 + 4
     low = low if _t_power(effect, low, alpha, ratio) < power else least
     if _t_power(effect, low, alpha, ratio) >= power:
@@ -338,7 +340,7 @@ def _t_power(effect: float, n_control: float, alpha: float, ratio: float) -> flo
 
     drift = effect * math.sqrt(harmonic_units(n_control, ratio))
     freedom = n_control * (1 + ratio) - 2
-    if freedom <= 0:
+    if freedom < _UNITS_LEAST - 2 - _ROUNDING:
         raise InvalidRequest(f"{n_control:g} units of control are too few for a t test.", hint="Give 2 or more an arm.")
     critical = -float(stdtrit(freedom, alpha / 2))
     reach = _LOG_DENSITY_DROP / freedom  # the log density is freedom · (y + 1/2 - e^2y / 2), y the log of s/σ
