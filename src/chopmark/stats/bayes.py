@@ -8,35 +8,16 @@ and stops at a good moment: each answer says so in ``warning``, and `chopmark.st
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.beta_quadrature import (
-    LEAST_RATE,
-    Shape,
-    cdf,
-    density,
-    grid,
-    logits,
-    narrowest,
-    nodes_between,
-    panel_quantiles,
-    posterior,
-)
+from chopmark.stats.beta_quadrature import Shape, cdf, density, grid, posterior
+from chopmark.stats.effects import UNBOUNDED, check_confidence
+from chopmark.stats.rate_effects import difference_of, ratio_of
 from chopmark.stats.results import Flag, Interval
 from chopmark.stats.summaries import Mean, Proportion, check_number
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Pair: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
-    """Rates x and 1 - x, the latter known by itself."""
-
-    Move: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], Pair]
 
 __all__ = [
     "STOPPING_WARNING",
@@ -180,7 +161,7 @@ def beta_binomial(
     >>> round(found.chance_to_win, 4), round(found.expected_loss_treatment, 4)
     (0.8655, 0.0037)
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     shapes = [posterior(counts, prior.a, prior.b) for counts in (control, treatment)]
     nodes = grid(shapes)
     below = [cdf(shape, nodes.x, nodes.y) for shape in shapes]
@@ -191,15 +172,16 @@ def beta_binomial(
     short, over = float((below[1] * above[0] * dx).sum()), float((below[0] * above[1] * dx).sum())
     if lower_is_better:
         wins, fails, short, over = fails, wins, over, short
-    effect = (_ratio_of if scale == "relative" else _difference_of)(*shapes)
-    low, middle, high = (effect.quantile(level) for level in ((1 - confidence) / 2, 0.5, (1 + confidence) / 2))
+    effect = (ratio_of if scale == "relative" else difference_of)(*shapes)
+    low, high = effect.quantile((1 - confidence) / 2), effect.quantile((1 + confidence) / 2)
+    estimate = shapes[1].mean - shapes[0].mean
     if scale == "relative":
-        low, middle, high = math.expm1(low), math.expm1(middle), math.expm1(high)
+        low, estimate, high = math.expm1(low), math.expm1(effect.quantile(0.5)), math.expm1(high)
     spread = math.hypot(*(_standard_deviation(shape) for shape in shapes))
     no_data: tuple[Flag, ...] = ("no_data",) if min(control.n, treatment.n) == 0 else ()
     return Posterior(
         chance_to_win=wins / (wins + fails),
-        estimate=middle if scale == "relative" else shapes[1].mean - shapes[0].mean,
+        estimate=estimate,
         standard_deviation=None if scale == "relative" else spread,
         interval=Interval(low, high),
         expected_loss_treatment=short,
@@ -256,7 +238,7 @@ def normal_effect(
     >>> round(found.estimate, 3), found.chance_to_win < 0.001
     (-0.305, True)
     """
-    _check_confidence(confidence)
+    check_confidence(confidence)
     if isinstance(control, Proportion) != isinstance(treatment, Proportion):
         raise InvalidRequest("A rate cannot be compared with a mean.", hint="Give two summaries of one kind.")
     (mean_c, variance_c), (mean_t, variance_t) = _moments(control), _moments(treatment)
@@ -320,7 +302,7 @@ def effect_posterior(
     """
     from scipy import special
 
-    _check_confidence(confidence)
+    check_confidence(confidence)
     check_number("estimate", estimate)
     check_number("standard_error", standard_error, least=0.0)
     if standard_error == 0:
@@ -378,7 +360,7 @@ def _undecided(estimate: float, scale: Scale, flag: Flag) -> Posterior:
         chance_to_win=0.5,
         estimate=estimate,
         standard_deviation=0.0,
-        interval=Interval(-math.inf, math.inf),
+        interval=UNBOUNDED,
         expected_loss_treatment=0.0,
         expected_loss_control=0.0,
         scale=scale,
@@ -394,64 +376,6 @@ def _rescaled(prior: EffectPrior, scale: Scale, baseline: float) -> EffectPrior:
     return EffectPrior(prior.mean / baseline, prior.variance / baseline / baseline, scale)
 
 
-class _EffectOfRates(NamedTuple):
-    """Distribution of T - C, or of ln(T/C), of two independent rates: its function, and where that is as good as 0 and as 1."""
-
-    below: Callable[[float], float]
-    least: float
-    greatest: float
-
-    def quantile(self, level: float) -> float:
-        from scipy import optimize
-
-        if self.below(self.least) >= level:
-            return self.least
-        if self.below(self.greatest) <= level:
-            return self.greatest
-        xtol = 1e-13 * (self.greatest - self.least)
-        return float(optimize.brentq(lambda at: self.below(at) - level, self.least, self.greatest, xtol=xtol))
-
-
-def _difference_of(control: Shape, treatment: Shape) -> _EffectOfRates:
-    (x_c, _), (x_t, y_t) = panel_quantiles(control), panel_quantiles(treatment)
-
-    def below(shift: float) -> float:
-        return _share_below(control, treatment, lambda x, y: (x + shift, y - shift), (x_t - shift, y_t + shift))
-
-    return _EffectOfRates(below, max(-1.0, float(x_t[0] - x_c[-1])), min(1.0, float(x_t[-1] - x_c[0])))
-
-
-def _ratio_of(control: Shape, treatment: Shape) -> _EffectOfRates:
-    import numpy as np
-
-    (x_c, _), (x_t, y_t) = panel_quantiles(control), panel_quantiles(treatment)
-
-    def below(log_ratio: float) -> float:
-        ratio, less_one = math.exp(log_ratio), math.expm1(log_ratio)
-        ends = (x_t / ratio, (y_t + less_one) / ratio)
-        return _share_below(control, treatment, lambda x, y: (x * ratio, y * ratio - less_one), ends)
-
-    log_c, log_t = (np.log(np.maximum(x, LEAST_RATE)) for x in (x_c, x_t))
-    return _EffectOfRates(below, float(log_t[0] - log_c[-1]), float(log_t[-1] - log_c[0]))
-
-
-def _share_below(control: Shape, treatment: Shape, moved: Move, ends: Pair) -> float:
-    """P(T ≤ move(C)): the distribution of T at each rate of C, moved; panels end where those of C and, moved back, of T do."""
-    import numpy as np
-
-    own = logits(*panel_quantiles(control))
-    others = logits(*ends)
-    others = others[(others > own[0]) & (others < own[-1])]
-    nodes = nodes_between(np.concatenate([own, others]), narrowest([control, treatment]))
-    return float((density(control, nodes) * cdf(treatment, *moved(nodes.x, nodes.y))).sum())
-
-
 def _standard_deviation(shape: Shape) -> float:
     total = shape.a + shape.b
     return math.sqrt(shape.a / total * (shape.b / total) / (total + 1))
-
-
-def _check_confidence(confidence: float) -> None:
-    check_number("confidence", confidence)
-    if not 0 < confidence < 1:
-        raise InvalidRequest(f"confidence is {confidence!r}.", hint="Give a share between 0 and 1, such as 0.95.")

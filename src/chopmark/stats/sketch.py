@@ -41,7 +41,7 @@ _CHUNK = 1 << 16  # so that what is computed of it stays in the processor's cach
 _INDEX, _COUNT = "<i2", "<i8"
 
 
-class QuantileSketch(msgspec.Struct, frozen=True):
+class QuantileSketch(msgspec.Struct, frozen=True, tag="quantile"):
     """How many numbers fell into each bin.
 
     What is guaranteed: a number's bin depends on the number alone and nothing is ever collapsed, so that any order, any batches
@@ -255,10 +255,8 @@ class QuantileSketch(msgspec.Struct, frozen=True):
 
 def bin_of(value: float) -> int:
     """Number of the bin that a finite number falls into."""
-    mantissa, exponent = math.frexp(
-        abs(value)
-    )  # the mantissa from a half up, so the exponent is one more than the bits have
-    if exponent <= _LEAST_EXPONENT:
+    mantissa, exponent = math.frexp(abs(value))  # a mantissa from a half up: the exponent is one more than in the bits
+    if value == 0 or exponent <= _LEAST_EXPONENT:
         return 0
     if exponent > _GREATEST_EXPONENT:
         index = _OUTER

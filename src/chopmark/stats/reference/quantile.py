@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from chopmark.stats import quantiles
+from chopmark.stats import quantiles, sequential_quantiles
 
 __all__ = ["METHODS"]
 
@@ -40,7 +40,7 @@ def _summary(arm: Mapping[str, Any]) -> quantiles.QuantileSummary:
 
 
 def _sequential_quantile_test(case: Mapping[str, Any]) -> dict[str, Any]:
-    found = quantiles.sequential_test(
+    found = sequential_quantiles.sequential_test(
         case["values_a"], case["values_b"], case["quantile"], planned_n=case["t_opt"], alpha=case["alpha_opt"]
     )
     return {"always_valid_p": found.p_value}
