@@ -1,0 +1,366 @@
+"""Columns of a data set as bins: where their edges lie, and how many values fall into each.
+
+A numeric column has up to 64 bins that hold about equally many values of the data they were made from, or one a value where
+there are no more than 64 values; below, above and missing are bins of their own. A categorical column has its most frequent
+levels, other and missing.
+
+What counts as what
+-------------------
+- NaN, None, ``pandas.NA`` and NaT are missing. −∞ is below, +∞ above; in sums they stand for the least and the greatest value of
+  the reference, so that no sum is infinite.
+- Integers, floats and object arrays of nothing but numbers are numeric; truth values, texts and all other objects are levels,
+  whatever they are as text: ``true`` and ``false``, and 3 for 3.0.
+- Where most values stand alone they are names or free text: no level is kept, and all of them are other.
+- Times are refused: they move by themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from chopmark.errors import InvalidRequest
+from chopmark.stats.agreement import power_of_two
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["BINS_MAX", "LEVELS_MAX", "ColumnCounts", "LevelBins", "NumericBins", "bins_of", "count_values"]
+
+BINS_MAX = 64
+LEVELS_MAX = 64
+_LEVEL_LENGTH_MAX = 100
+_CHUNK_ROWS = 65_536  # sorting what fits into a cache is faster than binning, and needs no more memory for more rows
+_LARGE = 2.0**500  # squares of larger numbers overflow
+_LARGEST = 1.7976931348623157e308
+
+
+class ColumnCounts(msgspec.Struct, frozen=True):
+    """How many values of a column fell into each of its bins; they add up with ``+``.
+
+    Attributes
+    ----------
+    name
+        Of the column.
+    counts
+        Of a numeric column: below, each bin, above, missing. Of a categorical one: each level, other, missing.
+    sums
+        Of a numeric column: of the values below, in each bin and above, each less the reference's mean. Otherwise empty.
+    """
+
+    name: str
+    counts: tuple[int, ...]
+    sums: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(type(count) is int and count >= 0 for count in self.counts):
+            raise InvalidRequest(
+                f"Counts of {self.name!r} are no counts.", hint="A count is a whole number, 0 or more."
+            )
+        if not all(map(math.isfinite, self.sums)):
+            raise InvalidRequest(f"A sum of {self.name!r} is not finite.", hint="Count the column again.")
+
+    def __add__(self, other: ColumnCounts) -> ColumnCounts:
+        counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
+        sums = tuple(_finite(a + b) for a, b in zip(self.sums, other.sums, strict=True))
+        return ColumnCounts(self.name, counts, sums)
+
+    @property
+    def rows(self) -> int:
+        """Values of any kind."""
+        return sum(self.counts)
+
+    @property
+    def missing(self) -> int:
+        """Values that are missing."""
+        return self.counts[-1]
+
+    @property
+    def present(self) -> int:
+        """Values that are not."""
+        return self.rows - self.missing
+
+
+class NumericBins(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind"):
+    """Bins of a numeric column, and what the reference has in them.
+
+    Attributes
+    ----------
+    name
+        Of the column.
+    minimum
+        Least finite value of the reference; 0 without any.
+    uppers
+        Greatest value of each bin, ascending; a bin holds what is above the one before, the first from the minimum on. The last
+        is the maximum. Empty when the reference has no finite value.
+    mean, standard_deviation
+        Of the reference's finite values (sample standard deviation, n - 1).
+    is_exact
+        Whether each bin holds one value of the reference.
+    reference
+        Counts of the reference itself.
+    """
+
+    name: str
+    minimum: float
+    uppers: tuple[float, ...]
+    mean: float
+    standard_deviation: float
+    is_exact: bool
+    reference: ColumnCounts
+
+    def __post_init__(self) -> None:
+        numbers = (self.minimum, *self.uppers, self.mean, self.standard_deviation)
+        is_ascending = all(a < b for a, b in pairwise(self.uppers)) and (
+            not self.uppers or self.minimum <= self.uppers[0]
+        )
+        if not all(map(math.isfinite, numbers)) or not is_ascending or self.standard_deviation < 0:
+            raise InvalidRequest(f"The bins of {self.name!r} are no bins.", hint="Make the profile again.")
+        self.check(self.reference)
+
+    @property
+    def maximum(self) -> float:
+        """Greatest finite value of the reference; 0 without any."""
+        return self.uppers[-1] if self.uppers else self.minimum
+
+    def check(self, counted: ColumnCounts) -> None:
+        """Raise `InvalidRequest` when counts are not of these bins."""
+        size = len(self.uppers)
+        if len(counted.counts) != size + 3 or len(counted.sums) != size + 2:
+            raise _other_bins(self.name)
+
+
+class LevelBins(msgspec.Struct, frozen=True, tag="category", tag_field="kind"):
+    """Levels of a categorical column, and what the reference has of them.
+
+    Attributes
+    ----------
+    name
+        Of the column.
+    levels
+        The most frequent first; as texts of at most 100 characters.
+    distinct
+        How many the reference has in all; when it is more than there are in ``levels``, a level that is new cannot be told from a
+        rare one.
+    reference
+        Counts of the reference itself.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    distinct: int
+    reference: ColumnCounts
+
+    def __post_init__(self) -> None:
+        if len(set(self.levels)) != len(self.levels) or self.distinct < len(self.levels):
+            raise InvalidRequest(f"The levels of {self.name!r} are no levels.", hint="Make the profile again.")
+        self.check(self.reference)
+
+    def check(self, counted: ColumnCounts) -> None:
+        """Raise `InvalidRequest` when counts are not of these levels."""
+        if len(counted.counts) != len(self.levels) + 2 or counted.sums:
+            raise _other_bins(self.name)
+
+
+def bins_of(
+    name: str, values: NDArray[Any], *, bins: int = BINS_MAX, levels: int = LEVELS_MAX
+) -> NumericBins | LevelBins:
+    """Bins of a column, made from a reference.
+
+    Parameters
+    ----------
+    name
+        Of the column.
+    values
+        Shape (n,).
+    bins, levels
+        How many at most.
+
+    Raises
+    ------
+    InvalidRequest
+        When the values are neither numbers nor can be levels.
+    """
+    if values.dtype.kind in "iuf" or (values.dtype.kind == "O" and _holds_numbers(values)):
+        return _numeric_bins(name, _as_numbers(name, values), bins)
+    counted, missing = _texts(name, values)
+    total = counted.total()
+    is_telling = 2 * len(counted) <= total
+    ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[: levels if is_telling else 0]
+    kept = tuple(text for text, _ in ranked)
+    counts = tuple(count for _, count in ranked)
+    reference = ColumnCounts(name, (*counts, total - sum(counts), missing))
+    return LevelBins(name, kept, len(counted), reference)
+
+
+def count_values(column: NumericBins | LevelBins, values: NDArray[Any]) -> ColumnCounts:
+    """How many values of a column fall into each of its bins; shape (n,).
+
+    Raises
+    ------
+    InvalidRequest
+        When a numeric column holds something else than numbers.
+    """
+    if isinstance(column, NumericBins):
+        return _count_numbers(column, values)
+    counted, missing = _texts(column.name, values)
+    known = tuple(counted.get(level, 0) for level in column.levels)
+    return ColumnCounts(column.name, (*known, counted.total() - sum(known), missing))
+
+
+# Numbers
+
+
+def _numeric_bins(name: str, numbers: NDArray[np.float64], bins: int) -> NumericBins:
+    import numpy as np
+
+    ordered = np.sort(numbers)
+    finite = ordered[np.searchsorted(ordered, -np.inf, side="right") : np.searchsorted(ordered, np.inf, side="left")]
+    if not finite.size:
+        uppers, minimum, mean, deviation, is_exact = np.empty(0), 0.0, 0.0, 0.0, False
+    else:
+        is_last = np.append(finite[1:] != finite[:-1], True)  # of a run of equal values
+        is_exact = int(np.count_nonzero(is_last)) <= bins
+        ends = -(-np.arange(1, bins + 1) * finite.size // bins) - 1
+        uppers = finite[is_last] if is_exact else np.unique(finite[ends])
+        minimum = float(finite[0])
+        mean, deviation = _mean_and_deviation(finite)
+    empty = ColumnCounts(name, (0,) * (len(uppers) + 3), (0.0,) * (len(uppers) + 2))
+    made = NumericBins(name, minimum, tuple(uppers.tolist()), mean, deviation, is_exact, empty)
+    counts, sums = _count_ordered(made, ordered)
+    return msgspec.structs.replace(made, reference=_counted(name, counts, sums))
+
+
+def _mean_and_deviation(finite: NDArray[np.float64]) -> tuple[float, float]:
+    unit = power_of_two(finite[[0, -1]])
+    if unit > _LARGE:
+        finite = finite / unit
+    else:
+        unit = 1.0
+    mean = min(max(float(finite.mean()), float(finite[0])), float(finite[-1]))
+    deviation = float(finite.std(ddof=1)) if finite.size > 1 else 0.0
+    if finite[0] == finite[-1]:
+        deviation = 0.0
+    return mean * unit, _finite(deviation * unit)
+
+
+def _count_numbers(column: NumericBins, values: NDArray[Any]) -> ColumnCounts:
+    import numpy as np
+
+    counts = np.zeros(len(column.uppers) + 3, np.int64)
+    sums = np.zeros(len(column.uppers) + 2)
+    for start in range(0, len(values), _CHUNK_ROWS):
+        chunk = _as_numbers(column.name, values[start : start + _CHUNK_ROWS])
+        more, more_sums = _count_ordered(column, np.sort(chunk))
+        counts += more
+        with np.errstate(over="ignore"):
+            sums += more_sums
+    return _counted(column.name, counts, sums)
+
+
+def _count_ordered(column: NumericBins, ordered: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Counts and sums of ascending numbers with NaN at the end; the array is used up."""
+    import numpy as np
+
+    present = int(np.searchsorted(ordered, np.inf, side="right"))
+    ordered, missing = ordered[:present], len(ordered) - present
+    starts = np.empty(len(column.uppers) + 2, np.int64)
+    starts[0] = 0
+    starts[1] = np.searchsorted(ordered, column.minimum, side="left") if column.uppers else 0
+    starts[2:] = np.searchsorted(ordered, column.uppers, side="right")
+    counts = np.diff(np.append(starts, present))
+    sums = np.zeros(len(starts))
+    if present:
+        ordered[: np.searchsorted(ordered, -np.inf, side="right")] = column.minimum
+        ordered[np.searchsorted(ordered, np.inf, side="left") :] = column.maximum
+        with np.errstate(over="ignore", invalid="ignore"):
+            ordered -= column.mean
+            sums = np.add.reduceat(ordered, np.minimum(starts, present - 1))
+        sums[counts == 0] = 0.0
+    return np.append(counts, missing), sums
+
+
+def _counted(name: str, counts: NDArray[np.int64], sums: NDArray[np.float64]) -> ColumnCounts:
+    return ColumnCounts(name, tuple(counts.tolist()), tuple(map(_finite, sums.tolist())))
+
+
+def _finite(value: float) -> float:
+    """The nearest finite number: what is beyond all of them is the greatest, and opposite ones are none."""
+    return 0.0 if math.isnan(value) else min(max(value, -_LARGEST), _LARGEST)
+
+
+def _as_numbers(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
+    import numpy as np
+
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64, copy=False)
+    if values.dtype.kind == "O" and _holds_numbers(values, or_nothing=True):
+        return np.array([math.nan if _is_missing(v) else float(v) for v in values.tolist()], dtype=np.float64)
+    raise InvalidRequest(
+        f"Column {name!r} holds {values.dtype}, and numbers in the reference.",
+        hint="Give the column as it was when the profile was made.",
+    )
+
+
+def _holds_numbers(values: NDArray[Any], *, or_nothing: bool = False) -> bool:
+    """Whether objects are nothing but numbers and missing ones, and not all missing."""
+    from decimal import Decimal
+    from numbers import Real
+
+    kinds: set[type] = {kind for kind in set(map(type, values.tolist())) if kind.__name__ not in _MISSING_KINDS}
+    is_number = bool not in kinds and all(issubclass(kind, (Real, Decimal)) for kind in kinds)
+    return is_number and (or_nothing or bool(kinds))
+
+
+# Levels
+
+_MISSING_KINDS = frozenset({"NoneType", "NAType", "NaTType"})
+
+
+def _is_missing(value: Any) -> bool:
+    return type(value).__name__ in _MISSING_KINDS or (isinstance(value, float) and math.isnan(value))
+
+
+def _texts(name: str, values: NDArray[Any]) -> tuple[Counter[str], int]:
+    """Text of each level → how often it is there; and how many are missing."""
+    if values.dtype.kind in "mMcV":
+        raise InvalidRequest(
+            f"Column {name!r} holds {values.dtype}, which is neither numbers nor levels.",
+            hint="Leave it out, or give what of it matters as numbers: an hour, an age.",
+        )
+    counted: Counter[str] = Counter()
+    missing = 0
+    for start in range(0, len(values), _CHUNK_ROWS):
+        try:
+            found = Counter(values[start : start + _CHUNK_ROWS].tolist())
+        except TypeError as error:
+            raise InvalidRequest(
+                f"Column {name!r} holds what cannot be a level: {error}.", hint="Leave it out, or give texts."
+            ) from error
+        for value, count in found.items():
+            if _is_missing(value):
+                missing += count
+            else:
+                counted[_text(value)] += count
+    return counted, missing
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value[:_LEVEL_LENGTH_MAX]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")[:_LEVEL_LENGTH_MAX]
+    return str(value)[:_LEVEL_LENGTH_MAX]
+
+
+def _other_bins(name: str) -> InvalidRequest:
+    return InvalidRequest(f"The counts of {name!r} are of other bins.", hint="Count the data with this profile.")

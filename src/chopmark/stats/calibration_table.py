@@ -1,0 +1,108 @@
+"""Whether scores are probabilities: how often rows of about one score turned out positive."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from chopmark.errors import InvalidRequest
+from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.two_sample import samples
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+__all__ = ["CalibrationTable"]
+
+
+class CalibrationTable(msgspec.Struct, frozen=True):
+    """Counts by bins of the score, which add up with ``+`` when the bins are the same.
+
+    Attributes
+    ----------
+    uppers
+        Greatest score of each bin, ascending, but for the last, which holds all that are greater.
+    counts, positives
+        Rows of each bin, and those of them that are positive.
+    score_sums
+        Sum of the scores of each bin.
+    """
+
+    uppers: tuple[float, ...]
+    counts: tuple[int, ...]
+    positives: tuple[int, ...]
+    score_sums: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for count, positive, score_sum in zip(self.counts, self.positives, self.score_sums, strict=True):
+            check_count("rows of a bin", count)
+            check_count("positive rows of a bin", positive)
+            check_number("sum of scores", score_sum, least=0.0)
+            if positive > count:
+                raise InvalidRequest(f"{positive:,} positive rows of {count:,} cannot be.", hint="Count them again.")
+        if len(self.uppers) != len(self.counts) or not all(a < b for a, b in pairwise(self.uppers)):
+            raise InvalidRequest("The bins of the scores are no bins.", hint="Make the table from scores and labels.")
+
+    @classmethod
+    def of(cls, scores: ArrayLike, labels: ArrayLike, *, bins: int = 20) -> CalibrationTable:
+        """Table with bins of about equally many rows.
+
+        Parameters
+        ----------
+        scores
+            Predicted probabilities of the positive class, shape (n,), from 0 to 1.
+        labels
+            What was found, shape (n,): 0 or 1, or truth values.
+        bins
+            How many at most; tied scores share one.
+
+        Raises
+        ------
+        InvalidRequest
+            When there are no rows, a score is no probability or a label neither 0 nor 1.
+        """
+        import numpy as np
+
+        ordered = np.sort(samples(scores, scores)[0])
+        uppers = np.unique(ordered[-(-np.arange(1, bins + 1) * ordered.size // bins) - 1])
+        empty = (0,) * len(uppers)
+        return cls(tuple(uppers.tolist()), empty, empty, (0.0,) * len(uppers)).count(scores, labels)
+
+    def count(self, scores: ArrayLike, labels: ArrayLike) -> CalibrationTable:
+        """The same bins with other rows, as `of` takes them."""
+        import numpy as np
+
+        found, truth = samples(scores, labels)
+        if found.shape != truth.shape or not np.isin(truth, (0.0, 1.0)).all() or found.min() < 0 or found.max() > 1:
+            raise InvalidRequest(
+                "These are not a probability and a label a row.", hint="Give scores from 0 to 1, and labels 0 or 1."
+            )
+        size = len(self.uppers)
+        places = np.searchsorted(self.uppers[:-1], found, side="left")
+        counts = np.bincount(places, minlength=size)
+        positives = np.bincount(places[truth == 1], minlength=size)
+        sums = np.bincount(places, weights=found, minlength=size)
+        return CalibrationTable(self.uppers, tuple(counts.tolist()), tuple(positives.tolist()), tuple(sums.tolist()))
+
+    def __add__(self, other: CalibrationTable) -> CalibrationTable:
+        if self.uppers != other.uppers:
+            raise InvalidRequest("The two tables have other bins.", hint="Count both with `count` of one table.")
+        return CalibrationTable(
+            self.uppers,
+            tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
+            tuple(a + b for a, b in zip(self.positives, other.positives, strict=True)),
+            tuple(a + b for a, b in zip(self.score_sums, other.score_sums, strict=True)),
+        )
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: mean distance, over the rows, of a bin's mean score from its share of positive rows.
+
+        Naeini, Cooper & Hauskrecht (2015), "Obtaining well calibrated probabilities using Bayesian binning", AAAI. 0 without rows.
+        """
+        total = sum(self.counts)
+        gaps = (abs(p - s) for p, s in zip(self.positives, self.score_sums, strict=True))
+        return math.fsum(gaps) / total if total else 0.0
