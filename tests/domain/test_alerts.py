@@ -31,7 +31,8 @@ def play(
 ) -> tuple[str, list[AlertEvent], AlertState]:
     """Phases by minute, by their first letters; a value of None is a minute without a sample."""
     state = state or AlertState()
-    phases, events = "", []
+    phases = ""
+    events: list[AlertEvent] = []
     for number, value in enumerate(values):
         sample = None if value is None else Sample(minute(number), value)
         state, new = advance(the_rule, state, sample, minute(number))
@@ -170,7 +171,8 @@ class TestTimes:
         timed = rule(for_seconds=120, keep_firing_for_seconds=60)
         values = [1, 3, 3, 3, 1, 3, 1, 1, 1]
         _, there, _ = play(timed, values)
-        state, later = AlertState(), []
+        state = AlertState()
+        later: list[AlertEvent] = []
         for number, value in enumerate(values):
             state, new = advance(timed, state, Sample(minute(number), value), minute(500))
             later += new
@@ -208,7 +210,8 @@ class TestTimes:
         assert advance(rule(), state, Sample(minute(1), 1), minute(1))[0].phase == "ok"
 
     def test_a_little_ahead_is_taken_as_it_is(self) -> None:
-        at = NOON + timedelta(seconds=SKEW_SECONDS)
+        assert SKEW_SECONDS == 300
+        at = minute(5)
         assert advance(rule(), AlertState(), Sample(at, 3), NOON)[0].sampled_at == at
 
     def test_a_clock_that_is_set_back_keeps_what_has_passed(self) -> None:
@@ -222,6 +225,19 @@ class TestTimes:
             state, events = advance(timed, state, Sample(minute(number), 3), minute(number))
             phases += state.phase[0]
         assert phases == "ppff", "two minutes on the old clock, three on the new one"
+
+    def test_the_first_sample_after_a_clock_was_set_back_counts(self) -> None:
+        state, _ = advance(rule(), AlertState(), Sample(minute(600), 3), minute(600))
+        state, [event] = advance(rule(), state, Sample(minute(1), 1), minute(1))
+        assert (event.kind, event.since) == ("resolved", minute(1)), (
+            "it fired when the clock was set back, at the latest"
+        )
+
+    def test_a_clock_that_is_set_back_before_any_data_came(self) -> None:
+        strict = rule(no_data="alerting", no_data_after_seconds=0)
+        state, _ = advance(strict, AlertState(), None, minute(600))
+        state, [event] = advance(strict, state, Sample(minute(1), 1), minute(1))
+        assert (event.kind, state.at) == ("resolved", minute(1))
 
     def test_a_small_step_back_only_waits(self) -> None:
         state, _ = advance(rule(), AlertState(), Sample(minute(4), 3), minute(4))
@@ -250,7 +266,8 @@ rules = st.builds(
 
 @given(rules, samples)
 def test_a_restart_between_any_two_steps_changes_nothing(the_rule: ThresholdRule, values: list[float | None]) -> None:
-    state, events = AlertState(), []
+    state = AlertState()
+    events: list[AlertEvent] = []
     for number, value in enumerate(values):
         sample = None if value is None else Sample(minute(number), value)
         state = msgspec.json.decode(msgspec.json.encode(state), type=AlertState)
@@ -291,7 +308,8 @@ def test_a_plain_rule_is_what_its_words_say(values: list[float], for_minutes: in
 @given(st.lists(st.floats(0, 4), max_size=30), st.randoms(use_true_random=False))
 def test_late_samples_and_repetitions_change_nothing(values: list[float], chance: Any) -> None:
     timed = rule(for_seconds=120, keep_firing_for_seconds=60)
-    state, events = AlertState(), []
+    state = AlertState()
+    events: list[AlertEvent] = []
     for number, value in enumerate(values):
         state, new = advance(timed, state, Sample(minute(number), value), minute(number))
         events += new

@@ -39,7 +39,8 @@ def small(**changed: Any) -> BurnRateRule:
 
 
 def play(rule: BurnRateRule, counts: Sequence[Counts | None]) -> tuple[list[dict[str, str]], BurnRateState]:
-    state, phases = BurnRateState(), []
+    state = BurnRateState()
+    phases: list[dict[str, str]] = []
     for number, count in enumerate(counts):
         sample = MinuteCount(minute(number), *count) if count else None
         state, _ = advance_burn_rates(rule, state, sample, minute(number))

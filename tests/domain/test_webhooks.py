@@ -18,9 +18,7 @@ AT = 1_780_000_000
 BODY = b'{"type":"alert.resolved","data":{"model":"demo"}}'
 
 keys = st.binary(min_size=16, max_size=64).map(lambda key: "whsec_" + base64.b64encode(key).decode())
-ids = st.text(
-    st.characters(codec="ascii", exclude_characters=". ", exclude_categories=("Cc",)), min_size=1, max_size=40
-)
+ids = st.text("abcXYZ012_-:/ é", min_size=1, max_size=40)
 
 
 def test_a_signature_that_another_library_made() -> None:
@@ -116,7 +114,12 @@ def test_every_signature_is_compared_with_every_secret(monkeypatch: pytest.Monke
     """None is left out once one fits, and all by the function that takes the same time for any."""
     compared = []
     honest = hmac.compare_digest
-    monkeypatch.setattr(hmac, "compare_digest", lambda one, other: compared.append(other) or honest(one, other))
+
+    def watched(one: bytes, other: bytes) -> bool:
+        compared.append(other)
+        return honest(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", watched)
     verify([SECRET, OTHER], signed_headers([SECRET, OTHER], "msg_1", AT, BODY), BODY, AT)
     assert len(compared) == 4
 
