@@ -278,10 +278,10 @@ def _count_ordered(column: NumericBins, ordered: NDArray[np.float64]) -> tuple[N
     if present:
         ordered[: np.searchsorted(ordered, -np.inf, side="right")] = column.minimum
         ordered[np.searchsorted(ordered, np.inf, side="left") :] = column.maximum
+        filled = np.flatnonzero(counts)
         with np.errstate(over="ignore", invalid="ignore"):
             ordered -= column.mean
-            sums = np.add.reduceat(ordered, np.minimum(starts, present - 1))
-        sums[counts == 0] = 0.0
+            sums[filled] = np.add.reduceat(ordered, starts[filled])
     return np.append(counts, missing), sums
 
 
