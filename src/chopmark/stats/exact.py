@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Region = NDArray[np.bool_]
 
-__all__ = ["BARNARD_TRIALS_MAX", "FISHER_TRIALS_MAX", "ExactTest", "barnard_test", "boschloo_test", "fisher_test"]
+__all__ = [
+    "BARNARD_TRIALS_MAX",
+    "FISHER_TRIALS_MAX",
+    "ExactTest",
+    "barnard_test",
+    "boschloo_test",
+    "fisher_test",
+    "largest_chance",
+]
 
 BARNARD_TRIALS_MAX = 1_000
 """Trials of both arms together up to which Barnard's and Boschloo's tests are offered: time and memory grow with their square."""
@@ -133,7 +141,7 @@ def barnard_test(control: Proportion, treatment: Proportion) -> ExactTest:
     z = _pooled_z(control.n, treatment.n)
     seen = float(z[control.successes, treatment.successes])
     regions = (np.abs(z) >= abs(seen) - _TIE_OF_Z, z >= seen - _TIE_OF_Z, z <= seen + _TIE_OF_Z)
-    two_sided, greater, less = (_largest_chance(control.n, treatment.n, region) for region in regions)
+    two_sided, greater, less = (largest_chance(control.n, treatment.n, region) for region in regions)
     return ExactTest(estimate=difference(control, treatment), p_value=two_sided, p_greater=greater, p_less=less)
 
 
@@ -150,7 +158,7 @@ def boschloo_test(control: Proportion, treatment: Proportion) -> ExactTest:
         return degenerate
     at = control.successes, treatment.successes
     greater, less = (
-        _largest_chance(control.n, treatment.n, order <= order[at] * (1 + _TIE))
+        largest_chance(control.n, treatment.n, order <= order[at] * (1 + _TIE))
         for order in _fisher_of_all(control.n, treatment.n)
     )
     return ExactTest(
@@ -218,8 +226,8 @@ def _fisher_of_all(control_n: int, treatment_n: int) -> tuple[Floats, Floats]:
     return greater, less
 
 
-def _largest_chance(control_n: int, treatment_n: int, region: Region) -> float:
-    """The largest chance of the tables of a region over all rates that both arms share.
+def largest_chance(control_n: int, treatment_n: int, region: Region) -> float:
+    """The largest chance of a region of tables, shape (control_n + 1, treatment_n + 1), over all rates that both arms may share.
 
     The chance is Σ a(s) πˢ (1 - π)ᴺ⁻ˢ over the successes s of both arms. It is looked at from rate to rate, evenly in arcsin √π, where
     it bends alike everywhere, then ever closer around the highest points.

@@ -2,7 +2,7 @@
 
 - `noninferiority` of proportions: the score test of Farrington and Manning (1990), "Test statistics and sample size formulae for
   comparative binomial trials with null hypothesis of non-zero risk difference or non-unity relative risk", Statistics in Medicine
-  9(12), with the N / (N - 1) of Miettinen and Nurminen (1985); or Wald's, which is too sure of itself near 0 and 1.
+  9(12); or Wald's, which is too sure of itself near 0 and 1.
 - of means: Welch's t with the null hypothesis moved by the margin.
 - `equivalence`: two one-sided tests; Schuirmann (1987), "A comparison of the two one-sided tests procedure and the power approach
   for assessing the equivalence of average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15(6).
@@ -179,7 +179,8 @@ def _of_proportions(
         return _Found(estimate, 0.0, 1.0, None, flags=("no_data",))
     reach = side * -float(ndtri(alpha))
     if method == "score":
-        z, bound = score_statistic(control, treatment, tested), score_bound(control, treatment, reach)
+        z = score_statistic(control, treatment, tested, is_corrected=False)
+        bound = score_bound(control, treatment, reach, is_corrected=False)
         both = control + treatment
         if not tested and (not both.successes or not both.failures):
             return _Found(estimate, 0.0, 1.0, bound, flags=("all_equal",))

@@ -87,10 +87,11 @@ def _stratified(case: Case) -> Answer:
 
 
 def _exact_small_sample(case: Case) -> Answer:
+    """The file's Barnard is that of SciPy, which loses ties; see `proportions_compat`."""
     arms = _proportions(case)
     return {
         "fisher_p": exact.fisher_test(*arms).p_value,
-        "barnard_p": exact.barnard_test(*arms).p_value,
+        "barnard_p": proportions_compat.scipy_barnard_p(*arms),
         "boschloo_p": exact.boschloo_test(*arms).p_value,
     }
 
