@@ -62,6 +62,12 @@ def _in_use(error: str) -> ChopmarkError:
     return TimedOut(msg, hint="Close it there (a database browser, a backup), then try again.")
 
 
+def _no_lock(error: str) -> ChopmarkError:
+    msg = f"The catalog's file could not be locked: {error}."
+    hint = "Look at the system log for errors of that disk or mount; locks of a network file system are often at fault."
+    return Unavailable(msg, hint=hint)
+
+
 def _does_not_fit(error: str) -> ChopmarkError:
     return InvalidRequest(f"The database cannot hold or do this: {error}.")
 
@@ -82,6 +88,7 @@ _SQLITE: dict[int, Callable[[str], ChopmarkError]] = {
     sqlite3.SQLITE_READONLY: _closed_to_us,
     sqlite3.SQLITE_BUSY: _in_use,
     sqlite3.SQLITE_LOCKED: _in_use,
+    sqlite3.SQLITE_PROTOCOL: _no_lock,
     sqlite3.SQLITE_TOOBIG: _does_not_fit,
 }
 _SQLITE_CONSTRAINTS: dict[int, Callable[[str], ChopmarkError]] = {

@@ -47,11 +47,21 @@ def too_new(where: str, revision: str) -> Unavailable:
 
 
 def migrate(connection: Connection, tables: Tables) -> None:
-    """Bring the tables up to date in the connection's transaction."""
+    """Bring the tables up to date in the connection's transaction.
+
+    Raises
+    ------
+    Unavailable
+        When the steps, which are files of this program, cannot be read.
+    """
     from alembic import command  # 0.1 s that an up-to-date catalog does not pay
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes.update(connection=connection, tables=tables)
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except OSError as error:
+        msg = f"The tables could not be brought up to date: {error}. Nothing was changed."
+        raise Unavailable(msg, hint="Look at the system log for errors of the disk that Chopmark is on.") from error
