@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -38,6 +38,7 @@ from chopmark.errors import Conflict
 __all__ = ["LooseBlobs", "Written"]
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
+_SHARDS = 256
 _NAME = re.compile(r"([0-9a-f]{62})(\.zst)?")
 _READ_ONLY = 0o444
 # A name that is taken, and gone when looked at, again and again: somebody deletes as fast as we put.
@@ -411,13 +412,13 @@ class LooseBlobs:
 
     # Names
 
-    def among(self, digests: Iterable[str]) -> list[str]:
-        """Which of many blobs have a file."""
-        shards = set(names(self._blobs))
-        return [digest for digest in digests if digest.removeprefix(PREFIX)[:2] in shards and self._has(digest)]
-
-    def _has(self, digest: str) -> bool:
-        return any(os.access(path, os.F_OK) for path in self._paths(digest))
+    def among(self, digests: Collection[str]) -> list[str]:
+        """Which of some blobs have a file; quick, for one and for thousands."""
+        places = {digest: f"{self._blobs}/{digest[-64:-62]}" for digest in digests}
+        if len(places) > _SHARDS:  # a new store has no shards, and one look at each says so
+            there = {shard for shard in set(places.values()) if os.access(shard, os.F_OK)}
+            places = {digest: shard for digest, shard in places.items() if shard in there}
+        return [digest for digest, shard in places.items() if _has(f"{shard}/{digest[-62:]}")]
 
     def _path(self, digest: str, *, compressed: bool) -> Path:
         digits = digest.removeprefix(PREFIX)
@@ -425,6 +426,10 @@ class LooseBlobs:
 
     def _paths(self, digest: str) -> tuple[Path, Path]:
         return self._path(digest, compressed=False), self._path(digest, compressed=True)
+
+
+def _has(plain: str) -> bool:
+    return os.access(plain, os.F_OK) or os.access(plain + zstd.SUFFIX, os.F_OK)
 
 
 def _check(content: Content, expected: str | None, source: SourceFile) -> None:
