@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 else:
     _End = float | None  # JSON has no infinite numbers: such an end is written as null, and read back from it
 
-Flag = Literal["no_data", "too_few", "no_variance", "all_equal", "no_baseline", "not_constant", "approximate"]
+Flag = Literal[
+    "no_data", "too_few", "no_variance", "all_equal", "no_baseline", "approximate", "not_constant", "too_early"
+]
 """``no_data``: an arm is empty. ``too_few``: fewer than the method is good for. ``no_variance``: nothing varies in an arm
 that should. ``all_equal``: both arms hold one and the same value. ``no_baseline``: relative to a control that is 0.
-``not_constant``: no constant difference fits all that was seen. ``approximate``: a fallback was used."""
+``approximate``: a fallback was used. ``not_constant``: the looks together rule out every constant difference.
+``too_early``: the method answers at its end, which is not reached."""
 
 
 class Interval(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Cuped", "Exposures", "Mean", "Proportion", "Ratio", "check_count", "check_number", "check_numbers"]
 
 
-class Proportion(msgspec.Struct, frozen=True):
+class Proportion(msgspec.Struct, frozen=True, tag="proportion"):
     """Successes of some trials, each of which succeeds or does not.
 
     Attributes
@@ -76,7 +76,7 @@ class Proportion(msgspec.Struct, frozen=True):
         return self.successes / self.n if self.n else 0.0
 
 
-class Mean(msgspec.Struct, frozen=True):
+class Mean(msgspec.Struct, frozen=True, tag="mean"):
     """Count, mean and sum of squared deviations of finite numbers.
 
     Attributes
@@ -204,7 +204,7 @@ class _Pairs(msgspec.Struct, frozen=True):
         return self.co_yx / (self.n - 1) if self.n > 1 else 0.0
 
 
-class Ratio(_Pairs, frozen=True):
+class Ratio(_Pairs, frozen=True, tag="ratio"):
     """A ratio of sums over units, such as cost by request with the user as unit: y is the numerator, x the denominator."""
 
     @property
@@ -213,7 +213,7 @@ class Ratio(_Pairs, frozen=True):
         return self.mean_y / self.mean_x if self.mean_x else 0.0
 
 
-class Cuped(_Pairs, frozen=True):
+class Cuped(_Pairs, frozen=True, tag="cuped"):
     """An outcome y and what was known of the same unit before the experiment, x."""
 
 

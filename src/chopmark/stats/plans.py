@@ -1,0 +1,247 @@
+"""What an experiment is to find out, laid down before its first record, and the batches it is told in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import msgspec
+
+from chopmark.errors import InvalidRequest
+from chopmark.stats.looks import PlannedLooks
+from chopmark.stats.sketch import QuantileSketch
+from chopmark.stats.summaries import Cuped, Exposures, Mean, Proportion, Ratio, check_count, check_number
+
+__all__ = ["Batch", "Metric", "Plan", "Summary", "check_batch"]
+
+Summary = Proportion | Mean | Ratio | Cuped | QuantileSketch
+"""What is recorded of one metric in one arm."""
+
+Kind = Literal["proportion", "mean", "ratio", "cuped", "quantile"]
+Role = Literal["primary", "secondary", "guardrail"]
+Method = Literal["sequential", "fixed", "planned"]
+
+_SUMMARIES: dict[str, type[Summary]] = {
+    "proportion": Proportion,
+    "mean": Mean,
+    "ratio": Ratio,
+    "cuped": Cuped,
+    "quantile": QuantileSketch,
+}
+_SHARES_SUM = 1e-9
+_VARIANTS_LEAST, _VARIANTS_MAX = 2, 20
+_METRICS_MAX = 100
+
+
+class Metric(msgspec.Struct, frozen=True, kw_only=True):
+    """One number that variants are compared by.
+
+    Attributes
+    ----------
+    name
+        Unique in its plan.
+    kind
+        What is recorded of it: a `Proportion`, a `Mean`, a `Ratio`, a `Cuped`, or for ``quantile`` a `QuantileSketch`.
+    role
+        The one ``primary`` metric decides who wins, a ``guardrail`` may forbid it, a ``secondary`` one is reported.
+    better
+        Which way is good: ``higher`` or ``lower``.
+    threshold
+        In the metric's own units, 0 or more: by how much a primary metric must be better to matter, by how much a guardrail may
+        be worse. For a quantile it is a share of records beyond the limit.
+    baseline
+        Success rate to expect (``proportion``), such as that of the validation at registration: it lends power to the first looks.
+    quantile, limit
+        Of a ``quantile``: which (0.95), and the value that it is compared at. Without a limit the control's quantile is frozen once it
+        has 500 values, and what comes after is compared.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = "secondary"
+    better: Literal["higher", "lower"] = "higher"
+    threshold: float = 0.0
+    baseline: float | None = None
+    quantile: float = 0.95
+    limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise InvalidRequest("A metric needs a name.", hint="Name it as it is recorded.")
+        check_number(f"threshold of {self.name}", self.threshold, least=0.0)
+        if not 0 < self.quantile < 1:
+            raise InvalidRequest(f"{self.quantile} is no quantile of {self.name}.", hint="Give a share such as 0.95.")
+        if self.limit is not None:
+            check_number(f"limit of {self.name}", self.limit)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is compared, by which method, and at which error rate.
+
+    Attributes
+    ----------
+    variants
+        Variant → share of the units, two or more, summing to 1.
+    control
+        The variant that the others are compared with.
+    metrics
+        One ``primary`` and any others.
+    alpha
+        Error rate of the primary metric over all treatments and all looks. Each guardrail and secondary metric has its own.
+    method
+        ``sequential`` may be looked at whenever one likes. ``fixed`` answers once, at ``planned_n``. ``planned`` answers at a few
+        looks, whose bounds ``looks`` has.
+    planned_n
+        Units of all variants at which the experiment ends; required unless it is sequential.
+    looks
+        For ``planned``: how α is spent, for every treatment alike.
+    ratio_alpha
+        Error rate of the check that units fall to the variants by their shares, over all looks.
+    """
+
+    variants: Mapping[str, float]
+    control: str
+    metrics: tuple[Metric, ...]
+    alpha: float = 0.05
+    method: Method = "sequential"
+    planned_n: int | None = None
+    looks: PlannedLooks | None = None
+    ratio_alpha: float = 0.001
+
+    def __post_init__(self) -> None:
+        _check_variants(self.variants, self.control)
+        _check_metrics(self.metrics)
+        for name in ("alpha", "ratio_alpha"):
+            value = getattr(self, name)
+            check_number(name, value)
+            if not 0 < value < 1:
+                raise InvalidRequest(f"{name} is {value!r}.", hint="Give a share such as 0.05.")
+        if self.planned_n is not None:
+            check_count("planned_n", self.planned_n)
+        if self.method != "sequential" and not self.planned_n:
+            raise InvalidRequest(
+                f"A {self.method} experiment has an end.", hint="Give planned_n: the units of all variants together."
+            )
+        if (self.looks is not None) != (self.method == "planned"):
+            raise InvalidRequest("Looks belong to a planned experiment.", hint='Give looks with method="planned" only.')
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """All variants but the control, in their order."""
+        return tuple(name for name in self.variants if name != self.control)
+
+    @property
+    def primary(self) -> Metric:
+        """The metric that decides."""
+        return next(m for m in self.metrics if m.role == "primary")
+
+    def metric(self, name: str) -> Metric:
+        """The metric of this name.
+
+        Raises
+        ------
+        InvalidRequest
+            When the plan has none.
+        """
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        raise InvalidRequest(
+            f"The plan has no metric {name!r}.", hint=f"It has {', '.join(m.name for m in self.metrics)}."
+        )
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What came in since the batch before: parts of several replicas are added with ``+``, in any order.
+
+    Attributes
+    ----------
+    exposures
+        Units that each variant was shown to.
+    records
+        Variant → metric → summary of the batch only.
+    shares
+        Shares that were in force, when they are not the plan's. A batch must not mix shares.
+    """
+
+    exposures: Exposures = Exposures()
+    records: Mapping[str, Mapping[str, Summary]] = {}
+    shares: Mapping[str, float] | None = None
+
+    def __add__(self, other: Self) -> Self:
+        if self.shares != other.shares and self.records and other.records:
+            raise InvalidRequest(
+                "Batches of different shares cannot be added.", hint="Observe each by itself, in their order."
+            )
+        records = {
+            variant: _added(self.records.get(variant, {}), other.records.get(variant, {}))
+            for variant in sorted({*self.records, *other.records})
+        }
+        shares = self.shares if self.shares is not None else other.shares
+        return type(self)(exposures=self.exposures + other.exposures, records=records, shares=shares)
+
+
+def check_batch(plan: Plan, batch: Batch) -> None:
+    """Raise `InvalidRequest` unless a batch speaks of what the plan has, in the summaries that it has."""
+    for variant in (*batch.records, *batch.exposures.counts):
+        if variant not in plan.variants:
+            raise InvalidRequest(f"The plan has no variant {variant!r}.", hint=f"It has {', '.join(plan.variants)}.")
+    for records in batch.records.values():
+        for name, summary in records.items():
+            wanted = _SUMMARIES[plan.metric(name).kind]
+            if type(summary) is not wanted:
+                raise InvalidRequest(
+                    f"{name} is recorded as a {wanted.__name__}, not a {type(summary).__name__}.",
+                    hint="Record what the plan's kind of metric says.",
+                )
+    if batch.shares is not None:
+        _check_shares(batch.shares)
+        if set(batch.shares) != set(plan.variants):
+            raise InvalidRequest("Shares name other variants than the plan.", hint=f"Name {', '.join(plan.variants)}.")
+
+
+def _added(first: Mapping[str, Summary], second: Mapping[str, Summary]) -> dict[str, Summary]:
+    added: dict[str, Any] = {**first}
+    for name, summary in second.items():
+        mine = added.get(name)
+        if mine is not None and type(mine) is not type(summary):
+            raise InvalidRequest(
+                f"{name} is a {type(mine).__name__} here and a {type(summary).__name__} there.",
+                hint="Record a metric the same way everywhere.",
+            )
+        theirs: Any = summary
+        added[name] = theirs if mine is None else mine + theirs
+    return added
+
+
+def _check_variants(variants: Mapping[str, float], control: str) -> None:
+    if not _VARIANTS_LEAST <= len(variants) <= _VARIANTS_MAX:
+        raise InvalidRequest(
+            f"An experiment of {len(variants)} variants compares nothing.", hint=f"Give 2 to {_VARIANTS_MAX}."
+        )
+    if control not in variants:
+        raise InvalidRequest(f"The control {control!r} is no variant.", hint=f"Name one of {', '.join(variants)}.")
+    _check_shares(variants)
+
+
+def _check_shares(shares: Mapping[str, float]) -> None:
+    for name, share in shares.items():
+        check_number(f"share of {name}", share)
+        if not 0 < share < 1:
+            raise InvalidRequest(f"The share of {name} is {share!r}.", hint="Give shares between 0 and 1.")
+    if abs(math.fsum(shares.values()) - 1) > _SHARES_SUM:
+        raise InvalidRequest(f"Shares sum to {math.fsum(shares.values()):g}.", hint="Give shares that sum to 1.")
+
+
+def _check_metrics(metrics: tuple[Metric, ...]) -> None:
+    names = [m.name for m in metrics]
+    if len(set(names)) != len(names):
+        raise InvalidRequest("Two metrics have one name.", hint="Give each its own.")
+    if len(names) > _METRICS_MAX:
+        raise InvalidRequest(f"{len(names)} metrics are too many.", hint=f"Give at most {_METRICS_MAX}.")
+    primaries = sum(m.role == "primary" for m in metrics)
+    if primaries != 1:
+        raise InvalidRequest(
+            f"The plan has {primaries} primary metrics.", hint='Give one metric role="primary": it decides.'
+        )

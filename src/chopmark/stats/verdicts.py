@@ -1,0 +1,214 @@
+"""What to do about an experiment: one of six words, and a sentence that a person can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from chopmark.stats.plans import Metric, Plan
+from chopmark.stats.readings import Reading, Standing, standing
+
+__all__ = ["Evidence", "Verdict", "decide"]
+
+Decision = Literal["winner", "no difference", "continue", "futile", "inconclusive", "invalid"]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What an experiment says now.
+
+    Attributes
+    ----------
+    decision
+        ``winner``: the primary metric is significantly better, by more than matters, no guardrail is breached, and units fell to the
+        variants as they should. ``no difference``: whatever there is does not matter. ``futile``: no treatment can matter any more.
+        ``inconclusive``: the end is reached, or no treatment may win. ``invalid``: the assignment is broken. ``continue``: otherwise.
+    winner
+        The variant, possibly the control.
+    sentence
+        What happened and what to do, in words.
+    breached
+        Treatment → guardrails that it breaches.
+    """
+
+    decision: Decision
+    sentence: str
+    winner: str | None = None
+    breached: Mapping[str, tuple[str, ...]] = {}
+
+    @property
+    def is_final(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.decision != "continue"
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a verdict rests on.
+
+    Attributes
+    ----------
+    primary, guardrails
+        Readings of them.
+    ratio_p
+        p-value of the sequential sample-ratio check; ``is_mismatch`` whether it has decided.
+    units
+        Units so far.
+    may_decide
+        Whether the method allows an answer now.
+    has_ended
+        Whether no more is planned.
+    futile
+        Treatments that a planned look found futile.
+    """
+
+    primary: Sequence[Reading]
+    guardrails: Sequence[Reading]
+    ratio_p: float
+    is_mismatch: bool
+    units: int
+    may_decide: bool
+    has_ended: bool
+    futile: frozenset[str] = frozenset()
+
+
+def decide(plan: Plan, evidence: Evidence) -> Verdict:
+    """The verdict on what is known; pure, and the only place that knows what a winner is."""
+    if evidence.is_mismatch:
+        return Verdict(
+            decision="invalid",
+            sentence=(
+                f"Units do not fall to the variants by their shares (p = {evidence.ratio_p:.2g}): comparisons cannot be trusted. "
+                "Look for what loses units of one variant (crashes, redirects, bots, caches), mend it and start anew."
+            ),
+        )
+    breached = _breached(plan, evidence.guardrails)
+    standings = {each.variant: standing(plan.primary, each) for each in evidence.primary}
+    readings = {each.variant: each for each in evidence.primary}
+    if evidence.may_decide:
+        verdict = _decided(plan, standings, readings, breached)
+        if verdict is not None:
+            return verdict
+        verdict = _hopeless(plan, standings, breached, evidence.futile)
+        if verdict is not None:
+            return verdict
+    return _undecided(plan, evidence, breached)
+
+
+def _decided(
+    plan: Plan,
+    standings: Mapping[str, Standing],
+    readings: Mapping[str, Reading],
+    breached: Mapping[str, tuple[str, ...]],
+) -> Verdict | None:
+    metric = plan.primary
+    winners = [v for v, found in standings.items() if found == "better" and v not in breached]
+    if winners:
+        best = max(winners, key=lambda v: _gain(metric, readings[v]))
+        others = f" {_listed([v for v in winners if v != best])} beat it too." if len(winners) > 1 else ""
+        return Verdict(
+            decision="winner",
+            winner=best,
+            breached=breached,
+            sentence=f"{best} wins: {_told(plan, readings[best])}{_beyond(metric)}.{others} Promote {best}.",
+        )
+    if all(found == "worse" for found in standings.values()):
+        told = "; ".join(f"with {v} {_told(plan, readings[v])}" for v in standings)
+        return Verdict(
+            decision="winner",
+            winner=plan.control,
+            breached=breached,
+            sentence=f"{plan.control} wins: {told}. Keep {plan.control}.",
+        )
+    return None
+
+
+def _hopeless(
+    plan: Plan, standings: Mapping[str, Standing], breached: Mapping[str, tuple[str, ...]], futile: frozenset[str]
+) -> Verdict | None:
+    """A verdict where no treatment can win any more."""
+    metric = plan.primary
+    left = {v: found for v, found in standings.items() if v not in breached and found != "worse"}
+    if not left:
+        told = "; ".join(f"{v} breaches {_listed(names)}" for v, names in breached.items())
+        return Verdict(
+            decision="inconclusive",
+            breached=breached,
+            sentence=f"No treatment may win: {told}. Stop, and keep {plan.control}.",
+        )
+    if all(found == "same" for found in left.values()):
+        return Verdict(
+            decision="no difference",
+            breached=breached,
+            sentence=(
+                f"{metric.name} differs by less than {_amount(metric, metric.threshold)}, which is what matters, between {plan.control} and "
+                f"{_listed(left)}. Choose by other reasons, such as cost."
+            ),
+        )
+    if all(found in {"same", "not better"} or v in futile for v, found in left.items()):
+        return Verdict(
+            decision="futile",
+            breached=breached,
+            sentence=(
+                f"{_listed(left)} cannot be shown to improve {metric.name} by {_amount(metric, metric.threshold)} or more any more. "
+                f"Stop, and keep {plan.control}."
+            ),
+        )
+    return None
+
+
+def _undecided(plan: Plan, evidence: Evidence, breached: Mapping[str, tuple[str, ...]]) -> Verdict:
+    warned = "".join(f" {v} breaches {_listed(names)} and cannot win." for v, names in breached.items())
+    if evidence.has_ended:
+        return Verdict(
+            decision="inconclusive",
+            breached=breached,
+            sentence=(
+                f"{evidence.units:,} units were planned and are there, and do not tell whether {plan.primary.name} differs.{warned} "
+                f"Keep {plan.control}, or plan another experiment with more units."
+            ),
+        )
+    so_far = f"{evidence.units:,} units so far"
+    if plan.planned_n:
+        so_far = f"{evidence.units:,} of {plan.planned_n:,} units so far"
+    return Verdict(
+        decision="continue", breached=breached, sentence=f"Nothing can be said yet: {so_far}.{warned} Go on."
+    )
+
+
+def _breached(plan: Plan, guardrails: Sequence[Reading]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for each in guardrails:
+        if standing(plan.metric(each.metric), each) == "worse":
+            found[each.variant] = (*found.get(each.variant, ()), each.metric)
+    return found
+
+
+def _gain(metric: Metric, reading: Reading) -> float:
+    estimate = reading.estimate or 0.0
+    return estimate if metric.better == "higher" else -estimate
+
+
+def _told(plan: Plan, reading: Reading) -> str:
+    metric = plan.primary
+    estimate = reading.estimate or 0.0
+    way = "higher" if estimate > 0 else "lower"
+    low, high = (_amount(metric, end) for end in (reading.interval.low, reading.interval.high))
+    what = f"the share of {metric.name} beyond the limit" if metric.kind == "quantile" else metric.name
+    return f"{what} is {_amount(metric, abs(estimate))} {way} than with {plan.control} (interval {low} to {high})"
+
+
+def _beyond(metric: Metric) -> str:
+    return f", and {_amount(metric, metric.threshold)} is what matters" if metric.threshold else ""
+
+
+def _amount(metric: Metric, value: float) -> str:
+    """A difference as a person says it: shares in percentage points."""
+    if metric.kind in {"proportion", "quantile"}:
+        return f"{100 * value:.3g} points"
+    return f"{value:.3g}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    return found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
