@@ -63,7 +63,9 @@ THRESHOLDS: Mapping[MeasureName, float] = {
 }
 """What is material when nothing else is said; χ² has no threshold but α."""
 
-DECIDING: frozenset[MeasureName] = frozenset({"psi", "wasserstein", "unseen", "missing"})
+DECIDING: frozenset[MeasureName] = frozenset(
+    {"psi", "total_variation", "kolmogorov_smirnov", "wasserstein", "unseen", "missing"}
+)
 """Measures that decide over a column when nothing else is said; the others are told."""
 
 _LINEAR = frozenset({"psi", "unseen", "missing"})  # the others are distances: noise adds to their squares
@@ -200,7 +202,7 @@ def _judged(
     if one.name in _LINEAR or one.name == "chi_squared":
         excess = max(0.0, one.value - one.expected)
     else:
-        excess = math.sqrt(max(0.0, (one.value - one.expected) * (one.value + one.expected)))
+        excess = math.sqrt(max(0.0, one.value - one.expected)) * math.sqrt(one.value + one.expected)
     threshold = limits.get(one.name)
     is_material = threshold is None or (excess >= threshold and excess > 0)
     return Measure(

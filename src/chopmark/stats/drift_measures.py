@@ -7,6 +7,7 @@ before every measure but the one of their share.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -68,6 +69,7 @@ DEFINITIONS: Mapping[str, str] = {
 """Definition → what is computed, in words. A definition never changes; what is computed otherwise gets another number."""
 
 _LEAST_EXPECTED = 5
+_LEAST_DEVIATION = 1e-300  # nothing can be divided by a smaller one
 _MEAN_OF_ABSOLUTE = math.sqrt(2 / math.pi)  # of a standard normal variable
 _MEAN_OF_KOLMOGOROV = math.sqrt(math.pi / 2) * math.log(2)
 
@@ -204,13 +206,14 @@ def _of_distribution(column: NumericBins, current: ColumnCounts) -> list[Measure
     distance = float(np.abs(reached - reached_now).max())
     spread = math.sqrt(1 / n + 1 / m)
     found = [Measured("kolmogorov_smirnov", distance, _MEAN_OF_KOLMOGOROV * spread, ks.asymptotic_p(distance, n, m))]
-    if column.standard_deviation > 0:
+    if column.standard_deviation > _LEAST_DEVIATION:
         deviation = column.standard_deviation
         edges = _standardised(column)
         area = _area(column.reference, edges, reached, deviation)
-        gaps = area - _area(current, edges, reached_now, deviation)
-        expected = _root_variance(edges, reached, area[1:-1])
-        found.append(Measured("wasserstein", float(np.abs(gaps).sum()), _MEAN_OF_ABSOLUTE * spread * expected))
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = float(np.abs(area - _area(current, edges, reached_now, deviation)).sum())
+        expected = _MEAN_OF_ABSOLUTE * spread * _root_variance(edges, reached, area[1:-1])
+        found.append(Measured("wasserstein", value if math.isfinite(value) else sys.float_info.max / 4, expected))
     return found
 
 

@@ -1,0 +1,266 @@
+"""Drift from counts: against raw arrays, by simulated error rates, and by what must hold of any counts."""
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from chopmark.errors import InvalidRequest
+from chopmark.stats.drift import DEFINITIONS, THRESHOLDS, check_drift
+from chopmark.stats.drift_report import DriftReport
+from chopmark.stats.profile import Profile
+from chopmark.stats.two_sample import wasserstein_distance
+
+
+def checked(reference, current, **options: Any):
+    profile = Profile.of(reference)
+    return check_drift(profile, profile.count(current), **options)
+
+
+def only(reference, current, **options: Any):
+    return checked({"x": reference}, {"x": current}, **options).columns[0]
+
+
+@pytest.mark.parametrize("shift", [0.05, 0.5, 3.0, 20.0])
+def test_distances_from_counts_are_those_of_raw_values(shift):
+    draw = np.random.default_rng(4)
+    reference, current = draw.normal(5, 2, 5_000), draw.normal(5 + shift, 2, 3_000)
+    found = only(reference, current)
+    exact = wasserstein_distance(reference, current) / reference.std(ddof=1)
+    assert found.measure("wasserstein").value == pytest.approx(exact, rel=0.02)
+    assert found.measure("wasserstein").value <= exact * (1 + 1e-9)
+    raw = stats.ks_2samp(reference, current).statistic
+    assert raw - 1.5 / 64 <= found.measure("kolmogorov_smirnov").value <= raw
+    assert found.reference_mean == pytest.approx(reference.mean())
+    assert found.current_mean == pytest.approx(current.mean())
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(0, 9).map(float), min_size=2, max_size=60),
+    st.lists(st.integers(-4, 14).map(float), min_size=1, max_size=60),
+)
+def test_with_one_bin_a_value_distances_are_exact_whenever_the_current_values_are_known_or_beyond(reference, current):
+    low, high = min(reference), max(reference)
+    current = [x for x in current if x in reference or not low <= x <= high] or [low]
+    found = only(reference, current, minimum=1)
+    assert found.measure("kolmogorov_smirnov").value <= stats.ks_2samp(reference, current).statistic + 1e-12
+    if low != high:
+        exact = stats.wasserstein_distance(reference, current) / np.std(reference, ddof=1)
+        assert found.measure("wasserstein").value == pytest.approx(exact, abs=1e-9)
+
+
+def test_psi_of_ten_groups_is_that_of_deciles():
+    draw = np.random.default_rng(6)
+    reference, current = draw.normal(size=64_000), draw.normal(0.4, 1, 64_000)
+    edges = np.quantile(reference, np.arange(1, 10) / 10)
+    p, q = (np.bincount(np.searchsorted(edges, x), minlength=10) / len(x) for x in (reference, current))
+    classic = ((q - p) * np.log(q / p)).sum()
+    assert only(reference, current).measure("psi").value == pytest.approx(classic, rel=0.03)
+
+
+KINDS = {
+    "normal": lambda draw, n: draw.normal(size=n),
+    "counts": lambda draw, n: draw.poisson(2.0, n),
+    "heavy": lambda draw, n: draw.lognormal(0, 2, n),
+    "zeros": lambda draw, n: np.where(draw.random(n) < 0.6, 0.0, draw.exponential(1.0, n)),
+    "levels": lambda draw, n: draw.choice(list("abcdefgh"), n, p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.05, 0.04, 0.01]),
+    "holes": lambda draw, n: np.where(draw.random(n) < 0.1, np.nan, draw.normal(size=n)),
+}
+
+
+def samples(draw, n):
+    return {name: kind(draw, n) for name, kind in KINDS.items()}
+
+
+def test_without_drift_measures_are_about_what_is_expected_and_nothing_drifts():
+    draw = np.random.default_rng(9)
+    runs, drifted = 80, 0
+    ratios: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _ in range(runs):
+        report = checked(samples(draw, 2_000), samples(draw, 700))
+        drifted += report.verdict != "ok"
+        for column in report.columns:
+            for measure in column.measures:
+                ratios.setdefault((column.name, measure.name), []).append((measure.value, measure.expected))
+    assert drifted == 0
+    for (column, name), pairs in ratios.items():
+        value, expected = np.mean(pairs, axis=0)
+        if name in {"psi", "jensen_shannon", "hellinger", "total_variation", "chi_squared"}:
+            assert value == pytest.approx(expected, rel=0.15), (column, name)
+        elif name == "wasserstein":
+            assert value == pytest.approx(expected, rel=0.35), (column, name)
+        elif name == "kolmogorov_smirnov":
+            assert 0.4 * expected <= value <= 1.1 * expected, (column, name)
+        else:
+            assert value <= 1.3 * expected + 1e-3, (column, name)
+
+
+def test_the_tests_alone_keep_their_error_rate():
+    """With thresholds of nothing a drift is a significant test: at most α of the checks, all columns together."""
+    draw = np.random.default_rng(10)
+    nothing = dict.fromkeys(THRESHOLDS, 0.0)
+    runs, alpha = 150, 0.1
+    false = sum(
+        checked(samples(draw, 900), samples(draw, 600), thresholds=nothing, deciding=THRESHOLDS, alpha=alpha).verdict
+        == "drift"
+        for _ in range(runs)
+    )
+    assert false <= stats.binom.isf(1e-4, runs, alpha)
+    assert false >= 2  # it is not that nothing ever is significant
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("normal", lambda x, _: x + 0.3),
+        ("normal", lambda x, _: x * 1.5),
+        ("counts", lambda x, draw: x + (draw.random(len(x)) < 0.4)),
+        ("heavy", lambda x, _: x * 2),
+        ("zeros", lambda x, draw: np.where(draw.random(len(x)) < 0.4, 0.0, x)),
+        ("levels", lambda x, draw: np.where(draw.random(len(x)) < 0.3, "a", x)),
+        ("levels", lambda x, draw: np.where(draw.random(len(x)) < 0.05, "new", x)),
+        ("holes", lambda x, draw: np.where(draw.random(len(x)) < 0.1, np.nan, x)),
+        ("normal", lambda x, draw: np.where(draw.random(len(x)) < 0.03, 1e6, x)),
+        ("normal", lambda x, _: x * np.nan),
+    ],
+)
+def test_drift_is_found_and_no_other_column_is_blamed(kind, change):
+    draw = np.random.default_rng(12)
+    reference, current = samples(draw, 20_000), samples(draw, 1_500)
+    current[kind] = change(current[kind], draw)
+    report = checked(reference, current)
+    assert (report.verdict, report.drifted) == ("drift", (kind,))
+    assert report.columns[0].name == kind
+    assert report.columns[0].sentence.startswith(f"{kind} drifted: ")
+    assert kind in report.sentence
+
+
+def test_many_rows_alone_are_no_drift():
+    """A shift of two hundredths of a deviation is significant in 200,000 rows, and nothing to act on."""
+    draw = np.random.default_rng(13)
+    found = only(draw.normal(size=200_000), draw.normal(0.02, 1, 200_000))
+    assert found.measure("kolmogorov_smirnov").p_value < 0.001
+    assert found.verdict == "ok"
+
+
+def test_a_worse_shift_is_more_severe():
+    draw = np.random.default_rng(14)
+    reference, current = draw.normal(size=3_000), draw.normal(size=2_000)
+    severities = [only(reference, current + shift).severity for shift in (0.0, 0.2, 0.5, 1.0, 3.0)]
+    assert severities == sorted(severities)
+    report = checked(
+        {"a": reference, "b": reference, "c": reference}, {"a": current, "b": current + 2, "c": current + 1}
+    )
+    assert [c.name for c in report.columns] == ["b", "c", "a"]
+
+
+def test_too_few_values_decide_nothing():
+    draw = np.random.default_rng(15)
+    report = checked(samples(draw, 1_000), samples(draw, 499))
+    assert report.verdict == "not enough data"
+    assert {c.verdict for c in report.columns} == {"not enough data"}
+    assert all(not c.measures for c in report.columns)
+    assert only(draw.normal(size=1_000), draw.normal(5, 1, 499), minimum=400).verdict == "drift"
+
+
+def test_a_column_that_is_gone_is_drift_by_its_missing_values():
+    draw = np.random.default_rng(16)
+    found = only(draw.normal(size=1_000), np.full(800, np.nan))
+    assert found.verdict == "drift"
+    assert [m.name for m in found.measures] == ["missing"]
+    assert "100.0 % of it is missing, and 0.0 % was" in found.sentence
+
+
+def test_one_value_throughout():
+    same = only(np.full(1_000, 3.0), np.full(800, 3.0))
+    assert (same.verdict, {m.p_value for m in same.measures}) == ("ok", {1.0})
+    assert only(np.full(1_000, 3.0), np.full(800, 4.0)).verdict == "drift"
+
+
+def test_scores_are_told_apart():
+    draw = np.random.default_rng(17)
+    x = draw.normal(size=2_000)
+    profile = Profile.of({"x": x}, scores=draw.random(2_000))
+    report = check_drift(profile, profile.count({"x": draw.normal(size=900)}, scores=draw.random(900) ** 2))
+    assert report.scores.verdict == report.verdict == "drift"
+    assert not report.drifted
+    assert "answers drifted" in report.sentence
+
+
+def test_measures_that_do_not_decide_are_told():
+    draw = np.random.default_rng(18)
+    found = only(draw.normal(size=3_000), draw.normal(0.5, 1, 3_000), deciding=("missing",))
+    assert found.verdict == "ok"
+    assert found.measure("psi").verdict == "drift"
+
+
+def test_benjamini_hochberg_finds_no_less_than_holm():
+    draw = np.random.default_rng(19)
+    reference = {f"c{i}": draw.normal(size=900) for i in range(30)}
+    current = {name: draw.normal(0.12 * (i % 3), 1, 900) for i, name in enumerate(reference)}
+    found = [
+        set(checked(reference, current, correction=c, thresholds={"wasserstein": 0.0}, alpha=0.05).drifted)
+        for c in ("holm", "benjamini_hochberg")
+    ]
+    assert found[0] < found[1]
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.lists(st.floats(width=32, allow_nan=True), min_size=1, max_size=40),
+    st.lists(st.floats(width=64, allow_nan=True), min_size=1, max_size=40),
+    st.lists(st.sampled_from(["a", "b", "c", None]), min_size=40, max_size=40),
+)
+def test_nothing_is_ever_nan(reference, current, levels):
+    report = checked(
+        {"x": reference, "t": levels[: len(reference)]},
+        {"x": current, "t": levels[::-1][: len(current)]},
+        minimum=1,
+    )
+    for column in report.columns:
+        assert math.isfinite(column.severity)
+        assert column.sentence
+        for measure in column.measures:
+            assert all(map(math.isfinite, (measure.value, measure.expected, measure.excess)))
+            assert 0 <= measure.p_value <= 1
+            assert measure.value >= 0
+            assert measure.definition in DEFINITIONS
+    assert msgspec.json.decode(msgspec.json.encode(report), type=DriftReport) == report
+
+
+def test_a_profile_does_not_drift_from_itself():
+    draw = np.random.default_rng(20)
+    profile = Profile.of(samples(draw, 3_000))
+    report = check_drift(profile, profile.reference)
+    assert report.verdict == "ok"
+    for column in report.columns:
+        for measure in column.measures:
+            if measure.name != "unseen":
+                assert measure.value == pytest.approx(0, abs=1e-7)
+
+
+def test_what_cannot_be_meant_is_refused():
+    profile, other = Profile.of({"x": [1.0, 2.0]}), Profile.of({"x": [1.0, 3.0]})
+    for options in (
+        {"thresholds": {"nothing": 0.1}},
+        {"thresholds": {"chi_squared": 0.1}},
+        {"thresholds": {"psi": math.nan}},
+        {"thresholds": {"psi": -1.0}},
+        {"deciding": ("nothing",)},
+        {"alpha": 0.0},
+        {"alpha": 1.0},
+        {"minimum": -1},
+        {"groups": 1},
+    ):
+        with pytest.raises(InvalidRequest):
+            check_drift(profile, profile.reference, **options)
+    with pytest.raises(InvalidRequest, match="another profile"):
+        check_drift(profile, other.reference)
+    with pytest.raises(InvalidRequest):
+        checked({"x": [1.0]}, {"x": [1.0]}).columns[0].measure("psi")
