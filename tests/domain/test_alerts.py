@@ -147,6 +147,16 @@ class TestMissingData:
         state, _ = advance(rule(events_min=100), AlertState(), Sample(NOON, 3, events=events), NOON)
         assert (state.phase, state.sampled_at) == (phase, NOON if phase == "firing" else None)
 
+    def test_unknown_events_are_fewer_than_one(self) -> None:
+        few = rule(events_min=1, no_data="alerting", no_data_after_seconds=0)
+        _, [event] = advance(few, AlertState(), Sample(NOON, 1), NOON)
+        assert "only 0 of the 1 events" in event.message
+
+    def test_none_is_missing_at_the_time_of_a_sample(self) -> None:
+        strict = rule(no_data="alerting", no_data_after_seconds=0)
+        state, _ = advance(strict, AlertState(), Sample(NOON, 1), NOON)
+        assert advance(strict, state, None, NOON) == (state, ())
+
     def test_the_words_say_how_few(self) -> None:
         few = rule(events_min=100, no_data="alerting", no_data_after_seconds=0)
         _, [event] = advance(few, AlertState(), Sample(NOON, 1, events=7), NOON)
@@ -208,6 +218,16 @@ class TestTimes:
         state, [event] = advance(rule(), AlertState(), Sample(minute(600), 3), NOON)
         assert (state.sampled_at, event.at) == (NOON, NOON)
         assert advance(rule(), state, Sample(minute(1), 1), minute(1))[0].phase == "ok"
+
+    def test_two_samples_of_now_are_one(self) -> None:
+        state, _ = advance(rule(), AlertState(), Sample(minute(600), 3), NOON)
+        assert advance(rule(), state, Sample(minute(601), 1), NOON) == (state, ())
+
+    def test_five_minutes_back_are_no_clock_that_was_set_back(self) -> None:
+        state, _ = advance(rule(), AlertState(), Sample(minute(5), 3), minute(5))
+        assert advance(rule(), state, None, minute(0)) == (state, ())
+        moved, _ = advance(rule(), state, None, minute(-0.01))
+        assert (moved.at, moved.started_at) == (minute(-0.01), minute(-0.01))
 
     def test_a_little_ahead_is_taken_as_it_is(self) -> None:
         assert SKEW_SECONDS == 300

@@ -122,7 +122,7 @@ def _moved(rule: ThresholdRule, state: AlertState, told: Told, *, holds: bool, a
         return _while_firing(rule, state, told, holds=holds, at=at)
     if not holds:
         return replace(state, phase="ok", pending_since=None), ()
-    since = state.pending_since if state.phase == "pending" and state.pending_since else at
+    since = state.pending_since or at
     if _has_passed(rule.for_seconds, since, at) and _is_cooled_down(rule, state, at):
         state = replace(state, phase="firing", pending_since=since, firing_since=at, clear_since=None)
         return state, (_event(rule, "firing", at, since, told, firing_words(rule, told, at - since)),)

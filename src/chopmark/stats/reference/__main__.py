@@ -9,7 +9,7 @@ import msgspec
 
 from chopmark.errors import InvalidRequest, NotFound
 from chopmark.stats.reference import compute
-from chopmark.stats.reference.cases import ReferenceCase, cases_of, without_cases
+from chopmark.stats.reference.cases import ReferenceCase, cases_of, passed_over, without_cases
 from chopmark.stats.reference.comparing import differences
 
 __all__ = ["main", "shortfalls"]
@@ -68,6 +68,8 @@ def _lines(path: str) -> Iterator[tuple[str, bool]]:
         return
     failures = {f"{case.method} {case.name}": found for case in cases if (found := shortfalls(case))}
     yield f"{path}: {len(cases) - len(failures)} passed, {len(failures)} failed", bool(failures)
+    if not_told := passed_over(content):
+        yield f"  not checked, since the file does not tell how the inputs are made: {', '.join(not_told)}", False
     for name, found in failures.items():
         for words in found[:_SHOWN_MAX]:
             yield f"  FAILED {name}: {words}", True

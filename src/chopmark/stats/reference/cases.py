@@ -13,7 +13,7 @@ import msgspec
 
 from chopmark.stats.reference.comparing import FollowsEach
 
-__all__ = ["ReferenceCase", "cases_of", "without_cases"]
+__all__ = ["ReferenceCase", "cases_of", "passed_over", "without_cases"]
 
 _VECTORS = {"rel": 1e-9, "abs": 1e-9}
 _DRIFT = {
@@ -52,6 +52,14 @@ _SECTIONS: Mapping[str, tuple[Mapping[str, Any], frozenset[str]]] = {
     "cron": ({}, frozenset({"expression", "after", "zone"})),
 }
 _WHOLE_SECTIONS: Mapping[str, Mapping[str, Any]] = {"performance": _PERFORMANCE, "multivariate": _MULTIVARIATE}
+# What of a section cannot be checked unless the section brings the arrays under this key.
+_NOT_TOLD = (
+    ("performance", "nannyml_dle", "regression"),
+    ("multivariate", "mmd", "reference"),
+    ("multivariate", "nannyml_pca_reconstruction", "reference"),
+    ("multivariate", "nannyml_domain_classifier_auroc", "reference"),
+)
+_INPUTS = frozenset({"seeds", "regression", "reference", "chunks", "chunk_size"})
 _FACTS = ("burn_pairs", "definitions", "stream_config")
 _WORDS = frozenset({"inputs", "definition", "rows", "note", "rule"})
 _KSWIN_WITHIN = 300
@@ -94,6 +102,15 @@ def cases_of(file: Mapping[str, Any]) -> list[ReferenceCase]:
     return [case for section, held in sections for case in _of_section(section, held, facts)]
 
 
+def passed_over(file: Mapping[str, Any]) -> list[str]:
+    """What a file expects and nobody can check, since it does not tell how the inputs are made."""
+    return [
+        f"{section}.{key}"
+        for section, key, needed in _NOT_TOLD
+        if isinstance(held := file.get(section), Mapping) and key in held and needed not in held
+    ]
+
+
 def without_cases(file: Mapping[str, Any]) -> str | None:
     """Why a file has no case by design, in words; None when it should have some."""
     return next((why for keys, why in _WITHOUT_CASES if keys <= file.keys()), None)
@@ -101,8 +118,9 @@ def without_cases(file: Mapping[str, Any]) -> str | None:
 
 def _of_section(section: str, held: Any, facts: Mapping[str, Any]) -> Iterator[ReferenceCase]:
     if section in _WHOLE_SECTIONS:
-        expected = _without_words(_comparable(held))
-        yield ReferenceCase(section, section, {**facts, **held}, expected, _WHOLE_SECTIONS[section])
+        expected = _without_words({k: v for k, v in _reproducible(section, held).items() if k not in _INPUTS})
+        if expected:
+            yield ReferenceCase(section, section, {**facts, **held}, expected, _WHOLE_SECTIONS[section])
     elif section in _SECTIONS:
         tolerance, inputs = _SECTIONS[section]
         named = (
@@ -115,27 +133,20 @@ def _of_section(section: str, held: Any, facts: Mapping[str, Any]) -> Iterator[R
             yield ReferenceCase(section, name, {**facts, **case}, expected, tolerance)
 
 
-def _comparable(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the estimates that rest on another library's calibration, which the file says are not to be compared."""
-    return {
-        key: value
-        for key, value in section.items()
-        if not (key == "nannyml_cbpe" and isinstance(value, Mapping) and value.get("needs_calibration"))
-    }
+def _reproducible(section: str, held: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what rests on arrays that the section neither brings along nor tells how to make."""
+    missing = {key for where, key, needed in _NOT_TOLD if where == section and needed not in held}
+    return {key: value for key, value in held.items() if key not in missing}
 
 
 def _of_stream(expected: Mapping[str, Any]) -> dict[str, Any]:
-    """What a detector that draws should do, in place of what it drew; and nothing of one that raised an error."""
+    """What a detector that draws should do, in place of what it drew."""
     river = dict(expected.get("river", {}))
-    changes = tuple(river.get("true_changes", ()))
-    wanted = FollowsEach(changes, _KSWIN_WITHIN)
+    wanted = FollowsEach(tuple(river.get("true_changes", ())), _KSWIN_WITHIN)
     for name in [n for n in river if n.startswith("KSWIN")]:
-        if wanted.allows(river[name]["detections"]):
+        if wanted.allows(river[name]["detections"]):  # else the other library missed the change, and drew nothing
             river[name] = {"detections": wanted}
-        else:  # the other library missed the change too, as on values of 0 and 1
-            river[name] = {}
-    kept = {n: value for n, value in expected.get("frouros", {}).items() if not isinstance(value, str)}
-    return {**expected, "river": river, "frouros": kept}
+    return {**expected, "river": river}
 
 
 def _without_words(value: Any) -> Any:
