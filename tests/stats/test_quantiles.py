@@ -93,6 +93,22 @@ def test_swapping_the_arms_turns_the_difference_round(first, second, q):
     assert msgspec.json.decode(msgspec.json.encode(one), type=QuantileSummary) == one
 
 
+def test_the_difference_is_tested_as_by_welch():
+    arms = [QuantileSummary.of(rng, 0.5) for rng in (range(0, 40, 4), range(5, 65))]
+    effect = quantile_difference(*arms, confidence=0.9)
+    spreads = [arm.standard_error * math.sqrt(arm.n) for arm in arms]
+    welch = stats.ttest_ind_from_stats(
+        arms[1].value, spreads[1], arms[1].n, arms[0].value, spreads[0], arms[0].n, equal_var=False
+    )
+    assert (effect.statistic, effect.p_value) == pytest.approx((welch.statistic, welch.pvalue), rel=1e-9)
+    assert effect.degrees_of_freedom == pytest.approx(
+        sum(s**2 / a.n for s, a in zip(spreads, arms, strict=True)) ** 2
+        / sum((s**2 / a.n) ** 2 / (a.n - 1) for s, a in zip(spreads, arms, strict=True))
+    )
+    assert effect.p_less == pytest.approx(1 - effect.p_greater)
+    assert (effect.p_greater < 0.5) == (effect.estimate > 0)
+
+
 def test_the_summary_takes_the_ranks_of_the_method():
     found = QuantileSummary.of(np.arange(1001.0), 0.5)
     reach = 1.959963984540054 * math.sqrt(0.25 / 1001) * 1000

@@ -89,6 +89,14 @@ def test_quantiles_and_positions_rise(values, first, second):
     assert sketch.interpolated(last) == max(values)
 
 
+def test_numbers_spread_evenly_over_a_bin_are_found_again():
+    inside = [64 + (i + 0.5) / 10 for i in range(10)]  # 64 to 65 is one bin
+    sketch = QuantileSketch.of([60.0, *inside, 70.0])
+    assert len(sketch.bins) == 2 * 3
+    assert [sketch.interpolated(i + 1) for i in range(10)] == pytest.approx(inside, rel=1e-12)
+    assert sketch.interpolated(5.5) == pytest.approx(64.5, rel=1e-12)
+
+
 @given(samples)
 def test_every_element_lies_between_the_ends_at_its_rank(values):
     sketch = QuantileSketch.of(values)
