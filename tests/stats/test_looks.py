@@ -48,6 +48,18 @@ def test_p_value_bound_and_interval_agree_at_every_look(rule, count, sided, alph
     assert plan.looks[-1].last == (len(plan.looks) == count)
 
 
+@pytest.mark.parametrize("sided", [1, 2])
+@pytest.mark.parametrize("rule", RULES)
+def test_the_bound_itself_decides_and_what_is_below_does_not(rule, sided):
+    plan = PlannedLooks.evenly(3, rule=rule[0], parameter=rule[1], sided=sided).observe(1 / 3, 0.3)
+    bound = plan.observe(2 / 3, 0.0).looks[-1].boundary
+    assert plan.observe(2 / 3, bound).decided
+    assert plan.observe(2 / 3, -bound).decided == (sided == 2)
+    below = plan.observe(2 / 3, bound - 1e-6)
+    assert not below.decided
+    assert below.p_value == pytest.approx(0.05, abs=1e-5)
+
+
 @settings(max_examples=40, deadline=None)
 @given(rules, st.lists(st.floats(-6, 6), min_size=1, max_size=5))
 def test_a_two_sided_plan_does_not_care_which_arm_is_which(rule, statistics):

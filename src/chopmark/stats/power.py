@@ -329,9 +329,8 @@ def _normal_power(drift: float, alpha: float) -> float:
 
 def _normal_drift(alpha: float, power: float) -> float:
     """Mean of the statistic at which a two-sided normal test has its power, with both tails."""
-    return _root(
-        lambda drift: _normal_power(drift, alpha) - power, 0.0, _quantile(1 - alpha / 2) + abs(_quantile(power))
-    )
+    one_tail = _quantile(1 - alpha / 2) + _quantile(power)  # the other one adds next to nothing, or a little
+    return _root(lambda drift: _normal_power(drift, alpha) - power, 0.0, max(0.0, one_tail) + 1)
 
 
 def _t_power(effect: float, n_control: float, alpha: float, ratio: float) -> float:
