@@ -17,7 +17,12 @@ from chopmark.stats.summaries import Cuped, Mean, Ratio
 
 sizes = st.integers(0, 3) | st.integers(2, 10**8)
 numbers = st.floats(-1e150, 1e150) | st.floats(-100, 100)
-means = st.builds(Mean, sizes, numbers, st.sampled_from([0.0]) | st.floats(0, 1e300) | st.floats(0, 1e4))
+means = st.builds(
+    Mean,
+    sizes,
+    numbers | st.sampled_from([5e-324, 1e-200, 0.0]),
+    st.sampled_from([0.0]) | st.floats(0, 1e300) | st.floats(0, 1e4),
+)
 
 
 @given(st.integers(0, 10**6), st.integers(2, 60), st.integers(2, 60), st.sampled_from([0.8, 0.95, 0.99]))
@@ -100,7 +105,9 @@ def test_relative_by_hand() -> None:
     assert effect.degrees_of_freedom == welch_test(control, treatment).degrees_of_freedom
     below_zero = welch_test(Mean(100, -10.0, 99 * 4.0), Mean(400, -9.0, 399 * 9.0), is_relative=True)
     assert below_zero.estimate == pytest.approx(0.1)  # larger is larger, whatever the control's sign
-    assert welch_test(Mean(100, 0.0, 400.0), treatment, is_relative=True).flags == ("no_baseline",)
+    for mean in (0.0, 5e-324, -1e-310):
+        next_to_nothing = welch_test(Mean(100, mean, 400.0), treatment, is_relative=True)
+        assert (next_to_nothing.flags, next_to_nothing.p_value) == (("no_baseline",), 1.0)
 
 
 @given(st.integers(0, 10**6))
@@ -172,6 +179,18 @@ def test_what_was_known_before_and_does_not_vary_changes_nothing() -> None:
     nothing = cuped_test(Cuped(), Cuped())
     assert nothing.effect.flags == ("no_data",)
     assert cuped_test(Cuped.of([1.0], [2.0]), treatment).effect.flags == ("too_few",)
+
+
+def test_rounding_of_what_does_not_vary_takes_no_effect_away() -> None:
+    """Merged constants differ in their last digits between the arms: a slope through those would be the effect itself."""
+    y = np.random.default_rng(1).normal(0, 1, (2, 50))
+    control, treatment = Cuped.of(y[0], [0.1] * 50), Cuped.of(y[1] + 3, [0.1] * 50)
+    drifted = msgspec.structs.replace(treatment, mean_x=math.nextafter(treatment.mean_x, 1))
+    found = cuped_test(control, drifted)
+    assert found.theta == 0.0
+    assert found.effect == found.unadjusted
+    with pytest.raises(InvalidRequest, match="varies too little"):
+        cuped_test(Cuped(2, 0.0, 0.0, 1e300, 5e-324, 1e10), Cuped(2, 0.0, 0.0, 1.0, 0.0, 0.0))
 
 
 def test_merged_batches_give_the_same_answer() -> None:

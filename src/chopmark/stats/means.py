@@ -114,7 +114,10 @@ def cuped_test(control: Cuped, treatment: Cuped, *, confidence: float = 0.95) ->
         s²(y) - 2 θ s(y, x) + θ² s²(x) of each arm.
     """
     both = control + treatment
-    theta = _quotient(both.co_yx, both.m2_x) if both.n > 1 else 0.0
+    spread = math.sqrt(both.m2_x / both.n) if both.n else 0.0
+    theta = 0.0 if is_noise(spread, both.mean_x) else both.co_yx / both.m2_x
+    if not math.isfinite(theta):
+        raise InvalidRequest("What was known before varies too little.", hint="Choose another unit for it.")
     adjusted = [
         _Arm(
             arm.n,
@@ -160,24 +163,21 @@ def _compared(control: _Arm, treatment: _Arm, *, confidence: float, is_relative:
     freedom = _degrees_of_freedom(arms)
     if not is_relative:
         return student_effect(estimate, error, freedom, confidence)
-    share = _quotient(treatment.value, control.value)
+    return _relative(control, treatment, freedom, confidence)
+
+
+def _relative(control: _Arm, treatment: _Arm, freedom: float, confidence: float) -> Effect:
     base = abs(control.value)
-    relative_error = _quotient(
-        math.hypot(math.sqrt(treatment.squared_error), share * math.sqrt(control.squared_error)), base
-    )
-    relative = _quotient(estimate, base)
-    if not relative_error:
+    if not base:
         return no_answer(0.0, "no_baseline")
-    return student_effect(relative, relative_error, freedom, confidence)
+    share, estimate = treatment.value / base, (treatment.value - control.value) / base
+    error = math.hypot(math.sqrt(treatment.squared_error), share * math.sqrt(control.squared_error)) / base
+    if not error or not math.isfinite(error) or not math.isfinite(estimate):
+        return no_answer(0.0, "no_baseline")
+    return student_effect(estimate, error, freedom, confidence)
 
 
 def _degrees_of_freedom(arms: Sequence[_Arm]) -> float:
     """Satterthwaite's: (Σ sᵢ²/nᵢ)² / Σ (sᵢ²/nᵢ)² / (nᵢ - 1), from the shares of the sum so that no square is lost."""
     total = sum(arm.squared_error for arm in arms)
     return 1 / sum((arm.squared_error / total) ** 2 / (arm.n - 1) for arm in arms)
-
-
-def _quotient(numerator: float, denominator: float) -> float:
-    """0 where there is no finite one."""
-    value = numerator / denominator if denominator else 0.0
-    return value if math.isfinite(value) else 0.0
