@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chopmark.domain.alert_rules import ThresholdRule
 from chopmark.domain.burn_rates import (
     BURN_WINDOWS,
     BurnRateRule,
@@ -194,6 +195,48 @@ def test_counts_that_cannot_be_are_refused(errors: int, total: int) -> None:
         MinuteCount(NOON, errors, total)
 
 
+def test_the_usual_windows_and_a_rule_without_delays() -> None:
+    assert [(p.name, p.factor, p.long_minutes, p.short_minutes, p.severity) for p in BURN_WINDOWS] == [
+        ("page_fast", 14.4, 60, 5, "critical"),
+        ("page_slow", 6, 360, 30, "critical"),
+        ("ticket_fast", 3, 1440, 120, "warning"),
+        ("ticket_slow", 1, 4320, 360, "warning"),
+    ]
+    assert BurnRateRule(name="api", objective=0.9).alert(BURN_WINDOWS[2]) == ThresholdRule(
+        name="api/ticket_fast",
+        metric="burn rate over 1440 and 120 min",
+        operator=">",
+        threshold=3,
+        severity="warning",
+        no_data="ok",
+        no_data_after_seconds=0,
+    )
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 12), st.integers(0, 11))
+def test_a_count_is_put_in_its_minute_only(counts: list[int], minutes_max: int, back: int) -> None:
+    held = MinuteCounts(100, (0,) * len(counts), tuple(counts))
+    after = held.put(100 - back, 0, 50, minutes_max)
+    wanted = dict(enumerate(reversed(counts))) | ({back: 50} if back < minutes_max else {})
+    assert after.last == 100
+    assert len(after.totals) == len(after.errors) <= max(minutes_max, 1)
+    for age in range(minutes_max):
+        got = after.totals[-age - 1] if age < len(after.totals) else 0
+        assert got == wanted.get(age, 0)
+
+
+def test_five_minutes_ahead_are_a_clock_like_any_other() -> None:
+    state, _ = advance_burn_rates(small(), BurnRateState(), MinuteCount(minute(5), 9, 10), NOON)
+    assert state.counts is not None
+    assert state.counts.last == int(minute(5).timestamp()) // 60
+    with pytest.raises(InvalidRequest, match="6 minutes from now"):
+        advance_burn_rates(small(), BurnRateState(), MinuteCount(minute(6), 9, 10), NOON)
+
+
 def test_a_minute_of_the_future_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="minutes from now"):
         advance_burn_rates(small(), BurnRateState(), MinuteCount(minute(10), 0, 1), NOON)
+
+
+def test_nothing_is_counted_before_it_is_reported() -> None:
+    assert MinuteCounts(5).window(9) == (0, 0)
