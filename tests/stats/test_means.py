@@ -190,7 +190,7 @@ def test_rounding_of_what_does_not_vary_takes_no_effect_away() -> None:
     assert found.theta == 0.0
     assert found.effect == found.unadjusted
     with pytest.raises(InvalidRequest, match="varies too little"):
-        cuped_test(Cuped(2, 0.0, 0.0, 1e300, 5e-324, 1e10), Cuped(2, 0.0, 0.0, 1.0, 0.0, 0.0))
+        cuped_test(Cuped(2, 0.0, 0.0, 1e300, 1e-300, 1e10), Cuped(2, 0.0, 0.0, 1.0, 0.0, 0.0))
 
 
 def test_merged_batches_give_the_same_answer() -> None:

@@ -136,6 +136,7 @@ def test_means_by_strata() -> None:
     single = Mean.of(random.normal(0, 1, 5_000)), Mean.of(random.normal(0.03, 1, 5_000))
     effect, plain = post_stratified_difference([single]), welch_test(*single)
     assert effect.estimate == plain.estimate
+    assert effect.flags == ()
     assert effect.standard_error == pytest.approx(plain.standard_error)
     assert effect.p_value == pytest.approx(plain.p_value, rel=1e-2)
     lonely = post_stratified_difference([(Mean.of([1.0]), Mean.of([2.0, 3.0]))])
