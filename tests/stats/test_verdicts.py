@@ -177,6 +177,28 @@ def test_what_breaches_a_guardrail_cannot_win() -> None:
     assert "b breaches errors and slow" in twice.sentence
 
 
+def test_every_verdict_tells_of_breaches() -> None:
+    harm = (reading(0.02, 0.04, metric="errors"),)
+    told = {
+        "winner": (reading(-0.05, -0.03), reading(-0.09, -0.06, variant="c")),
+        "no difference": (reading(0.03, 0.05), reading(-0.01, 0.01, variant="c")),
+        "futile": (reading(0.03, 0.05), reading(-0.03, 0.01, variant="c")),
+        "continue": (reading(0.03, 0.05), reading(-0.1, 0.1, variant="c")),
+    }
+    for decision, found in told.items():
+        verdict = said(*found, guardrails=harm)
+        assert (verdict.decision, verdict.breached) == (decision, {"b": ("errors",)})
+    ended = said(*told["continue"], guardrails=harm, has_ended=True)
+    assert (ended.decision, ended.breached) == ("inconclusive", {"b": ("errors",)})
+    two = (*harm, reading(0.02, 0.04, metric="slow", variant="c"))
+    sentence = "No treatment may win: b breaches errors; c breaches slow. Stop, and keep a."
+    assert said(*told["continue"], guardrails=two).sentence == sentence
+    third = reading(-0.1, 0.1, variant="d")
+    waiting = said(*told["continue"], third, guardrails=two).sentence
+    assert " b breaches errors and cannot win. c breaches slow and cannot win. Go on." in waiting
+    assert " b beat it too." in said(reading(0.03, 0.05), reading(0.06, 0.09, variant="c")).sentence
+
+
 @pytest.mark.parametrize("harmless", [(0.005, 0.04), (-0.05, -0.02), (0.0, 0.01)])
 def test_a_guardrail_is_breached_beyond_its_margin_only(harmless: tuple[float, float]) -> None:
     assert said(reading(0.03, 0.05), guardrails=(reading(*harmless, metric="errors"),)).winner == "b"
