@@ -46,7 +46,7 @@ def test_any_means_have_an_answer(control: Mean, treatment: Mean, margin: float,
     assert 0 <= result.p_value <= 1
     assert msgspec.json.decode(msgspec.json.encode(result), type=MarginTest) == result
     if result.flags:
-        assert (result.p_value, result.bound, result.is_met) == (1.0, None, False)
+        assert (result.p_value, result.bound, result.is_met, result.statistic) == (1.0, None, False, 0.0)
 
 
 @given(proportions(), proportions(), margins)
