@@ -639,3 +639,15 @@ def test_a_copy_of_a_file_that_was_verified_is_whole_or_refused(
     with pytest.raises(IntegrityFailure, match="to its end"):
         store.fetch(digest, tmp_path / "out", verify="changed")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("call", ["exists", "is_dir"])
+def test_a_directory_that_cannot_be_looked_at_is_told(root: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    root.mkdir()
+
+    def failing(_: Path) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, call, failing)
+    with pytest.raises(Unavailable, match="Input/output error"):
+        LocalStore(root)

@@ -1,5 +1,6 @@
 """What a draft asks and leaves: a plan before bytes, none without any, and no file of its own."""
 
+import errno
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,15 @@ def test_temporary_files_go_and_are_made_only_for_files(scratch: Path, monkeypat
     with pytest.raises(ChopmarkError):
         refused(registry)
     assert list(scratch.iterdir()) == []
+
+
+def test_what_was_registered_stays_so_when_its_temporary_files_cannot_be_removed(
+    registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("chopmark.sdk.draft.shutil.rmtree", failing)
+    version = registry.register("fraud", {"threshold": 0.5})
+    assert version.number == 1
+    assert registry.load("fraud:1") == {"threshold": 0.5}

@@ -99,8 +99,9 @@ class LocalStore:
         if compression not in {"zstd", "none"}:
             raise InvalidRequest(f"There is no compression {compression!r}.", hint="Use 'zstd' or 'none'.")
         self.root = Path(os.path.abspath(root))  # noqa: PTH100 resolve() would follow links that may be moved later
-        if self.root.exists() and not self.root.is_dir():
-            raise InvalidRequest(f"{self.root} is not a directory.", hint="Name a directory for the blobs.")
+        with reporting("open the store", self.root):
+            if self.root.exists() and not self.root.is_dir():
+                raise InvalidRequest(f"{self.root} is not a directory.", hint="Name a directory for the blobs.")
         self.compression = compression
         self.packs = packs
         self.tensors = tensors

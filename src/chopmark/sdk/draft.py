@@ -156,7 +156,8 @@ class Draft:
     def discard(self) -> None:
         """Throw away what was gathered; after registration only temporary files go."""
         while self._scratch:
-            shutil.rmtree(self._scratch.pop(), ignore_errors=True)
+            with suppress(OSError):  # of some calls it lets errors through, and the version may be registered by now
+                shutil.rmtree(self._scratch.pop(), ignore_errors=True)
 
     def add_model(self, model: object, *, format: str = "auto") -> None:  # noqa: A002 - the field's word
         """Store a model object; ``auto`` takes the safest format that can hold it.
