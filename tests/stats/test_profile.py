@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -93,7 +94,8 @@ def test_many_values_fall_into_equally_frequent_bins_and_sums_are_theirs():
     assert max(inner) - min(inner) <= 1
     more = draw.lognormal(0.2, 1, 150_000)
     found = profile.count({"x": more}).column("x")
-    place = np.searchsorted(np.array([np.nextafter(column.minimum, -np.inf), *column.uppers]), more, side="left")
+    lowers = np.array([np.nextafter(column.minimum, -np.inf), *column.uppers], dtype=np.float64)
+    place: Any = lowers.searchsorted(more, side="left")
     expected = np.bincount(place, weights=more - values.mean(), minlength=66)
     assert found.sums == pytest.approx(expected.tolist(), rel=1e-9, abs=1e-7)
     assert column.mean + math.fsum(found.sums) / len(more) == pytest.approx(more.mean())

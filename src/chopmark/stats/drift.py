@@ -15,6 +15,7 @@ age drifted: 20.0 % of its values are beyond the reference's range; its mean wen
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Mapping
 from typing import Literal, get_args
 
@@ -236,7 +237,7 @@ def _column_drift(
         name=column.name,
         kind=_kind(column),
         verdict=verdict,
-        severity=max((m.excess / m.threshold for m in counted if m.threshold), default=0.0),
+        severity=min(sys.float_info.max, max((m.excess / m.threshold for m in counted if m.threshold), default=0.0)),
         reference_n=column.reference.present,
         current_n=current.present,
         reference_mean=_mean(column, column.reference),
