@@ -158,9 +158,10 @@ def test_equal_outcomes_decide_nothing(counts: tuple[int, int], seed: float | No
     test = BernoulliEProcess(0.5, baseline=seed).observe(Proportion(*counts), Proportion(*counts))
     assert (test.p_value, test.decided, test.flags) == (1.0, False, ("all_equal",))
     assert 0.0 in test.interval
-    # even where the arms are not what the share says, which is another test's affair
-    lopsided = BernoulliEProcess(0.5, baseline=seed).observe(Proportion(*counts), Proportion())
-    assert (lopsided.p_value, lopsided.flags) == (1.0, ("no_data",))
+    # nor where the arms are not what the share says, which is another test's affair
+    lopsided = BernoulliEProcess(0.9, baseline=0.5).observe(Proportion(*counts), Proportion(*counts))
+    assert lopsided.log_e > 3
+    assert (lopsided.p_value, lopsided.flags) == (1.0, ("all_equal",))
 
 
 def test_an_empty_arm_decides_nothing() -> None:
@@ -189,6 +190,24 @@ def test_the_interval_lies_around_the_difference_and_narrows() -> None:
     assert widths == sorted(widths, reverse=True)
     assert test.decided
     assert test.interval.low > 0
+
+
+def test_the_interval_by_hand() -> None:
+    """Four records at a share of 1/4 and a baseline of 1/2: (A - π)(Y - b), its squares, and two records more in each arm."""
+    test = BernoulliEProcess(0.25, baseline=0.5).observe(Proportion(1, 3), Proportion(1, 1))
+    b = 0.5  # (20 · 0.5 + 0.5) / 21
+    scores = [0.75 * (1 - b), -0.25 * (1 - b), -0.25 * (0 - b), -0.25 * (0 - b)]
+    squares = sum(score**2 for score in scores)
+    expected = 4 * 0.25 * 0.75 * b * b
+    variance = max(squares, squares / 3 + 2 * expected / 3) + 2 * (0.75**2 + 0.25**2)
+    level = -2 * math.log(0.9)
+    rho = 40 / (level + math.log1p(level))
+    reach = math.sqrt((variance + rho) * math.log((variance + rho) / (rho * 0.9**2)))
+    assert test.differences.variance == pytest.approx(variance)
+    assert test.differences.estimate == pytest.approx(sum(scores) / (4 * 0.25 * 0.75))
+    interval = test.differences.interval(0.9)
+    assert interval.high == pytest.approx(min(1.0, (sum(scores) + reach) / 0.75))
+    assert interval.low == pytest.approx(max(-1.0, (sum(scores) - reach) / 0.75))
 
 
 def test_the_interval_leaves_zero_out_once_decided_while_the_estimate_stays_there() -> None:

@@ -64,6 +64,11 @@ def test_nothing_is_said_without_grounds(control: Mean, treatment: Mean, flag: s
     assert (test.interval.low, test.interval.high) == (-math.inf, math.inf)
 
 
+def test_with_the_least_number_in_each_arm_it_speaks() -> None:
+    test = MeanSequence(0.05, 1_000).observe(Mean.from_deviation(250, 0.0, 1.0), Mean.from_deviation(250, 1.0, 1.0))
+    assert (test.decided, test.flags) == (True, ())
+
+
 def test_even_one_record_in_an_arm_is_survived() -> None:
     test = MeanSequence(0.05, 1_000, min_per_arm=0).observe(Mean(1, 5.0, 0.0), Mean(900, 1.0, 3.0))
     assert test.flags == ("too_few",)

@@ -31,7 +31,8 @@ def _arm(case: Mapping[str, Any]) -> tuple[int, float, float]:
 def _confidence_sequence(case: Mapping[str, Any]) -> dict[str, Any]:
     (n0, mean0, square0), (n1, mean1, square1) = _arm(case["control"]), _arm(case["treatment"])
     alpha, planned_n = case["alpha"], case["tuning_sample_size_total"]
-    found = sequential.asymptotic_sequence(mean1 - mean0, (square0 + square1) ** 0.5, n0 + n1, planned_n, alpha)
+    n = n0 + n1 if n0 and n1 else 0
+    found = sequential.asymptotic_sequence(mean1 - mean0, (square0 + square1) ** 0.5, n, planned_n, alpha)
     return {
         "effect": found.estimate,
         "rho": asymptotic_rho(alpha, planned_n),
