@@ -67,6 +67,7 @@ def test_the_place_and_the_distance_are_told() -> None:
         ({"z": 1.5}, {"z": 1.5000001}),
         ({"z": 1.5}, {"z": 1.5, "more": 1}),
         ({"n": 1}, {"n": 1.0}),
+        ({"n": 2}, {"n": 2.0000001}),
         ({"z": None, "b": True}, {"z": None, "b": True}),
         ({"z": "nan"}, {"z": 1.0}),
         ({"raises": "ValueError or the library error type"}, {"raises": "InvalidRequest"}),
