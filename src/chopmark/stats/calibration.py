@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats import agreement
+from chopmark.stats.summaries import check_count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,8 +78,8 @@ def calibration(truth: ArrayLike, probabilities: ArrayLike, *, bins: int = _BINS
     import numpy as np
 
     outcomes, chances = _known(truth, probabilities)
-    wanted: Any = bins
-    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+    check_count("bins", bins)
+    if bins < 1:
         raise InvalidRequest(f"{bins!r} bins.", hint="Give a whole number, 1 or more.")
     places = np.minimum((chances * bins).astype(np.intp), bins - 1)
     away = np.bincount(places, weights=outcomes - chances, minlength=bins)
@@ -141,7 +142,14 @@ class Isotonic(msgspec.Struct, frozen=True):
         return np.interp(ranks, self.scores, self.probabilities)
 
 
-def calibration_helps(truth: ArrayLike, scores: ArrayLike, *, splits: Iterable[Split] | None = None) -> bool:
+def calibration_helps(
+    truth: ArrayLike,
+    scores: ArrayLike,
+    *,
+    splits: Iterable[Split] | None = None,
+    judge: Literal["brier", "pooled_ece"] = "brier",
+    seed: int = 0,
+) -> bool:
     """Whether isotonic calibration brings scores nearer to probabilities on rows that it was not fitted on.
 
     Parameters
@@ -149,17 +157,21 @@ def calibration_helps(truth: ArrayLike, scores: ArrayLike, *, splits: Iterable[S
     truth, scores
         As for `Isotonic.fit`.
     splits
-        Positions to fit on and to judge by; without them ten folds, each with every tenth row of either outcome, by rising score.
+        Positions to fit on and to judge by; ten folds when None, into which rows are dealt by a generator that starts at ``seed``.
+    judge
+        ``brier``: mean squared distance. ``pooled_ece``: calibration error of ten bins of equally many rows, over the judged rows of
+        all splits together, as NannyML 0.13 has it. From some thousand rows on that says yes to most scores that are probabilities
+        already: the rows of a bin are judged by maps that were fitted on the others of it, so that their errors cancel.
 
     Returns
     -------
     bool
         False also when there is one outcome only, or the scores part the outcomes all but perfectly (ROC-AUC above 0.999).
 
-    Notes
-    -----
-    The calibration error of ten bins of equally many rows, over the judged rows of all splits, before and after: the rule of
-    NannyML 0.13, which judges by ten random splits.
+    Raises
+    ------
+    InvalidRequest
+        When outcomes or scores cannot be, or there are too few.
     """
     import numpy as np
 
@@ -168,7 +180,8 @@ def calibration_helps(truth: ArrayLike, scores: ArrayLike, *, splits: Iterable[S
     if area is None or area > _NEAR_PERFECT_AUC:
         return False
     judged, before, after = [], [], []
-    for fitted_on, judged_by in _folds(outcomes, ranks) if splits is None else splits:
+    check_count("seed", seed)
+    for fitted_on, judged_by in _folds(ranks.size, seed) if splits is None else splits:
         mapped = Isotonic.fit(outcomes[fitted_on], ranks[fitted_on]).apply(ranks[judged_by])
         judged.append(outcomes[judged_by])
         before.append(ranks[judged_by])
@@ -176,19 +189,25 @@ def calibration_helps(truth: ArrayLike, scores: ArrayLike, *, splits: Iterable[S
     known = np.concatenate(judged) if judged else outcomes[:0]
     if known.size < _JUDGED_LEAST:
         raise InvalidRequest(f"{known.size} rows are too few to judge a calibration by.", hint="Give some hundreds.")
-    return _equal_bins_error(known, np.concatenate(before)) > _equal_bins_error(known, np.concatenate(after))
+    error = _JUDGES.get(judge)
+    if error is None:
+        raise InvalidRequest(f"judge is {judge!r}.", hint=f"Use one of: {', '.join(_JUDGES)}.")
+    return error(known, np.concatenate(before)) > error(known, np.concatenate(after))
 
 
-def _folds(outcomes: NDArray[np.float64], ranks: NDArray[np.float64]) -> Iterable[Split]:
+def _folds(n: int, seed: int) -> Iterable[Split]:
+    """Ten random folds: dealt by the outcomes, they would be too much alike, and a map of nine would know the tenth."""
     import numpy as np
 
-    order = np.lexsort((ranks, outcomes))
-    fold = np.empty(order.size, dtype=np.intp)
-    fold[order] = np.arange(order.size) % _FOLDS
-    for k in range(_FOLDS):
-        judged_by = np.flatnonzero(fold == k)
-        if judged_by.size and judged_by.size < order.size:
-            yield np.flatnonzero(fold != k), judged_by
+    fold = np.random.default_rng(seed).permutation(n) % _FOLDS
+    for k in range(min(_FOLDS, n) if n > 1 else 0):
+        yield np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+
+
+def _squared_error(outcomes: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:
+    import numpy as np
+
+    return float(np.square(outcomes - ranks).mean())
 
 
 def _equal_bins_error(outcomes: NDArray[np.float64], ranks: NDArray[np.float64]) -> float:
@@ -200,6 +219,12 @@ def _equal_bins_error(outcomes: NDArray[np.float64], ranks: NDArray[np.float64])
     bins = _BINS if ranks.size > 2 * _BINS else ranks.size // 2
     starts = np.arange(bins) * (ranks.size // bins)
     return float(np.abs(np.add.reduceat(away, starts)).sum()) / ranks.size
+
+
+_JUDGES: Mapping[str, Callable[[NDArray[np.float64], NDArray[np.float64]], float]] = {
+    "brier": _squared_error,
+    "pooled_ece": _equal_bins_error,
+}
 
 
 def _known(truth: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

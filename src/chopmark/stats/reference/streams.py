@@ -207,7 +207,9 @@ def _cbpe(given: Sequence[tuple[NDArray[np.float64], NDArray[np.bool_]]]) -> dic
     divider = StratifiedShuffleSplit(
         n_splits=_NANNYML_SPLITS, test_size=_NANNYML_TEST_SHARE, random_state=_NANNYML_SEED
     )
-    needed = calibration.calibration_helps(outcomes, chances, splits=divider.split(chances, outcomes))
+    needed = calibration.calibration_helps(
+        outcomes, chances, splits=divider.split(chances, outcomes), judge="pooled_ece"
+    )
     fitted = calibration.Isotonic.fit(outcomes, chances)
     expected = [expected_performance(fitted.apply(chunk) if needed else chunk, scores=chunk) for chunk, _ in chunks]
     whole = _by_metric(
