@@ -56,6 +56,8 @@ def test_the_larger_variance_counts() -> None:
         (Mean.from_deviation(249, 0.0, 1.0), Mean.from_deviation(9_000, 9.0, 1.0), "too_few"),
         (Mean(500, 2.0, 0.0), Mean(500, 2.0, 0.0), "all_equal"),
         (Mean(500, 2.0, 0.0), Mean(500, 3.0, 0.0), "no_variance"),
+        (Mean(500, 0.1, 1e-32), Mean(500, 0.1 + 1e-16, 2e-32), "all_equal"),  # what rounding leaves of equal values
+        (Mean(500, 0.0, 0.0), Mean(500, 1.0, 5e-324), "no_variance"),
     ],
 )
 def test_nothing_is_said_without_grounds(control: Mean, treatment: Mean, flag: str) -> None:
@@ -67,6 +69,12 @@ def test_nothing_is_said_without_grounds(control: Mean, treatment: Mean, flag: s
 def test_with_the_least_number_in_each_arm_it_speaks() -> None:
     test = MeanSequence(0.05, 1_000).observe(Mean.from_deviation(250, 0.0, 1.0), Mean.from_deviation(250, 1.0, 1.0))
     assert (test.decided, test.flags) == (True, ())
+
+
+def test_arms_that_hardly_vary() -> None:
+    test = MeanSequence(0.05, 1_000).observe(Mean(500, 1.0, 1e-18), Mean(500, 2.0, 1e-18))
+    assert (test.decided, test.flags) == (True, ())
+    assert 1.0 - 1e-6 < test.interval.low <= test.interval.high < 1.0 + 1e-6
 
 
 def test_even_one_record_in_an_arm_is_survived() -> None:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["MeanSequence", "mean_p_values"]
 
 _LEAST = 2  # records that a variance takes
-_EXPONENT_MAX = 700.0
+_ROUNDING = 1e-13
+_DEVIATION_LEAST = 1e-140  # smaller ones have squares that a float cannot hold
+_EXPONENT_MAX, _T_MAX = 700.0, 1e150
 
 
 class MeanSequence(msgspec.Struct, frozen=True):
@@ -124,9 +126,10 @@ class MeanSequence(msgspec.Struct, frozen=True):
         least = min(self.control.n, self.treatment.n)
         if least < max(_LEAST, self.min_per_arm):
             return ("too_few",) if least else ("no_data",)
-        if self.control.m2 + self.treatment.m2 > 0:
+        c, t = self.control, self.treatment
+        if _varies(c.n, c.mean, c.m2, t.n, t.mean, t.m2):
             return ()
-        return ("all_equal",) if self.control.mean == self.treatment.mean else ("no_variance",)
+        return ("all_equal",) if math.isclose(c.mean, t.mean, rel_tol=_ROUNDING) else ("no_variance",)
 
 
 class _Look(NamedTuple):
@@ -146,10 +149,18 @@ def _look(n0: Any, mean0: Any, m20: Any, n1: Any, mean1: Any, m21: Any, alpha: f
     shares = part0 / welch, part1 / welch
     freedom = 1.0 / (shares[0] ** 2 / (n0 - 1) + shares[1] ** 2 / (n1 - 1))
     scaled = (n0 + n1) * asymptotic_rho(alpha, planned_n) ** 2
-    z_squared = _normal_squared(((np.asarray(mean1) - mean0) / error) ** 2, freedom)
+    z_squared = _normal_squared(np.minimum(np.abs(np.asarray(mean1) - mean0) / error, _T_MAX) ** 2, freedom)
     p_value = np.exp(np.minimum(0.0, 0.5 * (np.log1p(scaled) - z_squared * scaled / (1.0 + scaled))))
     reach = (1.0 + 1.0 / scaled) * (np.log1p(scaled) - 2.0 * math.log(alpha))
     return _Look(p_value, error * np.sqrt(_student_squared(reach, freedom)))
+
+
+def _varies(n0: Any, mean0: Any, m20: Any, n1: Any, mean1: Any, m21: Any) -> Any:
+    """Whether the values vary by more than what rounding leaves of equal ones."""
+    import numpy as np
+
+    deviation = np.sqrt((np.asarray(m20) + m21) / (np.asarray(n0) + n1))
+    return deviation > np.maximum(_ROUNDING * np.maximum(np.abs(mean0), np.abs(mean1)), _DEVIATION_LEAST)
 
 
 def _of(value: MeanSequence) -> _Look:
@@ -206,7 +217,7 @@ def mean_p_values(
 
     given = (control_n, control_mean, control_m2, treatment_n, treatment_mean, treatment_m2)
     n0, mean0, m20, n1, mean1, m21 = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in given))
-    says = (np.minimum(n0, n1) >= max(_LEAST, min_per_arm)) & (m20 + m21 > 0)
+    says = (np.minimum(n0, n1) >= max(_LEAST, min_per_arm)) & _varies(n0, mean0, m20, n1, mean1, m21)
     p_values = np.ones(n0.shape)
     look = _look(n0[says], mean0[says], m20[says], n1[says], mean1[says], m21[says], alpha, planned_n)
     p_values[says] = look.p_value
