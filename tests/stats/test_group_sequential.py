@@ -142,6 +142,17 @@ def test_characteristics_reach_their_power_and_one_look_costs_nothing(power):
     assert (single.inflation_factor, single.asn_ratio_h1) == pytest.approx((1.0, 1.0), rel=1e-6)
 
 
+def test_expected_information_of_two_looks_by_hand():
+    bound = classic_bounds("pocock", [0.5, 1.0])[0]
+    plan = characteristics([0.5, 1.0], (bound, bound), power=0.9)
+    mean = plan.drift * math.sqrt(0.5)
+    early_null, early_effect = 2 * stats.norm.sf(bound), stats.norm.sf(bound - mean) + stats.norm.cdf(-bound - mean)
+    assert plan.inflation_factor == pytest.approx((plan.drift / (stats.norm.isf(0.025) + stats.norm.isf(0.1))) ** 2)
+    assert plan.asn_ratio_h0 == pytest.approx(plan.inflation_factor * (1 - 0.5 * early_null))
+    assert plan.asn_ratio_h1 == pytest.approx(plan.inflation_factor * (1 - 0.5 * early_effect))
+    assert plan.asn_ratio_h1 < 1 < plan.asn_ratio_h0
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
