@@ -18,6 +18,7 @@ TARGET = Path(__file__).parent.parent / "docs" / "explanation" / "peeking.svg"
 WIDTH, HEIGHT = 720, 380
 LEFT, RIGHT, TOP, BOTTOM = 64, 190, 56, 52
 SHARE_MOST = 0.5
+FONT = 'font-family="system-ui, sans-serif" font-size="13" fill="#1f2937"'
 COLOURS = {"naive": "#c2410c", "chopmark": "#0f766e"}
 NAMES = {"naive": "usual z test", "chopmark": "Chopmark"}
 
@@ -26,8 +27,7 @@ def drawing(lines: dict[str, Curve]) -> str:
     """The picture as SVG text."""
     most = int(max(line.records[-1] for line in lines.values()))
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        'font-family="system-ui, sans-serif" font-size="13" fill="#1f2937">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" {FONT}>',
         "<title>Share of experiments without any difference that were called significant at some look</title>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="24" font-size="15" font-weight="600">False alarms when one looks after every 100 records</text>',
@@ -39,7 +39,9 @@ def drawing(lines: dict[str, Curve]) -> str:
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end" fill="#6b7280">{share:.0%}</text>')
     for records in range(0, most + 1, most // 5):
         x = _x(records, most)
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#6b7280">{records:,}</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle" fill="#6b7280">{records:,}</text>'
+        )
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 12}" text-anchor="middle" fill="#6b7280">records so far</text>')
     promised = _y(ALPHA)

@@ -165,7 +165,7 @@ def _times(expression: str, after: datetime) -> Iterator[datetime]:
     try:
         from cronsim import CronSim, CronSimError
     except ImportError as error:
-        raise Unsupported("Schedules need the library cronsim.", hint="pip install cronsim") from error
+        raise Unsupported("Schedules need the library cronsim.", hint="pip install 'chopmark[schedules]'") from error
     try:
         yield from CronSim(expression, after)
     except CronSimError as error:
