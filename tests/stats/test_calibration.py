@@ -90,7 +90,7 @@ def test_splits_of_ones_own():
         lambda: Isotonic.fit([1, 0], [0.2, 0.3]).apply([math.nan]),
         lambda: calibration_helps([1, 0], [0.2, 0.3]),
         lambda: calibration_helps([1, 0], [0.2, 0.3], splits=[]),
-        lambda: calibration_helps(*scored(1, 40), judge="log"),
+        lambda: calibration_helps(*scored(1, 40), judge="log"),  # type: ignore[arg-type]
         lambda: calibration_helps(*scored(1, 40), seed=-1),
     ],
 )

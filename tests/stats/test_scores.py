@@ -122,7 +122,7 @@ def test_the_order_of_rows_and_detectors_does_not_matter(how):
         lambda: outlier_labels([1.0], quantile=math.nan),
         lambda: combined([[1.0, math.inf]]),
         lambda: combined([1.0, 2.0]),
-        lambda: combined([[1.0]], "sum"),
+        lambda: combined([[1.0]], "sum"),  # type: ignore[arg-type]
         lambda: kendall([1.0], [1.0, 2.0]),
     ],
 )
