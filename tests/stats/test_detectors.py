@@ -69,13 +69,15 @@ def of_ours(detector, values):
 )
 def test_adwin_is_rivers(seed, parameters):
     for values in (numbers(seed), mistakes(seed)):
-        theirs = drift.ADWIN(**parameters)
-        expected, _ = of_river(theirs, values)
-        ours, found, _ = of_ours(Adwin(**parameters), values)
-        assert found == expected
-        assert ours.width == theirs.width
-        assert ours.mean == pytest.approx(theirs.estimation, abs=1e-9)
-        assert ours.m2 == pytest.approx(theirs.variance, rel=1e-7, abs=1e-7)
+        theirs, ours = drift.ADWIN(**parameters), Adwin(**parameters)
+        for index, value in enumerate(values):
+            theirs.update(value)
+            ours = ours.observe(value)
+            assert ours.detected == theirs.drift_detected
+            if ours.detected or index == len(values) - 1:
+                assert ours.width == theirs.width
+                assert ours.mean == pytest.approx(theirs.estimation, abs=1e-9)
+                assert ours.m2 == pytest.approx(theirs.variance, rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -126,6 +128,19 @@ def test_frouros_variants():
     assert list(Cusum().observe_all(values)[1]) == [256, 525]
     assert list(Adwin(definition="frouros").observe_all([v + 1 for v in values])[1]) == [255, 543]
     assert list(Adwin().observe_all([v + 1 for v in values])[1]) != [255, 543]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"clock": 1, "delta": 0.2, "max_buckets": 2, "min_window_length": 1, "grace_period": 5}, [60, 108]),
+        ({"clock": 4, "delta": 0.05, "max_buckets": 3, "min_window_length": 2, "grace_period": 10}, [75, 115]),
+    ],
+)
+def test_frouros_adwin_with_other_parameters(parameters, expected):
+    jumps = np.repeat([0.0, 1.0, 3.0], [40, 50, 60])
+    values = np.round(jumps + 0.25 * np.sin(np.arange(150) * 0.7), 6) + 1
+    assert list(Adwin(definition="frouros", **parameters).observe_all(values)[1]) == expected
 
 
 @pytest.mark.parametrize("kind", ALL)

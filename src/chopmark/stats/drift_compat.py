@@ -64,7 +64,7 @@ def score(name: str, reference: ArrayLike, current: ArrayLike) -> float:
     Examples
     --------
     >>> round(score("nannyml.jensen_shannon", ["a", "a", "b"], ["a", "b", "b"]), 4)
-    0.286
+    0.2858
     """
     found = _SCORES.get(name)
     if found is None:

@@ -220,7 +220,7 @@ def expected_performance(
     --------
     >>> known = expected_performance([0.9, 0.8, 0.3, 0.1])
     >>> round(known.accuracy, 3), round(known.precision, 3), round(known.roc_auc, 4)
-    (0.825, 0.85, 0.8413)
+    (0.825, 0.85, 0.8634)
     """
     import numpy as np
 

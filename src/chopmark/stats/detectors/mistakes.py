@@ -42,7 +42,7 @@ class Ddm(MistakeDetector, frozen=True, kw_only=True, tag="ddm"):
     Examples
     --------
     >>> Ddm().observe_all(([0] * 9 + [1]) * 20 + [1] * 20)[1]
-    (210,)
+    (207,)
     """
 
     warm_start: int = 30
