@@ -74,6 +74,7 @@ def test_splits_of_ones_own():
     outcomes, chances = scored(2, 400, power=3.0)
     rows = np.arange(400)
     assert calibration_helps(outcomes, chances, splits=[(rows[rows % 2 == 0], rows[rows % 2 == 1])])
+    assert not calibration_helps(outcomes, chances, splits=[(rows[:1], rows[1:])])  # a map of one row is level
 
 
 @pytest.mark.parametrize(
