@@ -1,4 +1,4 @@
-"""Make the environments of the peers: ``python -m benchmarks.peers --make [dvc mlflow bentoml]``; without it, say which are there."""
+"""Make the environments of the peers: ``python -m benchmarks.peers --make [PEER …]``; without ``--make``, say which are there."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import argparse
 import subprocess
 import sys
 
-from benchmarks.peers.environments import PEERS, made, make, pinned_version
+from benchmarks.peers.environments import DRIFT_PEERS, PEERS, made, make, pinned_version
+
+ALL = (*PEERS, *DRIFT_PEERS)
 
 
 def main() -> int:
     """Make what is asked for, then say what is there."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers")
     parser.add_argument("--make", action="store_true", help="make those that are missing")
-    parser.add_argument(
-        "peers", nargs="*", metavar="PEER", help=f"of {', '.join(PEERS)}; all of them when none is named"
-    )
+    parser.add_argument("peers", nargs="*", metavar="PEER", help=f"of {', '.join(ALL)}; all of them when none is named")
     options = parser.parse_args()
-    wanted = options.peers or PEERS
-    unknown = sorted(set(wanted) - set(PEERS))
+    wanted = options.peers or ALL
+    unknown = sorted(set(wanted) - set(ALL))
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}")
     for peer in wanted if options.make else ():

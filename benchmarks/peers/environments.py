@@ -9,9 +9,10 @@ import sys
 import venv
 from pathlib import Path
 
-__all__ = ["PEERS", "made", "make", "pinned_version"]
+__all__ = ["DRIFT_PEERS", "PEERS", "made", "make", "pinned_version"]
 
 PEERS = ("dvc", "mlflow", "bentoml")
+DRIFT_PEERS = ("evidently", "alibi-detect")
 
 _ROOT = Path(__file__).parents[2]
 _ENVIRONMENTS = _ROOT / ".bench"
@@ -45,7 +46,7 @@ def make(peer: str) -> None:
 
 def pinned_version(peer: str) -> str:
     """The version that a peer's figures are of."""
-    return _requirements(peer).read_text().strip().rpartition("==")[2]
+    return _requirements(peer).read_text().splitlines()[0].rpartition("==")[2]
 
 
 def _by_uv(peer: str, system_certs: str) -> bool:
