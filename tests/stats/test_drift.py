@@ -152,6 +152,20 @@ def test_many_rows_alone_are_no_drift():
     assert found.verdict == "ok"
 
 
+@pytest.mark.parametrize(("common", "rare"), [(0.0, 5.0), ("a", "b")])
+def test_one_row_of_what_is_rare_is_no_evidence(common, rare):
+    """A cell that is expected to hold a twentieth of a row would make of one row a χ² of eighteen."""
+    reference, current = [common] * 99_990 + [rare] * 10, [common] * 499 + [rare] * 1 + [common] * 100
+    assert only(reference, current).measure("chi_squared").p_value == 1.0
+
+
+def test_levels_seen_once_tell_that_there_are_more():
+    reference = ["a"] * 560 + [f"once-{i}" for i in range(40)]
+    new = only(reference, ["a"] * 570 + [f"new-{i}" for i in range(30)]).measure("unseen")
+    assert (new.value, new.expected, new.excess, new.verdict) == (0.05, 40 / 600, 0.0, "ok")
+    assert only(["a", "b"] * 300, ["a", "b"] * 285 + ["new"] * 30).measure("unseen").verdict == "drift"
+
+
 def test_groups_are_open_at_both_ends():
     """What lies beyond the range is told as unseen; PSI and its kin have it in their outermost groups, whatever ties are there."""
     reference = np.repeat([0.0, 1.0, 2.0], [3_000, 400, 3_000])

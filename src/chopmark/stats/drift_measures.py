@@ -276,8 +276,12 @@ def _joined_rare(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[ND
     import numpy as np
 
     n, m = int(ours.sum()), int(theirs.sum())
-    is_rare = (ours + theirs) * min(n, m) < _LEAST_EXPECTED * (n + m)
-    joined = [np.append(row[~is_rare], row[is_rare].sum()) for row in (ours, theirs)]
+    order = np.argsort(ours + theirs, kind="stable")
+    together = (ours + theirs)[order]
+    is_rare = together * min(n, m) < _LEAST_EXPECTED * (n + m)
+    if is_rare.any() and together[is_rare].sum() * min(n, m) < _LEAST_EXPECTED * (n + m):
+        is_rare[: int(is_rare.sum()) + 1] = True  # too few even together: with the least frequent of the others
+    joined = [np.append(row[order][~is_rare], row[order][is_rare].sum()) for row in (ours, theirs)]
     return joined[0], joined[1]
 
 
