@@ -65,7 +65,7 @@ bench: $(READY) ## measure what the README claims; BENCH_ARGS='--only stores' na
 	@$(PY) -m benchmarks $(BENCH_ARGS)
 
 .PHONY: bench-peers
-bench-peers: $(READY) ## make the environments of DVC, MLflow and BentoML, which `make bench` then measures too
+bench-peers: $(READY) ## make the environments of DVC, MLflow, BentoML, Evidently and alibi-detect, which `make bench` then measures too
 	@$(PY) -m benchmarks.peers --make
 
 .PHONY: bench-check
