@@ -274,6 +274,17 @@ def test_what_the_plan_lacks_is_refused_and_nothing_is_taken() -> None:
         ({"alpha": float("nan")}, "alpha is nan"),
         ({"method": "fixed"}, "has an end"),
         ({"looks": PlannedLooks.evenly(2)}, "belong to a planned"),
+        ({"method": "sequental"}, "method is 'sequental'"),
+        ({"method": "planned", "planned_n": 9, "looks": PlannedLooks.evenly(2, alpha=0.01)}, "the plan's is 0.05"),
+        (
+            {
+                "method": "planned",
+                "planned_n": 9,
+                "looks": PlannedLooks.evenly(2, sided=1),
+                "metrics": (Metric(name="x", kind="mean", role="primary", better="lower"),),
+            },
+            "lower is better",
+        ),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
@@ -336,3 +347,94 @@ def test_any_counts_make_a_verdict_and_no_nan(counts: list[tuple[int, ...]], met
     if verdict.winner == "b":
         assert experiment.readings[0].interval.low > threshold
     assert b"NaN" not in msgspec.json.encode((experiment, verdict, experiment.readings))
+
+
+def test_records_that_come_of_one_arm_only_are_no_evidence() -> None:
+    parts = [
+        Batch(records={"a": {"success": Proportion(4_500, 5_000)}, "b": {"success": Proportion(4_500, 5_000)}}),
+        Batch(records={"a": {"success": Proportion(4_000, 5_000)}}),
+        Batch(records={"b": {"success": Proportion(4_000, 5_000)}}),
+    ]
+    verdict = after(plan(), *parts).verdict
+    assert (verdict.decision, verdict.winner) == ("invalid", None)
+    skewed = Batch(records={"a": {"success": Proportion(94_000, 100_000)}, "b": {"success": Proportion(9_400, 10_000)}})
+    assert after(plan(), skewed).verdict.decision == "invalid"
+
+
+def test_what_adds_up_over_shares_refuses_that_they_change() -> None:
+    moved = msgspec.structs.replace(batch(success=rates(1_800, 1_900)), shares={"a": 0.9, "b": 0.1})
+    for planned in (plan(REVENUE), plan(method="fixed", planned_n=9_000)):
+        with pytest.raises(InvalidRequest, match="Shares changed"):
+            Experiment.planned(planned).observe(moved)
+    same = msgspec.structs.replace(moved, shares={"a": 0.5, "b": 0.5})
+    assert after(plan(REVENUE), same).units == 4_000
+
+
+def test_under_changing_shares_the_estimate_lies_in_its_interval() -> None:
+    ten = Batch(
+        records={"a": {"success": Proportion(8_550, 9_000)}, "b": {"success": Proportion(950, 1_000)}},
+        shares={"a": 0.9, "b": 0.1},
+    )
+    half = Batch(records={v: {"success": Proportion(4_000, 5_000)} for v in "ab"})
+    experiment = after(plan(), ten, half, half)
+    reading = experiment.readings[0]
+    assert reading.estimate is not None
+    assert reading.estimate in reading.interval
+    assert experiment.verdict.decision == "continue"
+
+
+def test_a_few_planned_records_are_no_proof_of_equality() -> None:
+    planned = plan(method="planned", planned_n=100, looks=PlannedLooks.evenly(10))
+    assert after(planned, batch(success=rates(5, 5, 5))).look().verdict.decision == "continue"
+
+
+def test_a_ratio_without_denominators_says_nothing() -> None:
+    primary = msgspec.structs.replace(COST, role="primary")
+    arms = (Ratio(3_000, 1.0, 0.0, 900.0, 0.0, 0.0), Ratio(3_000, 1.0, 1.0, 900.0, 90.0, 80.0))
+    experiment = after(plan(primary=primary), batch(cost=arms), batch(cost=arms))
+    assert experiment.readings[0].p_value == 1
+    assert experiment.verdict.decision == "continue"
+
+
+def test_answers_may_come_after_exposures() -> None:
+    planned = plan(method="fixed", planned_n=2_000)
+    early = Experiment.planned(planned).observe(Batch(exposures=Exposures({"a": 1_000, "b": 1_000})))
+    assert early.verdict.decision == "continue"
+    late = early.observe(batch(success=rates(900, 960, 1_000)))
+    assert late.verdict.winner == "b"
+
+
+def test_parts_without_records_keep_their_shares() -> None:
+    ten = Batch(exposures=Exposures({"a": 9_000, "b": 1_000}), shares={"a": 0.9, "b": 0.1})
+    with pytest.raises(InvalidRequest, match="different shares"):
+        ten + Batch(exposures=Exposures({"a": 5_000, "b": 5_000}))
+    assert (ten + Batch()).shares == (Batch() + ten).shares == ten.shares
+
+
+def test_a_winner_of_whom_a_guardrail_knows_nothing_says_so() -> None:
+    verdict = after(plan(LATENCY, ERRORS), batch(success=rates(1_700, 1_900), errors=rates(20, 20))).verdict
+    assert verdict.winner == "b"
+    assert verdict.sentence.endswith("Nothing was recorded of latency_ms: look at it first.")
+
+
+def test_a_breach_ends_a_fixed_experiment_before_its_end() -> None:
+    planned = plan(ERRORS, method="fixed", planned_n=80_000)
+    verdict = after(planned, batch(success=rates(1_800, 1_800), errors=rates(20, 300))).verdict
+    assert (verdict.decision, verdict.breached) == ("inconclusive", {"b": ("errors",)})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"role": "guardrails"}, "role of x is 'guardrails'"),
+        ({"better": "Lower"}, "better of x is 'Lower'"),
+        ({"kind": "proporton"}, "kind of x is 'proporton'"),
+        ({"threshold": 5.0}, "threshold of x is 5"),
+        ({"baseline": 95.0}, "baseline of x is 95"),
+        ({"threshold": -0.1}, "threshold of x is -0.1"),
+        ({"quantile": 95.0}, "no quantile"),
+    ],
+)
+def test_a_metric_that_cannot_be_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidRequest, match=said):
+        Metric(**{"name": "x", "kind": "proportion", **wrong})

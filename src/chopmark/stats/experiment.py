@@ -24,7 +24,7 @@ from chopmark.stats.readings import Reading, adjusted, fixed_effect, linearised,
 from chopmark.stats.results import Effect, Flag, Interval
 from chopmark.stats.sequential import BernoulliEProcess, EventShare, MeanSequence
 from chopmark.stats.sketch import QuantileSketch
-from chopmark.stats.summaries import Mean, Proportion
+from chopmark.stats.summaries import Exposures, Mean, Proportion
 from chopmark.stats.verdicts import Evidence, Verdict, decide
 
 __all__ = ["Experiment"]
@@ -48,6 +48,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         All batches together.
     limits
         Metric → value at which a quantile is compared, once it is frozen.
+    ratio_check, record_check
+        Whether units were exposed, and records of the primary metric came, by the shares.
+    have_shares_changed
+        Whether a batch came under other shares than the plan's: estimates are then the middle of their intervals.
     exceeded
         Variant → quantile metric → records beyond its limit, since that is frozen.
     rates, means
@@ -70,6 +74,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 
     plan: Plan
     ratio_check: EventShare
+    record_check: EventShare
+    have_shares_changed: bool = False
     totals: Batch = Batch()
     limits: Mapping[str, float] = {}
     exceeded: Mapping[str, Mapping[str, Proportion]] = {}
@@ -88,6 +94,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             plan=plan,
             ratio_check=EventShare(dict(plan.variants), alpha=plan.ratio_alpha),
+            record_check=EventShare(dict(plan.variants), alpha=plan.ratio_alpha),
             limits={m.name: m.limit for m in plan.metrics if m.limit is not None},
             looks=looks,
         )
@@ -111,7 +118,12 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         totals = msgspec.structs.replace(self.totals, shares=None) + msgspec.structs.replace(batch, shares=None)
         beyond = self._beyond(batch)
         after = msgspec.structs.replace(
-            self, totals=totals, exceeded=_merged(self.exceeded, beyond), ratio_check=self._checked(batch, shares)
+            self,
+            totals=totals,
+            exceeded=_merged(self.exceeded, beyond),
+            ratio_check=_checked(self.ratio_check, batch.exposures, shares),
+            record_check=_checked(self.record_check, self._recorded(batch), shares),
+            have_shares_changed=self.have_shares_changed or shares != dict(self.plan.variants),
         )
         rates: dict[str, dict[str, BernoulliEProcess]] = {}
         means: dict[str, dict[str, MeanSequence]] = {}
@@ -161,12 +173,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def units(self) -> int:
-        """Units of all variants: those exposed, or where none were told, the records of the primary metric."""
-        exposed = self.totals.exposures.total
-        if exposed:
-            return exposed
-        records = (_of(self.totals.records, variant, self.plan.primary) for variant in self.plan.variants)
-        return sum(_count(summary) for summary in records)
+        """Records of the primary metric in all variants: what is planned are answers, which may come after exposures."""
+        return self._recorded(self.totals).total
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -186,8 +194,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
             Evidence(
                 primary=[r for r in readings if roles[r.metric] == "primary"],
                 guardrails=[r for r in readings if roles[r.metric] == "guardrail"],
-                ratio_p=self.ratio_check.p_value,
-                is_mismatch=self.ratio_check.decided,
+                ratio_p=min(self.ratio_check.p_value, self.record_check.p_value),
+                is_mismatch=self.ratio_check.decided or self.record_check.decided,
                 units=self.units,
                 may_decide=self.plan.method != "fixed" or has_ended,
                 has_ended=has_ended,
@@ -206,11 +214,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         """Guardrails are watched at every batch, whatever the method."""
         return self.plan.method == "sequential" or metric.role == "guardrail"
 
-    def _checked(self, batch: Batch, shares: Mapping[str, float]) -> EventShare:
-        if not batch.exposures.total:
-            return self.ratio_check
-        changed = None if dict(self.ratio_check.shares) == shares else shares
-        return self.ratio_check.observe(batch.exposures, changed)
+    def _recorded(self, batch: Batch) -> Exposures:
+        """Records of the primary metric by variant: tests of rates rest on their being assigned by the shares."""
+        counts = {v: _count(_of(batch.records, v, self.plan.primary)) for v in self.plan.variants}
+        return Exposures({v: n for v, n in counts.items() if n})
 
     def _alpha(self, metric: Metric) -> float:
         """Of one treatment's test: treatments share the error rate of the primary metric."""
@@ -236,7 +243,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
             control, treatment = (cast("Mean", arm or Mean()) for arm in arms)
             return known.observe(control, treatment)
         both = [_of(self.totals.records, v, metric) for v in (self.plan.control, variant)]
-        if both[0] is None or both[1] is None:
+        if both[0] is None or both[1] is None or (metric.kind == "ratio" and not both[0].mean_x * both[1].mean_x):
             return known
         return msgspec.structs.replace(known, control=Mean(), treatment=Mean()).observe(*linearised(both[0], both[1]))
 
@@ -282,7 +289,12 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         if self._is_sequential(metric):
             rates, means = self.rates.get(variant, {}), self.means.get(variant, {})
             test: BernoulliEProcess | MeanSequence | None = rates.get(metric.name) or means.get(metric.name)
-            return (estimate, *(_NOTHING if test is None else (test.interval, test.p_value, test.flags)))
+            if test is None:
+                return (estimate, *_NOTHING)
+            if self.have_shares_changed:  # totals under several shares are not comparable; the test's interval is
+                low, high = test.interval.low, test.interval.high
+                estimate = (low + high) / 2 if math.isfinite(low + high) else None
+            return estimate, test.interval, test.p_value, test.flags
         if metric.role == "primary" and variant in self.looked:
             seen, looks = self.looked[variant], self.looks[variant]
             return seen.estimate, looks.interval(seen.estimate, seen.standard_error), looks.p_value, seen.flags
@@ -297,6 +309,12 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         if control is None or treatment is None:
             return None
         return fixed_effect(control, treatment, 1 - self._alpha(metric))
+
+
+def _checked(check: EventShare, counts: Exposures, shares: Mapping[str, float]) -> EventShare:
+    if not counts.total:
+        return check
+    return check.observe(counts, None if dict(check.shares) == shares else shares)
 
 
 def _of(records: Mapping[str, Mapping[str, Any]], variant: str, metric: Metric) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import msgspec
 
@@ -21,6 +21,7 @@ Summary = Proportion | Mean | Ratio | Cuped | QuantileSketch
 Kind = Literal["proportion", "mean", "ratio", "cuped", "quantile"]
 Role = Literal["primary", "secondary", "guardrail"]
 Method = Literal["sequential", "fixed", "planned"]
+Better = Literal["higher", "lower"]
 
 _SUMMARIES: dict[str, type[Summary]] = {
     "proportion": Proportion,
@@ -60,7 +61,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: Kind
     role: Role = "secondary"
-    better: Literal["higher", "lower"] = "higher"
+    better: Better = "higher"
     threshold: float = 0.0
     baseline: float | None = None
     quantile: float = 0.95
@@ -69,7 +70,16 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.name:
             raise InvalidRequest("A metric needs a name.", hint="Name it as it is recorded.")
+        for field, allowed in (("kind", Kind), ("role", Role), ("better", Better)):
+            _check_word(f"{field} of {self.name}", getattr(self, field), allowed)
         check_number(f"threshold of {self.name}", self.threshold, least=0.0)
+        for field, value in (("threshold", self.threshold), ("baseline", self.baseline)):
+            if value is not None and self.kind in {"proportion", "quantile"}:
+                check_number(f"{field} of {self.name}", value, least=0.0)
+                if value > 1:
+                    raise InvalidRequest(
+                        f"The {field} of {self.name} is {value:g}, and shares go to 1.", hint="Give 0.95 for 95 %."
+                    )
         if not 0 < self.quantile < 1:
             raise InvalidRequest(f"{self.quantile} is no quantile of {self.name}.", hint="Give a share such as 0.95.")
         if self.limit is not None:
@@ -112,6 +122,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _check_variants(self.variants, self.control)
         _check_metrics(self.metrics)
+        _check_word("method", self.method, Method)
         for name in ("alpha", "ratio_alpha"):
             value = getattr(self, name)
             check_number(name, value)
@@ -125,6 +136,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             )
         if (self.looks is not None) != (self.method == "planned"):
             raise InvalidRequest("Looks belong to a planned experiment.", hint='Give looks with method="planned" only.')
+        if self.looks is not None and self.looks.alpha != self.alpha:
+            raise InvalidRequest(
+                f"The looks share out an alpha of {self.looks.alpha:g}, the plan's is {self.alpha:g}.",
+                hint="Give one alpha.",
+            )
+        if self.looks is not None and self.looks.sided == 1 and self.primary.better == "lower":
+            raise InvalidRequest(
+                "One-sided looks ask whether treatment is higher, and lower is better.", hint="Plan two-sided looks."
+            )
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -169,8 +189,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     records: Mapping[str, Mapping[str, Summary]] = {}
     shares: Mapping[str, float] | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing came in."""
+        return not self.records and not self.exposures.total
+
     def __add__(self, other: Self) -> Self:
-        if self.shares != other.shares and self.records and other.records:
+        if self.shares != other.shares and not (self.is_empty or other.is_empty):
             raise InvalidRequest(
                 "Batches of different shares cannot be added.", hint="Observe each by itself, in their order."
             )
@@ -178,7 +203,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
             variant: _added(self.records.get(variant, {}), other.records.get(variant, {}))
             for variant in sorted({*self.records, *other.records})
         }
-        shares = self.shares if self.shares is not None else other.shares
+        shares = other.shares if self.is_empty else self.shares
         return type(self)(exposures=self.exposures + other.exposures, records=records, shares=shares)
 
 
@@ -199,6 +224,18 @@ def check_batch(plan: Plan, batch: Batch) -> None:
         _check_shares(batch.shares)
         if set(batch.shares) != set(plan.variants):
             raise InvalidRequest("Shares name other variants than the plan.", hint=f"Name {', '.join(plan.variants)}.")
+        pooled = [m.name for m in plan.metrics if m.kind not in {"proportion", "quantile"}]
+        if dict(batch.shares) != dict(plan.variants) and (plan.method != "sequential" or pooled):
+            raise InvalidRequest(
+                f"Shares changed, and {', '.join(pooled) or 'a ' + plan.method + ' test'} adds up what came under all of them: "
+                "what drifts meanwhile would look like a difference.",
+                hint="Begin another experiment with the new shares, or compare rates and quantiles sequentially.",
+            )
+
+
+def _check_word(name: str, value: str, allowed: Any) -> None:
+    if value not in get_args(allowed):
+        raise InvalidRequest(f"{name} is {value!r}.", hint=f"Use one of {', '.join(get_args(allowed))}.")
 
 
 def _added(first: Mapping[str, Summary], second: Mapping[str, Summary]) -> dict[str, Summary]:

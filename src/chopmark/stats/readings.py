@@ -32,7 +32,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     metric, variant
         Which.
     control_value, treatment_value
-        Rate, mean, ratio, adjusted mean or quantile; None where nothing was recorded.
+        Rate, mean, ratio or quantile; None where nothing was recorded.
     estimate
         Treatment minus control: in the metric's units, and of a quantile the share of records beyond the limit.
     interval
@@ -61,8 +61,10 @@ def standing(metric: Metric, reading: Reading) -> Standing:
     """What a reading says of a treatment, by the metric's direction and threshold.
 
     ``better`` and ``worse``: significant, and the whole interval lies beyond the threshold on that side. ``same``: it lies between the
-    thresholds. ``not better``: it leaves no room for an improvement that matters.
+    thresholds. ``not better``: it leaves no room for an improvement that matters. Data that cannot decide are ``unclear``.
     """
+    if not DECIDES_NOTHING.isdisjoint(reading.flags):
+        return "unclear"
     low, high = reading.interval.low, reading.interval.high
     if metric.better == "lower":
         low, high = -high, -low

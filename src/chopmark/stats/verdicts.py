@@ -83,12 +83,14 @@ def decide(plan: Plan, evidence: Evidence) -> Verdict:
             ),
         )
     breached = _breached(plan, evidence.guardrails)
+    if set(breached) == set(plan.treatments):  # guardrails may be acted on at any time, whatever the method
+        return _forbidden(plan, breached)
     standings = {each.variant: standing(plan.primary, each) for each in evidence.primary}
     readings = {each.variant: each for each in evidence.primary}
     if evidence.may_decide:
         verdict = _decided(plan, standings, readings, breached)
         if verdict is not None:
-            return verdict
+            return _with_unknown(verdict, evidence.guardrails)
         verdict = _hopeless(plan, standings, breached, evidence.futile)
         if verdict is not None:
             return verdict
@@ -130,12 +132,7 @@ def _hopeless(
     metric = plan.primary
     left = {v: found for v, found in standings.items() if v not in breached and found != "worse"}
     if not left:
-        told = "; ".join(f"{v} breaches {_listed(names)}" for v, names in breached.items())
-        return Verdict(
-            decision="inconclusive",
-            breached=breached,
-            sentence=f"No treatment may win: {told}. Stop, and keep {plan.control}.",
-        )
+        return _forbidden(plan, breached, [v for v, found in standings.items() if found == "worse"])
     if all(found == "same" for found in left.values()):
         return Verdict(
             decision="no difference",
@@ -157,6 +154,25 @@ def _hopeless(
     return None
 
 
+def _forbidden(plan: Plan, breached: Mapping[str, tuple[str, ...]], worse: Sequence[str] = ()) -> Verdict:
+    told = [f"{v} breaches {_listed(names)}" for v, names in breached.items()]
+    told += [f"{v} is worse" for v in worse if v not in breached]
+    return Verdict(
+        decision="inconclusive",
+        breached=breached,
+        sentence=f"No treatment may win: {'; '.join(told)}. Stop, and keep {plan.control}.",
+    )
+
+
+def _with_unknown(verdict: Verdict, guardrails: Sequence[Reading]) -> Verdict:
+    """A winner, and of which guardrails nothing is known of it."""
+    unknown = [each.metric for each in guardrails if each.variant == verdict.winner and "no_data" in each.flags]
+    if not unknown:
+        return verdict
+    told = f"{verdict.sentence} Nothing was recorded of {_listed(unknown)}: look at it first."
+    return msgspec.structs.replace(verdict, sentence=told)
+
+
 def _undecided(plan: Plan, evidence: Evidence, breached: Mapping[str, tuple[str, ...]]) -> Verdict:
     warned = "".join(f" {v} breaches {_listed(names)} and cannot win." for v, names in breached.items())
     if evidence.has_ended:
@@ -169,7 +185,9 @@ def _undecided(plan: Plan, evidence: Evidence, breached: Mapping[str, tuple[str,
             ),
         )
     so_far = f"{evidence.units:,} units so far"
-    if plan.planned_n:
+    if plan.planned_n and evidence.units >= plan.planned_n:
+        so_far = f"the {plan.planned_n:,} units that were planned are there, and the last look was not taken"
+    elif plan.planned_n:
         so_far = f"{evidence.units:,} of {plan.planned_n:,} units so far"
     return Verdict(
         decision="continue", breached=breached, sentence=f"Nothing can be said yet: {so_far}.{warned} Go on."
