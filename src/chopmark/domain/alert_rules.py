@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.checks import check_count, check_number, check_word
 
 __all__ = [
     "AlertEvent",
@@ -23,7 +23,6 @@ __all__ = [
     "ThresholdRule",
     "check_aware",
     "check_name",
-    "check_word",
 ]
 
 Direction = Literal["higher", "lower", "either"]
@@ -213,12 +212,6 @@ def check_aware(time: datetime) -> None:
     """Raise `InvalidRequest` unless the time has a zone."""
     if time.tzinfo is None:
         raise InvalidRequest(f"The time {time} has no zone.", hint="Give an aware time, in UTC.")
-
-
-def check_word(name: str, word: str, words: object) -> None:
-    """Raise `InvalidRequest` unless the word is one of a `Literal`."""
-    if word not in get_args(words):
-        raise InvalidRequest(f"{name} is {word!r}.", hint=f"Use one of: {', '.join(get_args(words))}.")
 
 
 def check_name(what: str, name: str) -> None:

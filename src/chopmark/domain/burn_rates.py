@@ -17,7 +17,7 @@ import msgspec
 from chopmark.domain.alert_rules import AlertEvent, AlertState, Sample, Severity, ThresholdRule, check_aware, check_name
 from chopmark.domain.alerts import SKEW_SECONDS, advance
 from chopmark.errors import InvalidRequest
-from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.checks import check_count, check_number
 
 __all__ = [
     "BURN_WINDOWS",

@@ -15,8 +15,8 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats import robust_season, tails
+from chopmark.stats.checks import check_between, check_count, check_number
 from chopmark.stats.results import Flag
-from chopmark.stats.summaries import check_count, check_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,9 +42,7 @@ def false_alarms_per_day(sensitivity: float) -> float:
     >>> [round(false_alarms_per_day(s), 3) for s in (0.0, 0.5, 0.75, 1.0)]
     [0.001, 0.1, 1.0, 10.0]
     """
-    check_number("sensitivity", sensitivity)
-    if not 0 <= sensitivity <= 1:
-        raise InvalidRequest(f"sensitivity is {sensitivity!r}.", hint="Give a number from 0 (calm) to 1 (touchy).")
+    check_between("sensitivity", sensitivity, 0, 1, hint="Give a number from 0 (calm) to 1 (touchy).")
     return float(10 ** (_EXPONENTS * sensitivity + _EXPONENT_OF_NONE))
 
 

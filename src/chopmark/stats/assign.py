@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.summaries import check_number
+from chopmark.stats.checks import check_between, check_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,9 +111,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         _prefix(self.salt)
-        check_number("coverage", self.coverage, least=0.0)
-        if self.coverage > 1:
-            raise InvalidRequest(f"A coverage of {self.coverage:g} is more than everybody.", hint="Give 0 to 1.")
+        check_between("coverage", self.coverage, 0, 1)
         if not 1 <= len(self.weights) <= ARMS_MAX:
             raise InvalidRequest(f"An experiment has 1 to {ARMS_MAX} arms, not {len(self.weights):,}.")
         for name, weight in self.weights.items():

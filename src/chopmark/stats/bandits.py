@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from chopmark.errors import InvalidRequest
 from chopmark.stats.bayes import BetaPrior
 from chopmark.stats.beta_quadrature import Shape, cdf, density, grid, posterior
-from chopmark.stats.summaries import Proportion, check_number
+from chopmark.stats.checks import check_number
+from chopmark.stats.summaries import Proportion
 
 if TYPE_CHECKING:
     import numpy as np

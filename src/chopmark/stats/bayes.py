@@ -14,10 +14,11 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats.beta_quadrature import Shape, cdf, density, grid, posterior
-from chopmark.stats.effects import UNBOUNDED, check_confidence
+from chopmark.stats.checks import check_number, check_positive, check_share
+from chopmark.stats.effects import UNBOUNDED
 from chopmark.stats.rate_effects import difference_of, ratio_of
 from chopmark.stats.results import Flag, Interval
-from chopmark.stats.summaries import Mean, Proportion, check_number
+from chopmark.stats.summaries import Mean, Proportion
 
 __all__ = [
     "STOPPING_WARNING",
@@ -47,11 +48,7 @@ class BetaPrior(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         for name, value in (("a", self.a), ("b", self.b)):
-            check_number(f"the prior's {name}", value, least=0.0)
-            if value == 0:
-                raise InvalidRequest(
-                    f"The prior's {name} is 0.", hint="Give a number above 0; 1 and 1 for a uniform prior."
-                )
+            check_positive(f"the prior's {name}", value)
 
 
 class EffectPrior(msgspec.Struct, frozen=True):
@@ -71,9 +68,7 @@ class EffectPrior(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         check_number("the prior's mean", self.mean)
-        check_number("the prior's variance", self.variance, least=0.0)
-        if self.variance == 0:
-            raise InvalidRequest("The prior's variance is 0.", hint="A prior that no data can move needs no data.")
+        check_positive("the prior's variance", self.variance)
 
 
 class Posterior(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +156,7 @@ def beta_binomial(
     >>> round(found.chance_to_win, 4), round(found.expected_loss_treatment, 4)
     (0.8655, 0.0037)
     """
-    check_confidence(confidence)
+    check_share("confidence", confidence)
     shapes = [posterior(counts, prior.a, prior.b) for counts in (control, treatment)]
     nodes = grid(shapes)
     below = [cdf(shape, nodes.x, nodes.y) for shape in shapes]
@@ -238,7 +233,7 @@ def normal_effect(
     >>> round(found.estimate, 3), found.chance_to_win < 0.001
     (-0.305, True)
     """
-    check_confidence(confidence)
+    check_share("confidence", confidence)
     if isinstance(control, Proportion) != isinstance(treatment, Proportion):
         raise InvalidRequest("A rate cannot be compared with a mean.", hint="Give two summaries of one kind.")
     (mean_c, variance_c), (mean_t, variance_t) = _moments(control), _moments(treatment)
@@ -302,11 +297,9 @@ def effect_posterior(
     """
     from scipy import special
 
-    check_confidence(confidence)
+    check_share("confidence", confidence)
     check_number("estimate", estimate)
-    check_number("standard_error", standard_error, least=0.0)
-    if standard_error == 0:
-        raise InvalidRequest("standard_error is 0.", hint="An effect that is known needs no posterior.")
+    check_positive("standard_error", standard_error)
     if prior is not None and prior.scale != scale:
         raise InvalidRequest(
             f"The prior is {prior.scale}, the effect {scale}.", hint="Give a prior on the scale of the effect."

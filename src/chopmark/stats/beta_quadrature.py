@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.summaries import Proportion, check_number
+from chopmark.stats.checks import check_number
+from chopmark.stats.summaries import Proportion
 
 if TYPE_CHECKING:
     import numpy as np

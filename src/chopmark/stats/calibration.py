@@ -9,7 +9,7 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats import agreement
-from chopmark.stats.summaries import check_count
+from chopmark.stats.checks import check_count
 
 if TYPE_CHECKING:
     import numpy as np

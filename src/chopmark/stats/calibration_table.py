@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.checks import check_count, check_number
 from chopmark.stats.two_sample import samples
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from __future__ import annotations
 import math
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.spending import check_level
-from chopmark.stats.summaries import check_number
+from chopmark.stats.checks import check_number, check_share
 
 __all__ = ["b_value", "conditional_power", "current_trend", "planned_drift", "predictive_power"]
 
@@ -54,8 +53,8 @@ def planned_drift(alpha: float, power: float) -> float:
     """
     from scipy.special import ndtri
 
-    check_level("alpha", alpha)
-    check_level("power", power)
+    check_share("alpha", alpha)
+    check_share("power", power)
     return float(ndtri(power) - ndtri(alpha))
 
 

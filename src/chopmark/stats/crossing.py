@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.summaries import check_number
+from chopmark.stats.checks import check_number
 
 if TYPE_CHECKING:
     import numpy as np

@@ -23,6 +23,7 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats.binning import ColumnCounts, LevelBins, NumericBins
+from chopmark.stats.checks import check_count, check_number, check_share
 from chopmark.stats.drift_measures import BACKED_BY, DEFINITIONS, Measured, MeasureName, measure_column, missing_share
 from chopmark.stats.drift_report import (
     ColumnDrift,
@@ -35,7 +36,6 @@ from chopmark.stats.drift_report import (
 )
 from chopmark.stats.multiplicity import benjamini_hochberg, holm
 from chopmark.stats.profile import Counts, Profile
-from chopmark.stats.summaries import check_count, check_number
 
 __all__ = [
     "DECIDING",
@@ -69,6 +69,7 @@ DECIDING: frozenset[MeasureName] = frozenset(
 )
 """Measures that decide over a column when nothing else is said; the others are told."""
 
+_GROUPS_LEAST = 2
 _LINEAR = frozenset({"psi", "unseen", "missing"})  # the others are distances: noise adds to their squares
 
 
@@ -162,11 +163,11 @@ def _limits(
         raise InvalidRequest(f"There is no {name!r}.", hint=f"Use {', '.join(THRESHOLDS)}; χ² is decided by alpha.")
     for name, threshold in (thresholds or {}).items():
         check_number(f"threshold of {name}", threshold, least=0.0)
-    check_number("alpha", alpha, least=0.0)
+    check_share("alpha", alpha)
     check_count("minimum", minimum)
     check_count("groups", groups)
-    if not 0 < alpha < 1 or groups < 2:  # noqa: PLR2004
-        raise InvalidRequest("Alpha lies between 0 and 1, and two groups are the fewest.", hint="Leave them out.")
+    if groups < _GROUPS_LEAST:
+        raise InvalidRequest("Two groups of bins are the fewest.", hint="Leave groups out.")
     return {**THRESHOLDS, **(thresholds or {})}
 
 

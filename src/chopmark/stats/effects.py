@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
 
-from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_share
 from chopmark.stats.results import Effect, Flag, Interval
 
 __all__ = [
-    "check_confidence",
-    "check_level",
     "is_noise",
     "no_answer",
     "normal_effect",
@@ -24,23 +21,11 @@ UNBOUNDED = Interval(-math.inf, math.inf)
 _ROUNDINGS = 8
 
 
-def check_confidence(confidence: Any) -> None:
-    """Raise `InvalidRequest` unless a confidence is strictly within 0 and 1."""
-    if isinstance(confidence, bool) or not isinstance(confidence, (int, float)) or not 0.0 < confidence < 1.0:
-        raise InvalidRequest(f"{confidence!r} is no confidence.", hint="Give a share such as 0.95.")
-
-
-def check_level(alpha: Any) -> None:
-    """Raise `InvalidRequest` unless a level of significance is strictly within 0 and 1."""
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0.0 < alpha < 1.0:
-        raise InvalidRequest(f"{alpha!r} is no level of significance.", hint="Give a share such as 0.05.")
-
-
 def normal_quantile(confidence: float) -> float:
     """How many standard errors an interval of this confidence reaches to either side."""
     from scipy.special import ndtri
 
-    check_confidence(confidence)
+    check_share("confidence", confidence)
     return float(-ndtri((1.0 - confidence) / 2))
 
 
@@ -88,7 +73,7 @@ def student_effect(
     """The effect whose estimate by its error follows Student's t distribution; as `normal_effect` else."""
     from scipy.special import stdtr, stdtrit
 
-    check_confidence(confidence)
+    check_share("confidence", confidence)
     reach = -float(stdtrit(degrees_of_freedom, (1.0 - confidence) / 2)) * standard_error
     t = estimate / standard_error
     return Effect(

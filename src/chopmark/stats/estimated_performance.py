@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.checks import check_count, check_number, check_share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ class ScoreTable(msgspec.Struct, frozen=True, kw_only=True):
     squares: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        _check_threshold(self.threshold)
+        check_share("threshold", self.threshold)
         if len(self.counts) % 2 or not len(self.counts) == len(self.sums) == len(self.squares) or not self.counts:
             raise InvalidRequest(
                 "A score table has one count, sum and sum of squares for each bin.", hint="Make it by `ScoreTable.of`."
@@ -145,7 +145,7 @@ class ScoreTable(msgspec.Struct, frozen=True, kw_only=True):
         import numpy as np
 
         chances, ranks = _both(probabilities, scores)
-        _check_threshold(threshold)
+        check_share("threshold", threshold)
         check_count("bins", bins)
         if bins % 2 or not 2 <= bins <= _BINS_MAX:  # noqa: PLR2004
             raise InvalidRequest(f"{bins!r} bins.", hint=f"Give an even number from 2 to {_BINS_MAX:,}.")
@@ -225,7 +225,7 @@ def expected_performance(
     import numpy as np
 
     chances, ranks = _both(probabilities, scores)
-    _check_threshold(threshold)
+    check_share("threshold", threshold)
     places, inverse, counts = np.unique(ranks, return_inverse=True, return_counts=True)
     sums = np.bincount(inverse.reshape(-1), weights=chances, minlength=places.size)
     below = int(np.searchsorted(places, threshold, side="left"))
@@ -304,9 +304,3 @@ def _shares(values: ArrayLike, what: str) -> NDArray[np.float64]:
     if not ((shares >= 0) & (shares <= 1)).all():
         raise InvalidRequest(f"A {what} is not from 0 to 1.", hint="Drop missing ones, and calibrate margins first.")
     return shares
-
-
-def _check_threshold(threshold: Any) -> None:
-    check_number("threshold", threshold)
-    if not 0 < threshold < 1:
-        raise InvalidRequest(f"threshold is {threshold!r}.", hint="Give a number above 0 and below 1.")

@@ -18,8 +18,9 @@ from typing import Literal, get_args
 import msgspec
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_share
 from chopmark.stats.crossing import FARTHEST_Z, LEAST_TAIL, Continuing, check_information, crossing
-from chopmark.stats.spending import check_level, check_sided
+from chopmark.stats.spending import check_sided
 
 __all__ = [
     "Characteristics",
@@ -115,7 +116,7 @@ def classic_level(
 
 @lru_cache(maxsize=128)
 def _classic_constant(rule: ClassicRule, information: tuple[float, ...], alpha: float, sided: Literal[1, 2]) -> float:
-    check_level("alpha", alpha)
+    check_share("alpha", alpha)
     check_sided(sided)
     check_information(information)
     shapes = _shape(rule, information)
@@ -212,8 +213,8 @@ def characteristics(
     >>> round(characteristics([0.5, 1.0], bounds).inflation_factor, 3)
     1.11
     """
-    check_level("alpha", alpha)
-    check_level("power", power)
+    check_share("alpha", alpha)
+    check_share("power", power)
     check_sided(sided)
     if power <= alpha:
         raise InvalidRequest(

@@ -14,13 +14,13 @@ from typing import Literal, Self, get_args
 import msgspec
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_count, check_number, check_positive, check_share
 from chopmark.stats.conditional_power import conditional_power
 from chopmark.stats.crossing import GROWTH_LEAST, LOOKS_MOST, check_information, check_looks, crossing
 from chopmark.stats.futility import futility_bounds
 from chopmark.stats.group_sequential import ClassicRule, classic_bounds, classic_level, find_root, spending_bounds
 from chopmark.stats.results import Interval
-from chopmark.stats.spending import SpendingRule, check_level, check_sided, check_spending, spent
-from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.spending import SpendingRule, check_sided, check_spending, spent
 
 __all__ = ["BetaSpending", "Look", "LookRule", "LowPower", "PlannedLooks"]
 
@@ -149,7 +149,7 @@ class PlannedLooks(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidRequest(
                 f"The last planned look has {self.planned[-1]:g} of the information.", hint="End the plan at 1."
             )
-        check_level("alpha", self.alpha)
+        check_share("alpha", self.alpha)
         check_sided(self.sided)
         if not self._fixed:
             check_spending(self.rule, self.parameter)
@@ -355,16 +355,12 @@ def _level(plan: PlannedLooks, shares: tuple[float, ...], reached: float, *, end
 def _check_futility(futility: LowPower | BetaSpending | None, sided: int) -> None:
     if futility is None:
         return
-    check_number("drift", futility.drift)
-    if futility.drift <= 0:
-        raise InvalidRequest(
-            f"A minimum detectable effect with a drift of {futility.drift:g} is none.", hint="Give a drift above 0."
-        )
+    check_positive("drift", futility.drift)
     match futility:
         case LowPower(least=least):
-            check_level("least", least)
+            check_share("least", least)
         case BetaSpending(beta=beta, rule=rule, parameter=parameter):
-            check_level("beta", beta)
+            check_share("beta", beta)
             check_spending(rule, parameter)
             if sided != 1:
                 raise InvalidRequest(

@@ -15,11 +15,11 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.effects import check_level
+from chopmark.stats.checks import check_number, check_share
 from chopmark.stats.means import welch_test
 from chopmark.stats.proportions import difference, score_bound, score_statistic, unpooled_error
 from chopmark.stats.results import Flag
-from chopmark.stats.summaries import Mean, Proportion, check_number
+from chopmark.stats.summaries import Mean, Proportion
 
 __all__ = ["Equivalence", "MarginTest", "equivalence", "noninferiority"]
 
@@ -114,7 +114,7 @@ def noninferiority(
     >>> result.is_met, round(result.p_value, 6)
     (True, 9.7e-05)
     """
-    check_level(alpha)
+    check_share("the level alpha", alpha)
     check_number("margin", margin, least=0.0)
     side = -1 if is_higher_better else 1  # on which side of the control worse is
     if isinstance(control, Proportion) and isinstance(treatment, Proportion):

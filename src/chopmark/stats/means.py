@@ -19,7 +19,8 @@ from collections.abc import Sequence
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.effects import check_confidence, is_noise, no_answer, student_effect
+from chopmark.stats.checks import check_share
+from chopmark.stats.effects import is_noise, no_answer, student_effect
 from chopmark.stats.results import Effect, Flag
 from chopmark.stats.summaries import Cuped, Mean, Ratio
 
@@ -145,7 +146,7 @@ class _Arm(msgspec.Struct, frozen=True):
 
 
 def _compared(control: _Arm, treatment: _Arm, *, confidence: float, is_relative: bool = False) -> Effect:
-    check_confidence(confidence)
+    check_share("confidence", confidence)
     arms = (control, treatment)
     least = min(arm.n for arm in arms)
     estimate = treatment.value - control.value if least else 0.0

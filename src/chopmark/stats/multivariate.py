@@ -14,8 +14,9 @@ import msgspec
 
 from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.stats import agreement
+from chopmark.stats.checks import check_count, check_number, check_positive, check_share
 from chopmark.stats.results import Interval
-from chopmark.stats.summaries import Mean, check_count, check_number
+from chopmark.stats.summaries import Mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ __all__ = [
 _MMD_ROWS_MAX = 8_000
 _PERMUTATIONS_AT_ONCE = 64
 _FOLDS = 5
-_MMD_ROWS_LEAST = 2
+_ROWS_LEAST = 2
 
 
 class PcaReconstruction(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,10 +82,10 @@ class PcaReconstruction(msgspec.Struct, frozen=True, kw_only=True):
         import numpy as np
 
         rows = _rows(reference, missing=True)
-        check_number("share", share)
-        if not 0 < share < 1 or len(rows) < 2 or np.isnan(rows).all(axis=0).any():  # noqa: PLR2004
+        check_share("share", share)
+        if len(rows) < _ROWS_LEAST or np.isnan(rows).all(axis=0).any():
             raise InvalidRequest(
-                "Directions need two rows, a value in each column, and a share above 0 and below 1.",
+                "Directions need two rows, and a value in each column.",
                 hint="Drop columns that are missing everywhere.",
             )
         centers = np.nanmean(rows, axis=0)
@@ -286,7 +287,7 @@ def maximum_mean_discrepancy(
 
     ours, theirs = _rows(reference), _rows(current)
     n, m = len(ours), len(theirs)
-    if ours.shape[1] != theirs.shape[1] or min(n, m) < _MMD_ROWS_LEAST or n + m > _MMD_ROWS_MAX:
+    if ours.shape[1] != theirs.shape[1] or min(n, m) < _ROWS_LEAST or n + m > _MMD_ROWS_MAX:
         raise InvalidRequest(
             f"{ours.shape} and {theirs.shape} cannot be compared.",
             hint=f"Give the same columns, and 2 to {_MMD_ROWS_MAX:,} rows together: a sample of them will do.",
@@ -298,9 +299,7 @@ def maximum_mean_discrepancy(
     kernel = np.maximum(squares[:, None] + squares[None, :] - 2 * (rows @ rows.T), 0.0)
     if sigma_squared is None:
         sigma_squared = float(np.median(kernel[:n, :n][np.triu_indices(n, 1)])) or 1.0
-    check_number("sigma_squared", sigma_squared)
-    if sigma_squared <= 0:
-        raise InvalidRequest(f"sigma_squared is {sigma_squared!r}.", hint="Give a number above 0.")
+    check_positive("sigma_squared", sigma_squared)
     kernel = np.exp(kernel / (-2 * sigma_squared))
     np.fill_diagonal(kernel, 0.0)
     first = np.zeros((n + m, 1))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_between, check_count, check_number, check_share, check_shares, check_word
 from chopmark.stats.looks import PlannedLooks
 from chopmark.stats.sketch import QuantileSketch
-from chopmark.stats.summaries import Cuped, Exposures, Mean, Proportion, Ratio, check_count, check_number
+from chopmark.stats.summaries import Cuped, Exposures, Mean, Proportion, Ratio
 
 __all__ = ["Batch", "Metric", "Plan", "Summary", "check_batch"]
 
@@ -30,7 +30,6 @@ _SUMMARIES: dict[str, type[Summary]] = {
     "cuped": Cuped,
     "quantile": QuantileSketch,
 }
-_SHARES_SUM = 1e-9
 _VARIANTS_LEAST, _VARIANTS_MAX = 2, 20
 _METRICS_MAX = 100
 
@@ -71,17 +70,12 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         if not self.name:
             raise InvalidRequest("A metric needs a name.", hint="Name it as it is recorded.")
         for field, allowed in (("kind", Kind), ("role", Role), ("better", Better)):
-            _check_word(f"{field} of {self.name}", getattr(self, field), allowed)
+            check_word(f"{field} of {self.name}", getattr(self, field), allowed)
         check_number(f"threshold of {self.name}", self.threshold, least=0.0)
         for field, value in (("threshold", self.threshold), ("baseline", self.baseline)):
             if value is not None and self.kind in {"proportion", "quantile"}:
-                check_number(f"{field} of {self.name}", value, least=0.0)
-                if value > 1:
-                    raise InvalidRequest(
-                        f"The {field} of {self.name} is {value:g}, and shares go to 1.", hint="Give 0.95 for 95 %."
-                    )
-        if not 0 < self.quantile < 1:
-            raise InvalidRequest(f"{self.quantile} is no quantile of {self.name}.", hint="Give a share such as 0.95.")
+                check_between(f"{field} of {self.name}", value, 0, 1, hint="Shares go to 1: give 0.95 for 95 %.")
+        check_share(f"quantile of {self.name}", self.quantile, hint="95 is no quantile: give 0.95 for 95 %.")
         if self.limit is not None:
             check_number(f"limit of {self.name}", self.limit)
 
@@ -122,12 +116,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _check_variants(self.variants, self.control)
         _check_metrics(self.metrics)
-        _check_word("method", self.method, Method)
+        check_word("method", self.method, Method)
         for name in ("alpha", "ratio_alpha"):
-            value = getattr(self, name)
-            check_number(name, value)
-            if not 0 < value < 1:
-                raise InvalidRequest(f"{name} is {value!r}.", hint="Give a share such as 0.05.")
+            check_share(name, getattr(self, name))
         if self.planned_n is not None:
             check_count("planned_n", self.planned_n)
         if self.method != "sequential" and not self.planned_n:
@@ -221,7 +212,7 @@ def check_batch(plan: Plan, batch: Batch) -> None:
                     hint="Record what the plan's kind of metric says.",
                 )
     if batch.shares is not None:
-        _check_shares(batch.shares)
+        check_shares(batch.shares)
         if set(batch.shares) != set(plan.variants):
             raise InvalidRequest("Shares name other variants than the plan.", hint=f"Name {', '.join(plan.variants)}.")
         pooled = [m.name for m in plan.metrics if m.kind not in {"proportion", "quantile"}]
@@ -231,11 +222,6 @@ def check_batch(plan: Plan, batch: Batch) -> None:
                 "what drifts meanwhile would look like a difference.",
                 hint="Begin another experiment with the new shares, or compare rates and quantiles sequentially.",
             )
-
-
-def _check_word(name: str, value: str, allowed: Any) -> None:
-    if value not in get_args(allowed):
-        raise InvalidRequest(f"{name} is {value!r}.", hint=f"Use one of {', '.join(get_args(allowed))}.")
 
 
 def _added(first: Mapping[str, Summary], second: Mapping[str, Summary]) -> dict[str, Summary]:
@@ -259,16 +245,7 @@ def _check_variants(variants: Mapping[str, float], control: str) -> None:
         )
     if control not in variants:
         raise InvalidRequest(f"The control {control!r} is no variant.", hint=f"Name one of {', '.join(variants)}.")
-    _check_shares(variants)
-
-
-def _check_shares(shares: Mapping[str, float]) -> None:
-    for name, share in shares.items():
-        check_number(f"share of {name}", share)
-        if not 0 < share < 1:
-            raise InvalidRequest(f"The share of {name} is {share!r}.", hint="Give shares between 0 and 1.")
-    if abs(math.fsum(shares.values()) - 1) > _SHARES_SUM:
-        raise InvalidRequest(f"Shares sum to {math.fsum(shares.values()):g}.", hint="Give shares that sum to 1.")
+    check_shares(variants)
 
 
 def _check_metrics(metrics: tuple[Metric, ...]) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_between, check_number, check_positive
 from chopmark.stats.crossing import legendre
 from chopmark.stats.sample_size import (
     DetectableEffect,
@@ -24,12 +25,10 @@ from chopmark.stats.sample_size import (
     Scale,
     check_design,
     check_effect,
-    check_positive,
     harmonic_units,
     unit_of,
 )
 from chopmark.stats.spending import check_sided
-from chopmark.stats.summaries import check_number
 
 __all__ = [
     "arcsine_effect",
@@ -62,14 +61,14 @@ def arcsine_effect(baseline_rate: float, target_rate: float) -> float:
     InvalidRequest
         When one lies elsewhere.
     """
-    _check_rate("baseline_rate", baseline_rate)
-    _check_rate("target_rate", target_rate)
+    check_between("baseline_rate", baseline_rate, 0, 1)
+    check_between("target_rate", target_rate, 0, 1)
     return 2 * math.asin(math.sqrt(target_rate)) - 2 * math.asin(math.sqrt(baseline_rate))
 
 
 def arcsine_target(baseline_rate: float, effect: float) -> float | None:
     """Rate that lies Cohen's h away from a baseline in [0, 1]; None when it would lie outside."""
-    _check_rate("baseline_rate", baseline_rate)
+    check_between("baseline_rate", baseline_rate, 0, 1)
     check_number("effect", effect)
     angle = 2 * math.asin(math.sqrt(baseline_rate)) + effect
     return math.sin(angle / 2) ** 2 if 0 <= angle <= math.pi else None
@@ -161,7 +160,7 @@ def detectable_proportion(
     >>> round(effect.size, 4), round(effect.target, 4)
     (0.018, 0.9162)
     """
-    _check_rate("baseline_rate", baseline_rate)
+    check_between("baseline_rate", baseline_rate, 0, 1)
     check_design(alpha, ratio, power)
     h = _normal_drift(alpha, power) / math.sqrt(harmonic_units(n_control, ratio))
     unit = unit_of(baseline_rate, scale)
@@ -219,7 +218,8 @@ def power_proportions_fleiss(
     difference, null, effect = _spreads(baseline_rate, target_rate)
     check_design(alpha, 1.0)
     check_sided(sided)
-    ahead = math.sqrt(check_positive("n_per_arm", n_per_arm)) * difference - _quantile(1 - alpha / sided) * null
+    check_positive("n_per_arm", n_per_arm)
+    ahead = math.sqrt(n_per_arm) * difference - _quantile(1 - alpha / sided) * null
     return float(ndtr(ahead / effect)) if effect else float(ahead > 0)
 
 
@@ -353,8 +353,8 @@ def _t_power(effect: float, n_control: float, alpha: float, ratio: float) -> flo
 
 def _spreads(baseline_rate: float, target_rate: float) -> tuple[float, float, float]:
     """Difference of two rates, and the deviation of an estimate from one unit an arm: were they equal, and as they are."""
-    _check_rate("baseline_rate", baseline_rate)
-    _check_rate("target_rate", target_rate)
+    check_between("baseline_rate", baseline_rate, 0, 1)
+    check_between("target_rate", target_rate, 0, 1)
     pooled = (baseline_rate + target_rate) / 2
     own = baseline_rate * (1 - baseline_rate) + target_rate * (1 - target_rate)
     return abs(target_rate - baseline_rate), math.sqrt(2 * pooled * (1 - pooled)), math.sqrt(own)
@@ -370,9 +370,3 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
     from scipy.optimize import brentq
 
     return float(brentq(function, low, high, xtol=_PRECISION, rtol=1e-13))
-
-
-def _check_rate(name: str, value: float) -> None:
-    check_number(name, value)
-    if not 0 <= value <= 1:
-        raise InvalidRequest(f"{name} is {value!r}.", hint="A rate lies between 0 and 1.")

@@ -22,7 +22,7 @@ from chopmark.base.digest import digest_of
 from chopmark.errors import InvalidRequest, NotFound
 from chopmark.stats.binning import BINS_MAX, LEVELS_MAX, ColumnCounts, LevelBins, NumericBins, bins_of, count_values
 from chopmark.stats.calibration_table import CalibrationTable
-from chopmark.stats.summaries import check_count
+from chopmark.stats.checks import check_count
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.effects import check_confidence, is_noise, no_answer, student_effect
+from chopmark.stats.checks import check_count, check_number, check_numbers, check_share
+from chopmark.stats.effects import is_noise, no_answer, student_effect
 from chopmark.stats.results import Effect, Flag, Interval
 from chopmark.stats.sketch import QuantileSketch, bin_ends, bin_of
-from chopmark.stats.summaries import Proportion, check_count, check_number, check_numbers
+from chopmark.stats.summaries import Proportion
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "QuantileEstimate",
     "QuantileSummary",
-    "check_share",
     "estimate",
     "exceedance",
     "frozen_threshold",
@@ -155,7 +155,7 @@ def estimate(sample: Sample, q: float, *, confidence: float = 0.95) -> QuantileE
     Interval(low=41.0, high=61.0)
     """
     check_share("q", q)
-    check_confidence(confidence)
+    check_share("confidence", confidence)
     data, n = opened(sample)
     if n == 0:
         raise InvalidRequest("There are no numbers, so there is no quantile.", hint="Record some first.")
@@ -200,7 +200,7 @@ def quantile_difference(control: QuantileSummary, treatment: QuantileSummary, *,
     >>> round(effect.estimate), round(effect.standard_error, 1), effect.p_value < 0.001
     (100, 13.4, True)
     """
-    check_confidence(confidence)
+    check_share("confidence", confidence)
     flags = tuple(dict.fromkeys((*control.flags, *treatment.flags)))
     difference = treatment.value - control.value
     check_number("the difference of the quantiles", difference)
@@ -314,10 +314,3 @@ def _first(n: int, holds: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)
     return low
-
-
-def check_share(name: str, share: float) -> None:
-    """Raise `InvalidRequest` unless a share is strictly within 0 and 1."""
-    check_number(name, share)
-    if not 0 < share < 1:
-        raise InvalidRequest(f"{name} is {share!r}.", hint="Give a share between 0 and 1, such as 0.95.")

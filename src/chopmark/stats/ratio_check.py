@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import msgspec
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_number
 from chopmark.stats.results import Flag
-from chopmark.stats.summaries import Exposures, check_number
+from chopmark.stats.summaries import Exposures
 
 __all__ = ["SampleRatio", "sample_ratio_test"]
 

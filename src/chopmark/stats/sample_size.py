@@ -8,8 +8,7 @@ from typing import Literal
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.spending import check_level
-from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.checks import check_count, check_number, check_positive, check_share
 
 __all__ = [
     "DetectableEffect",
@@ -17,7 +16,6 @@ __all__ = [
     "Scale",
     "check_design",
     "check_effect",
-    "check_positive",
     "harmonic_units",
     "shifted",
     "unit_of",
@@ -90,9 +88,7 @@ class SampleSize(msgspec.Struct, frozen=True):
         """
         check_count("control", control)
         check_count("treatment", treatment)
-        check_number("days", days)
-        if days <= 0:
-            raise InvalidRequest(f"In {days:g} days nothing can be seen.", hint="Give the time that the units took.")
+        check_positive("days", days)
         longest = 0.0
         for needed, seen in ((self.control, control), (self.treatment, treatment)):
             if seen >= needed:
@@ -155,10 +151,10 @@ def unit_of(baseline: float, scale: Scale) -> float:
 
 def check_design(alpha: float, ratio: float, power: float | None = None) -> None:
     """Raise `InvalidRequest` unless level and power are in (0, 1), the power above the level, and the ratio above 0."""
-    check_level("alpha", alpha)
+    check_share("alpha", alpha)
     check_positive("ratio", ratio)
     if power is not None:
-        check_level("power", power)
+        check_share("power", power)
         if power <= alpha:
             raise InvalidRequest(
                 f"A power of {power:g} at α = {alpha:g} is had without an effect.", hint="Ask for a power above α."
@@ -171,14 +167,7 @@ def check_effect(effect: float) -> None:
         raise InvalidRequest("No number of units finds an effect of nothing.", hint="Say how large an effect matters.")
 
 
-def check_positive(name: str, value: float) -> float:
-    """The value; `InvalidRequest` unless it is finite and above 0."""
-    check_number(name, value)
-    if value <= 0:
-        raise InvalidRequest(f"{name} is {value!r}.", hint="Give a number above 0.")
-    return value
-
-
 def harmonic_units(n_control: float, ratio: float) -> float:
     """``n₁ n₂ / (n₁ + n₂)``."""
-    return check_positive("n_control", n_control) * ratio / (1 + ratio)
+    check_positive("n_control", n_control)
+    return n_control * ratio / (1 + ratio)

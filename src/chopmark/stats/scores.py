@@ -12,7 +12,7 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats import agreement
-from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.checks import check_between, check_count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,9 +138,7 @@ def outlier_labels(scores: ArrayLike, quantile: float = 0.9) -> NDArray[np.int64
     """
     import numpy as np
 
-    check_number("quantile", quantile)
-    if not 0 <= quantile <= 1:
-        raise InvalidRequest(f"quantile is {quantile!r}.", hint="Give a number from 0 to 1.")
+    check_between("quantile", quantile, 0, 1)
     ranks = _finite(scores, 1)
     return np.where(ranks > np.quantile(ranks, quantile), -1, 1).astype(np.int64)
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.effects import check_level
-from chopmark.stats.quantiles import check_share, opened, type_7
+from chopmark.stats.checks import check_count, check_share
+from chopmark.stats.quantiles import opened, type_7
 from chopmark.stats.results import Flag
 from chopmark.stats.sketch import QuantileSketch
-from chopmark.stats.summaries import check_count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +84,7 @@ def sequential_test(
     True
     """
     check_share("q", q)
-    check_level(alpha)
+    check_share("alpha", alpha)
     check_count("planned_n", planned_n)
     if not 0 < planned_n <= _PLANNED_MAX:
         raise InvalidRequest(

@@ -16,7 +16,8 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.summaries import Proportion, check_number
+from chopmark.stats.checks import check_between, check_number
+from chopmark.stats.summaries import Proportion
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,7 +168,7 @@ class QuantileSketch(msgspec.Struct, frozen=True, tag="quantile"):
         InvalidRequest
             When there are no numbers, or q is no share.
         """
-        _check_share(q)
+        check_between("q", q, 0, 1)
         n = self._filled_count()
         return self._middle(math.floor(q * (n - 1)))
 
@@ -287,12 +288,6 @@ def _below(value: float) -> float:
 
 def _part(value: float, low: float, high: float) -> float:
     return 1.0 if value >= high else (value - low) / (high - low)
-
-
-def _check_share(q: float) -> None:
-    check_number("q", q, least=0.0)
-    if q > 1:
-        raise InvalidRequest(f"q is {q!r}.", hint="A quantile is asked for by a share from 0 to 1.")
 
 
 def _counted(numbers: NDArray[np.float64]) -> tuple[NDArray[np.int16], NDArray[np.int64]]:

@@ -14,9 +14,9 @@ import math
 from typing import Literal, get_args
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.summaries import check_number
+from chopmark.stats.checks import check_number, check_share
 
-__all__ = ["SpendingRule", "check_level", "check_sided", "check_spending", "spent"]
+__all__ = ["SpendingRule", "check_sided", "check_spending", "spent"]
 
 SpendingRule = Literal[
     "lan_demets_obrien_fleming", "lan_demets_pocock", "kim_demets_power", "hwang_shih_decani"
@@ -55,7 +55,7 @@ def spent(
     0.0125
     """
     check_spending(rule, parameter)
-    check_level("alpha", alpha)
+    check_share("alpha", alpha)
     check_sided(sided)
     check_number("fraction", fraction, least=0.0)
     if fraction >= 1:
@@ -98,13 +98,6 @@ def check_spending(rule: str, parameter: float | None) -> None:
     check_number("parameter", parameter)
     if rule == "kim_demets_power" and parameter <= 0:
         raise InvalidRequest(f"A power of {parameter:g} spends nothing in order.", hint="Give a rho above 0.")
-
-
-def check_level(name: str, value: float) -> None:
-    """Raise `InvalidRequest` unless the value lies in (0, 1)."""
-    check_number(name, value)
-    if not 0 < value < 1:
-        raise InvalidRequest(f"{name} is {value!r}.", hint="Give a number between 0 and 1, such as 0.05.")
 
 
 def check_sided(sided: int) -> None:

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.effects import check_confidence, is_noise, no_answer, normal_effect, normal_quantile
+from chopmark.stats.checks import check_share
+from chopmark.stats.effects import is_noise, no_answer, normal_effect, normal_quantile
 from chopmark.stats.proportions import ANYTHING
 from chopmark.stats.results import Effect, Flag, Interval
 from chopmark.stats.summaries import Mean, Proportion
@@ -144,7 +145,7 @@ def post_stratified_difference(
     >>> round(effect.estimate, 3), round(effect.standard_error, 4)
     (0.1, 0.043)
     """
-    check_confidence(confidence)
+    check_share("confidence", confidence)
     if any(type(control) is not type(treatment) for control, treatment in strata):
         raise InvalidRequest("A mean cannot be compared with a proportion.", hint="Give two of a kind in each stratum.")
     known = [(control, treatment) for control, treatment in strata if control.n and treatment.n]

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_count, check_number, check_numbers
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Cuped", "Exposures", "Mean", "Proportion", "Ratio", "check_count", "check_number", "check_numbers"]
+__all__ = ["Cuped", "Exposures", "Mean", "Proportion", "Ratio"]
 
 
 class Proportion(msgspec.Struct, frozen=True, tag="proportion"):
@@ -240,34 +241,6 @@ class Exposures(msgspec.Struct, frozen=True):
     def total(self) -> int:
         """Units of all variants."""
         return sum(self.counts.values())
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raise `InvalidRequest` unless the value is a whole number, 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise InvalidRequest(f"{name} is {value!r}, which is no count.", hint="A count is a whole number, 0 or more.")
-
-
-def check_number(name: str, value: Any, *, least: float = -math.inf) -> None:
-    """Raise `InvalidRequest` unless the value is finite and at least so large."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
-        wanted = "a finite number" if least == -math.inf else f"a finite number, {least:g} or more"
-        raise InvalidRequest(f"{name} is {value!r}.", hint=f"Give {wanted}.")
-
-
-def check_numbers(values: ArrayLike, what: str = "a value") -> NDArray[np.float64]:
-    """Return the values as numbers, shape (n,); raise `InvalidRequest` unless they are finite numbers."""
-    import numpy as np
-
-    found = np.asarray(values)
-    if found.dtype.kind not in "biuf":
-        raise InvalidRequest(f"An array of {found.dtype} holds no numbers.", hint="Give an array of numbers.")
-    numbers = found.astype(np.float64, copy=False).reshape(-1)
-    if not np.isfinite(numbers).all():
-        raise InvalidRequest(
-            f"{what.capitalize()} is not finite.", hint="Drop missing values first, and count them apart."
-        )
-    return numbers
 
 
 def _centred(numbers: NDArray[np.float64]) -> tuple[float, float]:

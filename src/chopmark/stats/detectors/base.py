@@ -11,7 +11,7 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 
-__all__ = ["Detector", "MistakeDetector", "check_between", "check_whole"]
+__all__ = ["Detector", "MistakeDetector"]
 
 _MISTAKE = frozenset({0, 1})
 _LARGEST = 1e100  # of a value, so that sums of squares stay finite
@@ -93,18 +93,6 @@ class MistakeDetector(Detector, frozen=True, kw_only=True):
                 hint="Give 1 for a wrong answer and 0 for a right one; other numbers go to Adwin or PageHinkley.",
             )
         return values
-
-
-def check_between(name: str, value: Any, low: float, high: float) -> None:
-    """Raise `InvalidRequest` unless a parameter is a number in a range, ends included."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise InvalidRequest(f"{name} is {value!r}.", hint=f"Give a number from {low:g} to {high:g}.")
-
-
-def check_whole(name: str, value: Any, low: int, high: int) -> None:
-    """Raise `InvalidRequest` unless a parameter is a whole number in a range, ends included."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidRequest(f"{name} is {value!r}.", hint=f"Give a whole number from {low:,} to {high:,}.")
 
 
 def _refuse(value: object) -> None:

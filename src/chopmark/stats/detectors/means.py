@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 import msgspec
 
-from chopmark.stats.detectors.base import Detector, check_between
-from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.checks import check_between, check_count, check_number
+from chopmark.stats.detectors.base import Detector
 
 __all__ = ["Cusum", "PageHinkley"]
 

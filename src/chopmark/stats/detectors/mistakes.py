@@ -9,8 +9,8 @@ from typing import Self, TypeVar
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.detectors.base import MistakeDetector, check_between
-from chopmark.stats.summaries import check_count, check_number
+from chopmark.stats.checks import check_between, check_count, check_number
+from chopmark.stats.detectors.base import MistakeDetector
 
 __all__ = ["Ddm", "Eddm"]
 

@@ -8,7 +8,8 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from chopmark.stats.detectors.base import MistakeDetector, check_between
+from chopmark.stats.checks import check_between
+from chopmark.stats.detectors.base import MistakeDetector
 
 __all__ = ["HddmA", "HddmW", "Weighted"]
 

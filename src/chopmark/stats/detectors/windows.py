@@ -12,7 +12,8 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats import kolmogorov_smirnov
-from chopmark.stats.detectors.base import Detector, check_between, check_whole
+from chopmark.stats.checks import check_between, check_whole
+from chopmark.stats.detectors.base import Detector
 
 __all__ = ["Adwin", "Kswin"]
 

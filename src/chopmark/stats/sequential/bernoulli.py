@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_between, check_share
 from chopmark.stats.results import Flag, Interval
 from chopmark.stats.sequential.difference import DifferenceSums, without_zero
-from chopmark.stats.sequential.limits import check_alpha, check_share
 from chopmark.stats.sequential.mixtures import p_of
 from chopmark.stats.sequential.ratios import (
     EFFECTS,
@@ -21,7 +20,7 @@ from chopmark.stats.sequential.ratios import (
     log_sum,
     log_weights,
 )
-from chopmark.stats.summaries import Proportion, check_number
+from chopmark.stats.summaries import Proportion
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,12 +92,10 @@ class BernoulliEProcess(msgspec.Struct, frozen=True):
     """Where the evidence was when the test decided: 1 when treatment succeeds more often, -1 when less."""
 
     def __post_init__(self) -> None:
-        check_share(self.treatment_share)
-        check_alpha(self.alpha)
+        check_share("treatment_share", self.treatment_share)
+        check_share("alpha", self.alpha)
         if self.baseline is not None:
-            check_number("baseline", self.baseline, least=0.0)
-            if self.baseline > 1:
-                raise InvalidRequest(f"A baseline of {self.baseline} is no success rate.", hint="Give one from 0 to 1.")
+            check_between("baseline", self.baseline, 0, 1)
 
     def observe(self, control: Proportion, treatment: Proportion, treatment_share: float | None = None) -> Self:
         """The next value, after one more batch.
@@ -117,7 +114,7 @@ class BernoulliEProcess(msgspec.Struct, frozen=True):
             When the share is not between 0 and 1. The value at hand stays as it is.
         """
         share = self.treatment_share if treatment_share is None else treatment_share
-        check_share(share)
+        check_share("treatment_share", share)
         if not control.n + treatment.n:
             return self
         counts = Counts(control.successes, control.failures, treatment.successes, treatment.failures)

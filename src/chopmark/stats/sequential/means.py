@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 
+from chopmark.stats.checks import check_count, check_positive, check_share
 from chopmark.stats.results import Flag, Interval
 from chopmark.stats.sequential.difference import without_zero
-from chopmark.stats.sequential.limits import check_alpha, check_positive
 from chopmark.stats.sequential.mixtures import asymptotic_rho
-from chopmark.stats.summaries import Mean, check_count
+from chopmark.stats.summaries import Mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +83,7 @@ class MeanSequence(msgspec.Struct, frozen=True):
     """Sign of the difference when the test decided."""
 
     def __post_init__(self) -> None:
-        check_alpha(self.alpha)
+        check_share("alpha", self.alpha)
         check_positive("planned_n", self.planned_n)
         check_count("min_per_arm", self.min_per_arm)
 

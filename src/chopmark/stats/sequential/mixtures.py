@@ -10,9 +10,9 @@ import math
 import msgspec
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_number, check_positive, check_share
 from chopmark.stats.results import Flag, Interval
-from chopmark.stats.sequential.limits import check_alpha, check_positive, check_share
-from chopmark.stats.summaries import Proportion, check_number
+from chopmark.stats.summaries import Proportion
 
 __all__ = [
     "AlwaysValid",
@@ -78,7 +78,7 @@ def msprt(control: Proportion, treatment: Proportion, mixing_sd: float, alpha: f
     plug-in makes it asymptotic: with small canaries or rates near 1 it errs far more often than α. `BernoulliEProcess` does not.
     """
     check_positive("mixing_sd", mixing_sd)
-    check_alpha(alpha)
+    check_share("alpha", alpha)
     estimate = treatment.rate - control.rate
     if not control.n or not treatment.n:
         return AlwaysValid(estimate, 0.0, 1.0, Interval(-1.0, 1.0), ("no_data",))
@@ -98,7 +98,7 @@ def asymptotic_rho(alpha: float, planned_n: float) -> float:
     Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas (2024), "Time-uniform central limit theory and asymptotic confidence
     sequences", Annals of Statistics 52(6), appendix: ρ² = (-2 ln α + ln(1 - 2 ln α)) / n*.
     """
-    check_alpha(alpha)
+    check_share("alpha", alpha)
     check_positive("planned_n", planned_n)
     level = -2 * math.log(alpha)
     return math.sqrt((level + math.log1p(level)) / planned_n)
@@ -139,7 +139,7 @@ def asymptotic_sequence(
 def _normal_rho(variance_opt: float, alpha_opt: float, *, one_sided: bool = False) -> float:
     """Prior precision for which the boundary is lowest about a variance: Howard et al. (2021), eq. 25 without Lambert's W."""
     check_positive("variance_opt", variance_opt)
-    check_alpha(alpha_opt)
+    check_share("alpha_opt", alpha_opt)
     level = -2 * math.log(2 * alpha_opt if one_sided else alpha_opt)
     if level <= 0:
         raise InvalidRequest(f"alpha_opt is {alpha_opt}, too large for one side.", hint="Give less than 0.5.")
@@ -184,7 +184,7 @@ def normal_mixture_boundary(
     from scipy.optimize import brentq
     from scipy.special import log_ndtr
 
-    check_alpha(alpha)
+    check_share("alpha", alpha)
     check_number("variance", variance, least=0.0)
     rho = _normal_rho(variance_opt, alpha_opt, one_sided=one_sided)
     total = variance + rho
@@ -237,7 +237,7 @@ def _log_above(first: float, second: float, share: float) -> float:
 
 
 def _beta_prior(share: float, variance_opt: float, alpha_opt: float, *, one_sided: bool = False) -> _BetaPrior:
-    check_share(share)
+    check_share("share", share)
     one_event = share * (1 - share)
     r = max(_normal_rho(variance_opt, alpha_opt, one_sided=one_sided) - one_event, _LEAST_RATE * one_event)
     return _BetaPrior(share, r / (1 - share), r / share)
@@ -280,7 +280,7 @@ def beta_binomial_boundary(
     """
     from scipy.optimize import brentq
 
-    check_alpha(alpha)
+    check_share("alpha", alpha)
     check_number("variance", variance, least=0.0)
     prior = _beta_prior(share, variance_opt, alpha_opt)
     events, most = variance / (share * (1 - share)), variance / share

@@ -7,8 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.sequential.limits import check_alpha
-from chopmark.stats.summaries import check_count
+from chopmark.stats.checks import check_count, check_share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +63,7 @@ def peeking_error(alpha: float, looks: int) -> float:
     import numpy as np
     from scipy.special import ndtri
 
-    check_alpha(alpha)
+    check_share("alpha", alpha)
     check_count("looks", looks)
     if not 1 <= looks <= _LOOKS_MAX:
         raise InvalidRequest(

@@ -9,14 +9,12 @@ from typing import Self
 import msgspec
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.checks import check_positive, check_share, check_shares
 from chopmark.stats.results import Flag
-from chopmark.stats.sequential.limits import check_alpha, check_positive, check_share
 from chopmark.stats.sequential.mixtures import p_of
 from chopmark.stats.summaries import Exposures
 
 __all__ = ["EventShare", "share_log_e"]
-
-_SUM_PRECISION = 1e-9
 
 
 def share_log_e(counts: Sequence[int], shares: Sequence[float], concentration: float) -> float:
@@ -94,8 +92,8 @@ class EventShare(msgspec.Struct, frozen=True):
     events: int = 0
 
     def __post_init__(self) -> None:
-        _check_shares(self.shares)
-        check_alpha(self.alpha)
+        check_shares(self.shares)
+        check_share("alpha", self.alpha)
         check_positive("concentration", self.concentration)
 
     def observe(self, events: Exposures, shares: Mapping[str, float] | None = None) -> Self:
@@ -141,11 +139,3 @@ class EventShare(msgspec.Struct, frozen=True):
 
     def _with(self, shares: Mapping[str, float]) -> Self:
         return msgspec.structs.replace(self, shares=dict(shares), counts=Exposures(), log_e_before=self.log_e)
-
-
-def _check_shares(shares: Mapping[str, float]) -> None:
-    for share in shares.values():
-        check_share(share)
-    total = math.fsum(shares.values())
-    if abs(total - 1.0) > _SUM_PRECISION:
-        raise InvalidRequest(f"The shares sum to {total:g}.", hint="Give two or more that sum to 1.")
