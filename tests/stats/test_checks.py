@@ -92,9 +92,11 @@ def test_the_ends_of_a_range_belong_to_it_and_those_of_a_share_do_not() -> None:
 
 
 def test_a_hint_of_ones_own_replaces_the_usual_one() -> None:
-    for check in (checks.check_share, lambda *a, **k: checks.check_between(*a, 0, 1, **k)):
-        with pytest.raises(InvalidRequest, match=r"x is 95\.\nGive 0\.95\."):
-            check("x", 95, hint="Give 0.95.")
+    said = r"x is 95\.\nGive 0\.95\."
+    with pytest.raises(InvalidRequest, match=said):
+        checks.check_share("x", 95, hint="Give 0.95.")
+    with pytest.raises(InvalidRequest, match=said):
+        checks.check_between("x", 95, 0, 1, hint="Give 0.95.")
 
 
 def test_shares_are_ones_and_sum_to_one() -> None:
