@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.means import CupedEffect, cuped_test, ratio_test, ratio_variance, welch_test
+from chopmark.stats.means import CupedEffect, cuped_slope, cuped_test, ratio_test, ratio_variance, welch_test
+from chopmark.stats.readings import linearised
 from chopmark.stats.results import Effect
 from chopmark.stats.summaries import Cuped, Mean, Ratio
 
@@ -191,6 +192,51 @@ def test_rounding_of_what_does_not_vary_takes_no_effect_away() -> None:
     assert found.effect == found.unadjusted
     with pytest.raises(InvalidRequest, match="varies too little"):
         cuped_test(Cuped(2, 0.0, 0.0, 1e300, 1e-300, 1e10), Cuped(2, 0.0, 0.0, 1.0, 0.0, 0.0))
+
+
+def test_what_is_next_to_nothing_before_is_linearised_without_it() -> None:
+    """The sequential test takes the same slope: one through the rounding of constants would be the effect itself."""
+    y = np.random.default_rng(1).normal(0, 1, (2, 50))
+    control, treatment = Cuped.of(y[0], [0.1] * 50), Cuped.of(y[1] + 3, [0.1] * 50)
+    drifted = msgspec.structs.replace(treatment, mean_x=math.nextafter(treatment.mean_x, 1))
+    assert linearised(control, drifted) == (
+        Mean(50, control.mean_y, control.m2_y),
+        Mean(50, drifted.mean_y, drifted.m2_y),
+    )
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.0, 1e6, -1e9]))
+def test_the_means_of_the_sequential_test_are_those_of_the_fixed_one(seed: int, level: float) -> None:
+    random = np.random.default_rng(seed)
+    x = [random.normal(level, 2, n) for n in (50, 80)]
+    y = [0.7 * (values - level) + random.normal(0, 1, len(values)) for values in x]
+    control, treatment = (Cuped.of(*pair) for pair in zip(y, x, strict=True))
+    adjusted, found = welch_test(*linearised(control, treatment)), cuped_test(control, treatment).effect
+    assert adjusted == found
+    both = np.concatenate([*x])
+    by_rows = [
+        outcome - cuped_slope(control, treatment) * (before - both.mean()) for outcome, before in zip(y, x, strict=True)
+    ]
+    assert found.estimate == pytest.approx(by_rows[1].mean() - by_rows[0].mean(), rel=1e-6, abs=1e-6)
+    first = linearised(control, treatment)[0]
+    assert first.mean == pytest.approx(by_rows[0].mean(), rel=1e-6, abs=1e-6)  # near the outcome, however large x is
+    ratios = Ratio.of(y[0], np.abs(x[0]) + 1), Ratio.of(y[1], np.abs(x[1]) + 1)
+    assert welch_test(*linearised(*ratios)) == ratio_test(*ratios)
+
+
+def test_tiny_denominators_make_a_ratio_as_long_as_a_float_holds_it() -> None:
+    random = np.random.default_rng(4)
+    y, x = random.normal(1, 0.1, (2, 50)), random.normal(3, 0.1, (2, 50))
+    plain = ratio_test(*(Ratio.of(*pair) for pair in zip(y, x, strict=True)))
+    tiny = ratio_test(*(Ratio.of(*pair) for pair in zip(y * 1e-150, x * 1e-150, strict=True)))
+    assert (tiny.estimate, tiny.p_value) == pytest.approx((plain.estimate, plain.p_value))
+    same = Ratio(50, 1e-165, 1e-165, 1e-300, 0.0, 0.0)  # x̄² is nothing to a float
+    assert ratio_variance(same) == pytest.approx(1e-300 / 49 / 1e-165 / 1e-165)
+    for huge in (Ratio(50, 1.0, 1e-310, 1.0, 0.0, 0.0), Ratio(50, 1e200, 1e-100, 1e300, 1.0, 1e200)):
+        with pytest.raises(InvalidRequest, match="too large"):
+            ratio_test(same, huge)
+    with pytest.raises(InvalidRequest, match="too large"):
+        cuped_test(Cuped(50, 0.0, 0.0, 1.0, 1e-290, 1e10), Cuped(50, 0.0, 0.0, 1.0, 0.0, 0.0))
 
 
 def test_merged_batches_give_the_same_answer() -> None:

@@ -243,7 +243,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
             control, treatment = (cast("Mean", arm or Mean()) for arm in arms)
             return known.observe(control, treatment)
         both = [_of(self.totals.records, v, metric) for v in (self.plan.control, variant)]
-        if both[0] is None or both[1] is None or (metric.kind == "ratio" and not both[0].mean_x * both[1].mean_x):
+        if both[0] is None or both[1] is None:
             return known
         return msgspec.structs.replace(known, control=Mean(), treatment=Mean()).observe(*linearised(both[0], both[1]))
 

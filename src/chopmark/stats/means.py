@@ -24,7 +24,16 @@ from chopmark.stats.effects import is_noise, no_answer, student_effect
 from chopmark.stats.results import Effect, Flag
 from chopmark.stats.summaries import Cuped, Mean, Ratio
 
-__all__ = ["CupedEffect", "cuped_test", "ratio_test", "ratio_variance", "welch_test"]
+__all__ = [
+    "CupedEffect",
+    "cuped_means",
+    "cuped_slope",
+    "cuped_test",
+    "ratio_mean",
+    "ratio_test",
+    "ratio_variance",
+    "welch_test",
+]
 
 _UNITS_LEAST = 2
 
@@ -74,8 +83,7 @@ def welch_test(control: Mean, treatment: Mean, *, confidence: float = 0.95, is_r
     >>> round(effect.statistic, 3), round(effect.degrees_of_freedom, 1), round(effect.p_value, 4)
     (3.162, 38.0, 0.0031)
     """
-    arms = [_Arm(m.n, m.mean, m.variance) for m in (control, treatment)]
-    return _compared(*arms, confidence=confidence, is_relative=is_relative)
+    return _compared(control, treatment, confidence=confidence, is_relative=is_relative)
 
 
 def ratio_test(control: Ratio, treatment: Ratio, *, confidence: float = 0.95, is_relative: bool = False) -> Effect:
@@ -83,8 +91,26 @@ def ratio_test(control: Ratio, treatment: Ratio, *, confidence: float = 0.95, is
 
     An arm whose denominators sum to 0 has no ratio, and is flagged ``no_data``.
     """
-    arms = [_Arm(r.n if r.mean_x else 0, r.ratio, ratio_variance(r)) for r in (control, treatment)]
+    arms = ratio_mean(control), ratio_mean(treatment)
     return _compared(*arms, confidence=confidence, is_relative=is_relative)
+
+
+def ratio_mean(ratio: Ratio) -> Mean:
+    """A ratio as a mean over its units, with the variance of `ratio_variance`; no units where the denominators sum to 0.
+
+    Raises
+    ------
+    InvalidRequest
+        When a float cannot hold the ratio or its variance, such as with denominators next to 0.
+    """
+    if not ratio.mean_x:
+        return Mean()
+    value = ratio.ratio
+    # The root is divided, and squared then: x̄² may be too small for a float where the quotient is not.
+    spread = math.sqrt(_m2_without(ratio, value)) / abs(ratio.mean_x)
+    if not math.isfinite(value) or not math.isfinite(spread * spread):
+        raise _too_large()
+    return Mean(ratio.n, value, spread * spread)
 
 
 def ratio_variance(ratio: Ratio) -> float:
@@ -92,10 +118,35 @@ def ratio_variance(ratio: Ratio) -> float:
 
     With R = ȳ / x̄: (s²(y) - 2 R s(y, x) + R² s²(x)) / x̄²; 0 when the denominators sum to 0.
     """
-    if not ratio.mean_x:
-        return 0.0
-    r = ratio.ratio
-    return max(0.0, ratio.variance_y - 2 * r * ratio.covariance + r * r * ratio.variance_x) / ratio.mean_x**2
+    return ratio_mean(ratio).variance
+
+
+def cuped_slope(control: Cuped, treatment: Cuped) -> float:
+    """θ = cov(y, x) / var(x) over the units of both arms together; 0 where x varies by no more than rounding does.
+
+    Raises
+    ------
+    InvalidRequest
+        When x varies so little that a float cannot hold the slope.
+    """
+    both = control + treatment
+    spread = math.sqrt(both.m2_x / both.n) if both.n else 0.0
+    theta = 0.0 if is_noise(spread, both.mean_x) else both.co_yx / both.m2_x
+    if not math.isfinite(theta):
+        raise InvalidRequest("What was known before varies too little.", hint="Choose another unit for it.")
+    return theta
+
+
+def cuped_means(control: Cuped, treatment: Cuped, theta: float) -> tuple[Mean, Mean]:
+    """Both arms as means of y - θ (x - x̄ of both), whose variance is s²(y) - 2 θ s(y, x) + θ² s²(x).
+
+    Centred, the adjusted means stay near the outcome's own, and their difference loses no digits to a large x̄.
+    """
+    centre = (control + treatment).mean_x
+    first, second = (
+        Mean(arm.n, arm.mean_y - theta * (arm.mean_x - centre), _m2_without(arm, theta)) for arm in (control, treatment)
+    )
+    return first, second
 
 
 def cuped_test(control: Cuped, treatment: Cuped, *, confidence: float = 0.95) -> CupedEffect:
@@ -111,55 +162,49 @@ def cuped_test(control: Cuped, treatment: Cuped, *, confidence: float = 0.95) ->
     Returns
     -------
     CupedEffect
-        Welch's test of ȳ - θ x̄, with θ = cov(y, x) / var(x) over the units of both arms together, and the variance
-        s²(y) - 2 θ s(y, x) + θ² s²(x) of each arm.
+        Welch's test of the `cuped_means` by the `cuped_slope`.
     """
-    both = control + treatment
-    spread = math.sqrt(both.m2_x / both.n) if both.n else 0.0
-    theta = 0.0 if is_noise(spread, both.mean_x) else both.co_yx / both.m2_x
-    if not math.isfinite(theta):
-        raise InvalidRequest("What was known before varies too little.", hint="Choose another unit for it.")
-    adjusted = [
-        _Arm(
-            arm.n,
-            arm.mean_y - theta * arm.mean_x,
-            max(0.0, arm.variance_y - 2 * theta * arm.covariance + theta * theta * arm.variance_x),
-        )
-        for arm in (control, treatment)
-    ]
-    plain = [_Arm(arm.n, arm.mean_y, arm.variance_y) for arm in (control, treatment)]
-    effect, unadjusted = (_compared(*arms, confidence=confidence) for arms in (adjusted, plain))
+    theta = cuped_slope(control, treatment)
+    effect, unadjusted = (
+        _compared(*cuped_means(control, treatment, slope), confidence=confidence) for slope in (theta, 0.0)
+    )
     reduction = 1 - (effect.standard_error / unadjusted.standard_error) ** 2 if unadjusted.standard_error else 0.0
     return CupedEffect(effect=effect, unadjusted=unadjusted, theta=theta, variance_reduction=reduction)
 
 
-class _Arm(msgspec.Struct, frozen=True):
-    """What Welch's test needs of an arm: units, value, and the variance of one unit."""
-
-    n: int
-    value: float
-    variance: float
-
-    @property
-    def squared_error(self) -> float:
-        return self.variance / self.n
+def _m2_without(pairs: Ratio | Cuped, slope: float) -> float:
+    """Sum of squared deviations of y - slope · x."""
+    left = pairs.m2_y - 2 * slope * pairs.co_yx + slope * slope * pairs.m2_x
+    if not math.isfinite(left):
+        raise _too_large()
+    return max(0.0, left)
 
 
-def _compared(control: _Arm, treatment: _Arm, *, confidence: float, is_relative: bool = False) -> Effect:
+def _too_large() -> InvalidRequest:
+    return InvalidRequest(
+        "The spread of these units is too large to be compared.", hint="Choose another unit of the metric."
+    )
+
+
+def _squared_error(arm: Mean) -> float:
+    return arm.variance / arm.n
+
+
+def _compared(control: Mean, treatment: Mean, *, confidence: float, is_relative: bool = False) -> Effect:
     check_share("confidence", confidence)
     arms = (control, treatment)
     least = min(arm.n for arm in arms)
-    estimate = treatment.value - control.value if least else 0.0
+    estimate = treatment.mean - control.mean if least else 0.0
     if not math.isfinite(estimate):
         raise InvalidRequest(
-            f"{treatment.value:g} and {control.value:g} are too far apart.", hint="Choose another unit of the metric."
+            f"{treatment.mean:g} and {control.mean:g} are too far apart.", hint="Choose another unit of the metric."
         )
     if least < _UNITS_LEAST:
         return no_answer(0.0 if is_relative else estimate, "too_few" if least else "no_data")
-    error = math.sqrt(sum(arm.squared_error for arm in arms))
-    if is_noise(error, control.value, treatment.value):
+    error = math.sqrt(sum(_squared_error(arm) for arm in arms))
+    if is_noise(error, control.mean, treatment.mean):
         flags: tuple[Flag, ...] = ("no_variance",)
-        equal = is_noise(abs(estimate), control.value, treatment.value)
+        equal = is_noise(abs(estimate), control.mean, treatment.mean)
         return no_answer(0.0 if equal or is_relative else estimate, *flags, *(("all_equal",) if equal else ()))
     freedom = _degrees_of_freedom(arms)
     if not is_relative:
@@ -167,18 +212,18 @@ def _compared(control: _Arm, treatment: _Arm, *, confidence: float, is_relative:
     return _relative(control, treatment, freedom, confidence)
 
 
-def _relative(control: _Arm, treatment: _Arm, freedom: float, confidence: float) -> Effect:
-    base = abs(control.value)
+def _relative(control: Mean, treatment: Mean, freedom: float, confidence: float) -> Effect:
+    base = abs(control.mean)
     if not base:
         return no_answer(0.0, "no_baseline")
-    share, estimate = treatment.value / base, (treatment.value - control.value) / base
-    error = math.hypot(math.sqrt(treatment.squared_error), share * math.sqrt(control.squared_error)) / base
+    share, estimate = treatment.mean / base, (treatment.mean - control.mean) / base
+    error = math.hypot(math.sqrt(_squared_error(treatment)), share * math.sqrt(_squared_error(control))) / base
     if not error or not math.isfinite(error) or not math.isfinite(estimate):
         return no_answer(0.0, "no_baseline")
     return student_effect(estimate, error, freedom, confidence)
 
 
-def _degrees_of_freedom(arms: Sequence[_Arm]) -> float:
+def _degrees_of_freedom(arms: Sequence[Mean]) -> float:
     """Satterthwaite's: (Σ sᵢ²/nᵢ)² / Σ (sᵢ²/nᵢ)² / (nᵢ - 1), from the shares of the sum so that no square is lost."""
-    total = sum(arm.squared_error for arm in arms)
-    return 1 / sum((arm.squared_error / total) ** 2 / (arm.n - 1) for arm in arms)
+    total = sum(_squared_error(arm) for arm in arms)
+    return 1 / sum((_squared_error(arm) / total) ** 2 / (arm.n - 1) for arm in arms)

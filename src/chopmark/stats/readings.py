@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 import msgspec
 
-from chopmark.stats.means import cuped_test, ratio_test, ratio_variance, welch_test
+from chopmark.stats.means import cuped_means, cuped_slope, cuped_test, ratio_mean, ratio_test, welch_test
 from chopmark.stats.multiplicity import holm
 from chopmark.stats.plans import Metric, Summary
 from chopmark.stats.proportions import newcombe_interval, z_test
@@ -107,33 +107,15 @@ def fixed_effect(control: Summary, treatment: Summary, confidence: float) -> Eff
 
 
 def linearised(control: Summary, treatment: Summary) -> tuple[Mean, Mean]:
-    """Both arms as means with the spread that their ratio, or their adjusted mean, has.
-
-    Ratios by the delta method (`chopmark.stats.means.ratio_variance`); CUPED with θ over both arms, which makes each arm
-    ȳ - θ (x̄ - x̄ of both).
-    """
+    """Both arms as the means that their tests at a fixed horizon compare: see `ratio_mean` and `cuped_means`."""
     match control, treatment:
         case Ratio(), Ratio():
-            return _mean(control.n, control.ratio, ratio_variance(control)), _mean(
-                treatment.n, treatment.ratio, ratio_variance(treatment)
-            )
+            return ratio_mean(control), ratio_mean(treatment)
         case Cuped(), Cuped():
-            both = control + treatment
-            theta = both.co_yx / both.m2_x if both.m2_x else 0.0
-            first, second = (_without(arm, theta, both.mean_x) for arm in (control, treatment))
-            return first, second
+            return cuped_means(control, treatment, cuped_slope(control, treatment))
         case _:
             msg = "only ratios and adjusted means are linearised"
             raise TypeError(msg)
-
-
-def _without(arm: Cuped, theta: float, centre: float) -> Mean:
-    variance = arm.variance_y - 2 * theta * arm.covariance + theta * theta * arm.variance_x
-    return _mean(arm.n, arm.mean_y - theta * (arm.mean_x - centre), variance)
-
-
-def _mean(n: int, mean: float, variance: float) -> Mean:
-    return Mean(n, mean, max(0.0, variance) * max(0, n - 1))
 
 
 def value_of(metric: Metric, summary: Summary | None) -> float | None:
