@@ -19,7 +19,7 @@ from chopmark.abc.records import RecordStore
 from chopmark.app.context import Context, Outside
 from chopmark.base.clock import Clock
 from chopmark.base.digest import digest_of
-from chopmark.base.jsons import canonical, decode, encode, explained, unwrapped
+from chopmark.base.jsons import canonical, converted, decode, encode, explained, unwrapped
 from chopmark.domain.access import Actor, check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
@@ -195,7 +195,7 @@ def _validated(op: Op, request: Request) -> Request:
     """The request with every field of its declared type: Python callers are not held to types."""
     try:
         plain = msgspec.to_builtins(request, builtin_types=_KEPT_TYPES, enc_hook=unwrapped)
-        checked = msgspec.convert(plain, op.request, builtin_types=_KEPT_TYPES)
+        checked = converted(plain, op.request, kept=_KEPT_TYPES)
         size_bytes = len(encode(checked))
     except (msgspec.ValidationError, TypeError, RecursionError, UnicodeEncodeError) as error:
         msg = f"The request of {op.name} is not valid: {explained(error, op.request)}."

@@ -13,14 +13,12 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, NamedTuple
 
-import msgspec
-
 from chopmark.abc.blobs import BlobStat, BlobStore, KeepsLeftovers
 from chopmark.abc.catalog import Transaction
 from chopmark.app.retention import Due, dropped, due_versions
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.digest import PREFIX
-from chopmark.base.jsons import canonical
+from chopmark.base.jsons import canonical, converted
 from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
 from chopmark.domain.lineage import version_node
 from chopmark.domain.storage import side_by_side
@@ -85,7 +83,7 @@ def position_of(request: CollectStorage, now: datetime) -> Position:
     if not request.cursor:
         return Position(PHASES[0], [], now)
     phase, after, began_us = decode_cursor(request.cursor, _query(request))
-    return Position(phase, msgspec.convert(after, list[str | int]), from_us(began_us))
+    return Position(phase, converted(after, list[str | int]), from_us(began_us))
 
 
 def next_cursor(request: CollectStorage, then: Position | None) -> str:

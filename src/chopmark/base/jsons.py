@@ -1,18 +1,23 @@
-"""JSON in one canonical form, so that equal values have equal bytes and equal digests."""
+"""JSON in one canonical form, so that equal values have equal bytes and equal digests.
+
+Every value of a declared type is read through `decoder`, `decode` or `converted`, from whichever thread: see there why.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping
 from pathlib import PurePath
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints, overload
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
 
-__all__ = ["canonical", "decode", "encode", "explained", "plain_values", "pretty", "unwrapped"]
+__all__ = ["canonical", "converted", "decode", "decoder", "encode", "explained", "plain_values", "pretty", "unwrapped"]
 
 VALUES_BYTES_MAX = 1_000_000
 
@@ -21,6 +26,9 @@ T = TypeVar("T")
 _canonical = msgspec.json.Encoder(order="sorted", decimal_format="string")
 _plain = msgspec.json.Encoder(decimal_format="string")
 _CONTROLS = re.compile(r"[\x7f-\x9f]")
+
+_decoders: dict[Any, Callable[[bytes | str], Any]] = {}
+_learning = threading.RLock()
 
 
 def canonical(value: Any) -> bytes:
@@ -39,6 +47,42 @@ def pretty(value: Any) -> str:
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # JSON itself lets these stand
 
 
+@overload
+def decoder(kind: type[T]) -> Callable[[bytes | str], T]: ...
+@overload
+def decoder(kind: UnionType) -> Callable[[bytes | str], Any]: ...
+def decoder(kind: Any) -> Callable[[bytes | str], Any]:
+    """What reads and validates JSON as ``kind``; any thread may ask for it and use it. Errors are msgspec's own.
+
+    msgspec reads the annotations of a type and of all types within it when it first needs them, and marks each as read
+    before it has read it all: a second thread that needs the type just then crashes the process (seen with 0.22, where
+    four threads registered their first models at once). So one thread reads at a time, and what was read stays read.
+    """
+    known = _decoders.get(kind)
+    if known is None:
+        with _learning:
+            known = _decoders.setdefault(kind, msgspec.json.Decoder(kind).decode)
+    return known
+
+
+def converted(value: Any, kind: type[T], *, strict: bool = True, kept: Collection[type] = ()) -> T:
+    """A plain value as ``kind``, validated; errors are msgspec's own.
+
+    Parameters
+    ----------
+    value
+        Dictionaries, lists, texts and numbers.
+    kind
+        The type to make of it.
+    strict
+        Whether a text that looks like a number is none.
+    kept
+        Types of values that stand among the plain ones as they are.
+    """
+    decoder(kind)
+    return msgspec.convert(value, kind, strict=strict, builtin_types=kept)
+
+
 def decode(data: bytes | str, kind: type[T]) -> T:
     """Read and validate JSON as ``kind``.
 
@@ -47,8 +91,9 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     InvalidRequest
         When the text is not JSON or does not fit; the message names the place.
     """
+    read = decoder(kind)
     try:
-        return msgspec.json.decode(data, type=kind)
+        return read(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         msg = f"What was read does not have the form it should: {_in_words(str(error))}."
         raise InvalidRequest(msg) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from chopmark.base.jsons import decode
 from chopmark.errors import InvalidRequest
 
 __all__ = [
@@ -74,7 +75,7 @@ def decode_cursor(cursor: str, query: bytes) -> list[Any]:
     mark, body = raw[:_MARK_LENGTH], raw[_MARK_LENGTH:]
     if mark != _mark(body, query):
         raise error
-    return msgspec.json.decode(body, type=list[Any])
+    return decode(body, list[Any])
 
 
 def _mark(body: bytes, query: bytes) -> bytes:

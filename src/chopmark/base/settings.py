@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from chopmark.base.jsons import explained
+from chopmark.base.jsons import converted, explained
 from chopmark.errors import InvalidRequest
 
 __all__ = ["PROJECT_FILE", "Origin", "Resolved", "Settings", "load_settings"]
@@ -183,7 +183,7 @@ def load_settings(
 
 def _convert(values: Mapping[str, Any], origin: Origin) -> Settings:
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return converted(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         name = "the call" if origin == "argument" else origin
         msg = f"A setting in {name} is not valid: {explained(error, Settings)}."

@@ -26,6 +26,7 @@ import msgspec
 from chopmark.abc.blobs import BlobSource, BlobStat, BlobStore, KeepsLeftovers, Leftover, Progress
 from chopmark.base.clock import Clock, from_us, to_us
 from chopmark.base.digest import PREFIX
+from chopmark.base.jsons import decoder
 from chopmark.blobs import filesystem
 from chopmark.blobs.copying import Content, ContentHasher, write_all
 from chopmark.blobs.failures import damaged
@@ -54,6 +55,9 @@ class _Plan(msgspec.Struct, frozen=True):
 
     size_bytes: int
     parts: list[tuple[str, int]]
+
+
+_plan_of = decoder(_Plan)
 
 
 class AssembledBlobs:
@@ -194,7 +198,7 @@ class AssembledBlobs:
 
     def _plan(self, digest: str) -> _Plan | None:
         try:
-            return msgspec.json.decode(self._path(digest).read_bytes(), type=_Plan)
+            return _plan_of(self._path(digest).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except msgspec.DecodeError as error:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from chopmark.base.jsons import decoder
+
 __all__ = ["HEADER_BYTES_MAX", "LENGTH_BYTES", "header_length", "part_bounds"]
 
 LENGTH_BYTES = 8
@@ -20,6 +22,10 @@ _PARTS_MAX = 100_000
 
 class _Tensor(msgspec.Struct):
     data_offsets: tuple[int, int]
+
+
+_entries_of = decoder(dict[str, msgspec.Raw])
+_tensor_of = decoder(_Tensor)
 
 
 def header_length(beginning: bytes, size_bytes: int) -> int | None:
@@ -36,9 +42,9 @@ def part_bounds(header: bytes, size_bytes: int) -> list[int] | None:
     None when the header is none, or does not account for every byte that follows it.
     """
     try:
-        entries = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
+        entries = _entries_of(header)
         entries.pop("__metadata__", None)
-        spans = sorted(msgspec.json.decode(entry, type=_Tensor).data_offsets for entry in entries.values())
+        spans = sorted(_tensor_of(entry).data_offsets for entry in entries.values())
     except (msgspec.DecodeError, RecursionError):
         return None
     start = LENGTH_BYTES + len(header)

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, upda
 
 from chopmark.abc.catalog import Events, OutboxRow, StoredAnswer, Taken, Texts
 from chopmark.base.clock import from_us, to_us
-from chopmark.base.jsons import decode, encode
+from chopmark.base.jsons import decode, decoder, encode
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import json_text
@@ -35,9 +35,9 @@ __all__ = [
 
 LAST = 2**63 - 1
 
-_decode_data = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_event = msgspec.json.Decoder(AuditEvent).decode
-_decode_evaluation = msgspec.json.Decoder(Evaluation).decode
+_decode_data = decoder(dict[str, Any])
+_decode_event = decoder(AuditEvent)
+_decode_evaluation = decoder(Evaluation)
 
 
 class HistoryStatements:

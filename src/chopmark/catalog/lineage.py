@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import (
     CTE,
     ColumnElement,
@@ -32,6 +31,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from chopmark.abc.catalog import Records
 from chopmark.base.clock import from_us, to_us
+from chopmark.base.jsons import decoder
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.filters import ZERO, place
@@ -54,7 +54,7 @@ __all__ = ["LineageStatements", "SqlDatasets", "SqlLineage"]
 
 ASKED_AT_ONCE = 256
 
-_decode_dataset = msgspec.json.Decoder(DatasetRef).decode
+_decode_dataset = decoder(DatasetRef)
 
 
 class LineageStatements:

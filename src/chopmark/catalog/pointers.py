@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import Select, bindparam, delete, select
 
 from chopmark.abc.catalog import Moves
 from chopmark.base.clock import from_us, to_us
+from chopmark.base.jsons import decoder
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import json_text, version_from_row
@@ -23,7 +23,7 @@ __all__ = ["PointerStatements", "SqlAliases", "SqlTrust"]
 
 LAST_US = 2**63 - 1
 
-_decode_decision = msgspec.json.Decoder(TrustDecision).decode
+_decode_decision = decoder(TrustDecision)
 
 
 class PointerStatements:

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from chopmark.base.clock import from_us, to_us
-from chopmark.base.jsons import encode
+from chopmark.base.jsons import decoder, encode
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.schema import HEAD_LENGTH
 from chopmark.domain.datasets import DatasetRef
@@ -84,12 +84,12 @@ class VersionBody(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
 
 _BODY_FIELDS = VersionBody.__struct_fields__
-_decode_body = msgspec.json.Decoder(VersionBody).decode
-_decode_texts = msgspec.json.Decoder(dict[str, str]).decode
-_decode_dict = msgspec.json.Decoder(dict[str, Any]).decode
-_decode_retention = msgspec.json.Decoder(Retention).decode
-_decode_rules = msgspec.json.Decoder(ProjectRules).decode
-_decode_deprecation = msgspec.json.Decoder(Deprecation).decode
+_decode_body = decoder(VersionBody)
+_decode_texts = decoder(dict[str, str])
+_decode_dict = decoder(dict[str, Any])
+_decode_retention = decoder(Retention)
+_decode_rules = decoder(ProjectRules)
+_decode_deprecation = decoder(Deprecation)
 
 
 def json_text(value: Any) -> str:

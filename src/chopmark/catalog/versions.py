@@ -11,7 +11,7 @@ import msgspec
 
 from chopmark.abc.catalog import Found, KeyedField, Taken, VersionChange
 from chopmark.base.clock import to_us
-from chopmark.base.jsons import encode
+from chopmark.base.jsons import decoder, encode
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Executor, Prepared
 from chopmark.catalog.records import (
@@ -37,7 +37,7 @@ __all__ = ["SqlManifests", "SqlVersions"]
 
 NUMBER_MAX = 2**63 - 1  # of a database's integer
 
-_decode_manifest = msgspec.json.Decoder(Manifest).decode
+_decode_manifest = decoder(Manifest)
 
 
 class SqlVersions:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from chopmark.base.jsons import converted
 from chopmark.domain.names import shown
 from chopmark.errors import InvalidRequest
 
@@ -74,7 +75,7 @@ def parse_llm_config(config: dict[str, Any]) -> LlmConfig:
         When a field is missing, unknown, of the wrong type or out of range.
     """
     try:
-        parsed = msgspec.convert(config, LlmConfig)
+        parsed = converted(config, LlmConfig)
     except msgspec.ValidationError as error:
         msg = f"The LLM configuration is not valid: {error}."
         known = ", ".join(LlmConfig.__struct_fields__)

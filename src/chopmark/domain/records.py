@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from chopmark.base.digest import digest_of
-from chopmark.base.jsons import decode, encode
+from chopmark.base.jsons import decode, decoder, encode
 from chopmark.domain.audit import GENESIS, AuditEvent, ChainFault, find_fault
 from chopmark.domain.datasets import DatasetRecord
 from chopmark.domain.lifecycle import StageMove
@@ -134,7 +134,7 @@ class _End(msgspec.Struct, frozen=True, tag="end"):
 
 
 _Line = _Header | _Event | _Manifest | ProjectState | ModelState | VersionState | TrustState | Gone | _End
-_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_line = decoder(_Line)
 
 
 class Span(msgspec.Struct, frozen=True, order=True):

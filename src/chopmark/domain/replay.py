@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from chopmark.base.jsons import converted
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import counted
 from chopmark.domain.refs import DEFAULT_PROJECT, Ref
@@ -138,9 +139,7 @@ class Replay:
     def _project(self, event: AuditEvent, verb: str) -> None:
         rules = event.data.get({"created": "rules", "configured": "after"}.get(verb, ""))
         if verb == "created" or rules is not None:
-            self._projects[event.target] = ProjectThen(
-                name=event.target, rules=msgspec.convert(rules or {}, ProjectRules)
-            )
+            self._projects[event.target] = ProjectThen(name=event.target, rules=converted(rules or {}, ProjectRules))
 
     def _model(self, event: AuditEvent, verb: str) -> None:
         model = self._models.get(event.target)

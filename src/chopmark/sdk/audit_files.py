@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from chopmark.base.jsons import canonical
+from chopmark.base.jsons import canonical, decoder
 from chopmark.domain.audit import AuditEvent, ChainEnd, ChainFault, walk
 from chopmark.domain.checkpoint import Checkpoint, origin_of
 from chopmark.errors import Conflict, InvalidRequest, NotFound, Unavailable
@@ -22,7 +22,7 @@ CHECKPOINT_SUFFIX = ".checkpoint"
 LINE_BYTES_MAX = 64 * 1024 * 1024
 _NOTE_BYTES_MAX = 200_000
 
-_decode = msgspec.json.Decoder(AuditEvent).decode
+_decode = decoder(AuditEvent)
 
 
 def write_events(events: Iterable[AuditEvent], file: Path) -> ChainEnd:

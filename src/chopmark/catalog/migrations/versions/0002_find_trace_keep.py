@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from alembic import context, op
 
+from chopmark.base.jsons import converted, decode
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.lineage import dataset_node
 from chopmark.domain.words import indexed_words
@@ -81,7 +82,7 @@ def _fill_words(at: str) -> None:
     insert = sa.text(f"INSERT INTO {at}version_words (word, created_us, version_key) VALUES (:word, :made, :version)")  # noqa: S608
     versions = f"SELECT v.key, v.created_us, m.name, v.description, v.card, v.tags FROM {at}versions v JOIN {at}models m ON m.key = v.model_key"  # noqa: S608
     for key, made, name, description, card, tags in _rows(versions, "v.key"):
-        words = indexed_words(name, description, card, msgspec.json.decode(tags, type=dict[str, str]))
+        words = indexed_words(name, description, card, decode(tags, dict[str, str]))
         _insert(insert, [{"word": word, "made": made, "version": key} for word in words])
 
 
@@ -90,11 +91,11 @@ def _fill_datasets(at: str) -> None:
         f"INSERT INTO {at}datasets (node, name, at_us, body) VALUES (:node, :name, :at, :body) ON CONFLICT DO NOTHING"  # noqa: S608
     )
     for key, made, body in _rows(f"SELECT v.key, v.created_us, v.body FROM {at}versions v", "v.key"):  # noqa: B007, S608
-        described = msgspec.json.decode(body, type=dict[str, Any]).get("datasets", [])
-        _insert(insert, [_dataset(msgspec.convert(each, DatasetRef), made) for each in described])
+        described = decode(body, dict[str, Any]).get("datasets", [])
+        _insert(insert, [_dataset(converted(each, DatasetRef), made) for each in described])
     for key, made, body in _rows(f"SELECT e.key, e.at_us, e.body FROM {at}evaluations e", "e.key"):  # noqa: B007, S608
-        dataset = msgspec.json.decode(body, type=dict[str, Any])["dataset"]
-        _insert(insert, [_dataset(msgspec.convert(dataset, DatasetRef), made)])
+        dataset = decode(body, dict[str, Any])["dataset"]
+        _insert(insert, [_dataset(converted(dataset, DatasetRef), made)])
 
 
 def _fill_sizes(at: str) -> None:
@@ -104,7 +105,7 @@ def _fill_sizes(at: str) -> None:
     )
     versions = f"SELECT v.key, m.body FROM {at}versions v JOIN {at}manifests m ON m.digest = v.digest"  # noqa: S608
     for key, body in _rows(versions, "v.key"):
-        files = msgspec.json.decode(body, type=dict[str, Any]).get("files", [])
+        files = decode(body, dict[str, Any]).get("files", [])
         _insert(update, [{"size": f["size_bytes"], "digest": f["digest"], "version": key} for f in files])
 
 
