@@ -8,7 +8,6 @@ and stops at a good moment: each answer says so in ``warning``, and `chopmark.st
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -17,7 +16,7 @@ from chopmark.stats.beta_quadrature import Shape, cdf, density, grid, posterior
 from chopmark.stats.checks import check_number, check_positive, check_share
 from chopmark.stats.effects import UNBOUNDED
 from chopmark.stats.rate_effects import difference_of, ratio_of
-from chopmark.stats.results import Flag, Interval
+from chopmark.stats.results import Flag, Interval, Scale
 from chopmark.stats.summaries import Mean, Proportion
 
 __all__ = [
@@ -25,14 +24,10 @@ __all__ = [
     "BetaPrior",
     "EffectPrior",
     "Posterior",
-    "Scale",
     "beta_binomial",
     "effect_posterior",
     "normal_effect",
 ]
-
-Scale: TypeAlias = Literal["absolute", "relative"]
-"""``absolute``: in units of the metric. ``relative``: a share of the control's."""
 
 STOPPING_WARNING = (
     "Stopping as soon as this looks good is not error-controlled: look once, at a time that was fixed beforehand, "

@@ -12,21 +12,22 @@ from collections.abc import Sequence
 import msgspec
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.conditional_power import planned_drift
 from chopmark.stats.crossing import FARTHEST_Z, LEAST_TAIL, Continuing, check_information, crossing
 from chopmark.stats.group_sequential import (
     Characteristics,
     check_errors,
     costs,
-    find_root,
-    fixed_drift,
     log_probability,
     spending_bounds,
     upper_bound,
 )
+from chopmark.stats.roots import find_root
 from chopmark.stats.spending import SpendingRule, spent
 
 __all__ = ["FutilityDesign", "futility_bounds", "with_futility"]
 
+_BETA_PRECISION = 1e-6
 _DRIFT_MOST = 4.0  # times that of the fixed test; inflation factors of real plans stay below 3
 
 
@@ -136,15 +137,15 @@ def with_futility(
             return -beta
         return sum(crossing(information, (*low, high[-1]), high, drift=drift).below) - beta
 
-    least = fixed_drift(alpha, 1, 1 - beta) / math.sqrt(information[-1])
+    least = planned_drift(alpha, 1 - beta) / math.sqrt(information[-1])
     drift = find_root(missing, least * (1 - 1e-9), least * _DRIFT_MOST)
-    if abs(missing(drift)) > 1e-6:  # noqa: PLR2004 - the bounds met before the last look
+    if abs(missing(drift)) > _BETA_PRECISION:  # the bounds met before the last look
         raise InvalidRequest(
             "The bounds of this plan meet before its last look.", hint="Spend less early, or plan fewer looks."
         )
     high, low = bounds(drift)
     return FutilityDesign(
-        high, low, tuple(betas), costs(information, (*low, high[-1]), high, drift, fixed_drift(alpha, 1, 1 - beta))
+        high, low, tuple(betas), costs(information, (*low, high[-1]), high, drift, planned_drift(alpha, 1 - beta))
     )
 
 

@@ -11,7 +11,7 @@ Bounds are on the z scale. The probabilities are those of `chopmark.stats.crossi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, get_args
 
@@ -19,7 +19,9 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats.checks import check_share
+from chopmark.stats.conditional_power import planned_drift
 from chopmark.stats.crossing import FARTHEST_Z, LEAST_TAIL, Continuing, check_information, crossing
+from chopmark.stats.roots import find_root
 from chopmark.stats.spending import check_sided
 
 __all__ = [
@@ -30,8 +32,6 @@ __all__ = [
     "classic_bounds",
     "classic_level",
     "costs",
-    "find_root",
-    "fixed_drift",
     "log_probability",
     "spending_bounds",
     "upper_bound",
@@ -39,8 +39,6 @@ __all__ = [
 
 ClassicRule = Literal["pocock", "obrien_fleming"]
 """``pocock``: the same bound at each look. ``obrien_fleming``: ``C / sqrt(t / t_K)``, high at first."""
-
-_PRECISION = 1e-12
 
 
 class Characteristics(msgspec.Struct, frozen=True):
@@ -221,7 +219,7 @@ def characteristics(
             f"A power of {power:g} at α = {alpha:g} is had without an effect.", hint="Ask for more power."
         )
     low = [-math.inf if sided == 1 else -bound for bound in critical_values]
-    fixed = fixed_drift(alpha, sided, power)
+    fixed = planned_drift(alpha / sided, power)
 
     def missing(drift: float) -> float:
         return sum(crossing(information, low, critical_values, drift=drift).above) - power
@@ -248,13 +246,6 @@ def costs(
     return Characteristics(drift, unit * information[-1], unit * expected(drift), unit * expected(0.0))
 
 
-def fixed_drift(alpha: float, sided: int, power: float) -> float:
-    """Drift of one look at the end: ``z(1 - α/s) + z(power)``."""
-    from scipy.special import ndtri
-
-    return float(ndtri(power) - ndtri(alpha / sided))
-
-
 def upper_bound(state: Continuing, share: float, error: float, sided: int) -> float:
     """Bound above which this much of what has stayed lies."""
     least = -FARTHEST_Z if sided == 1 else 0.0
@@ -268,13 +259,6 @@ def upper_bound(state: Continuing, share: float, error: float, sided: int) -> fl
 def log_probability(probability: float) -> float:
     """Its logarithm, that of hardly anything for 0."""
     return math.log(max(probability, LEAST_TAIL / 10))
-
-
-def find_root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function that changes its sign between two ends is 0; by the method of Brent."""
-    from scipy.optimize import brentq
-
-    return float(brentq(function, low, high, xtol=_PRECISION, rtol=1e-14))
 
 
 def check_errors(information: Sequence[float], errors: Sequence[float]) -> None:

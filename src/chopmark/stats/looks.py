@@ -18,8 +18,9 @@ from chopmark.stats.checks import check_count, check_number, check_positive, che
 from chopmark.stats.conditional_power import conditional_power
 from chopmark.stats.crossing import GROWTH_LEAST, LOOKS_MOST, check_information, check_looks, crossing
 from chopmark.stats.futility import futility_bounds
-from chopmark.stats.group_sequential import ClassicRule, classic_bounds, classic_level, find_root, spending_bounds
+from chopmark.stats.group_sequential import ClassicRule, classic_bounds, classic_level, spending_bounds
 from chopmark.stats.results import Interval
+from chopmark.stats.roots import find_root
 from chopmark.stats.spending import SpendingRule, check_sided, check_spending, spent
 
 __all__ = ["BetaSpending", "Look", "LookRule", "LowPower", "PlannedLooks"]

@@ -12,7 +12,14 @@ from collections.abc import Iterable
 
 import msgspec
 
-__all__ = ["Moments"]
+__all__ = ["Moments", "merged"]
+
+
+def merged(first: tuple[int, float, float], second: tuple[int, float, float]) -> tuple[int, float, float]:
+    """Count, mean and sum of squared deviations of two sets of numbers together; neither is empty."""
+    (n, mean, squares), (other_n, other_mean, other_squares) = first, second
+    both, delta = n + other_n, other_mean - mean
+    return both, mean + delta * other_n / both, squares + other_squares + delta * delta * n * other_n / both
 
 
 class Moments(msgspec.Struct, frozen=True):
@@ -63,12 +70,8 @@ class Moments(msgspec.Struct, frozen=True):
             return self
         if not self.count:
             return other
-        count = self.count + other.count
-        delta = other.mean - self.mean
         return Moments(
-            count,
-            self.mean + delta * other.count / count,
-            self.squares + other.squares + delta * delta * self.count * other.count / count,
+            *merged((self.count, self.mean, self.squares), (other.count, other.mean, other.squares)),
             min(self.minimum, other.minimum),
             max(self.maximum, other.maximum),
         )

@@ -13,16 +13,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Literal
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats.checks import check_between, check_number, check_positive
 from chopmark.stats.crossing import legendre
+from chopmark.stats.results import Scale
+from chopmark.stats.roots import find_root
 from chopmark.stats.sample_size import (
     DetectableEffect,
     SampleSize,
-    Scale,
     check_design,
     check_effect,
     harmonic_units,
@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 _UNITS_MOST = 1e15
-_PRECISION = 1e-13
 _LOG_DENSITY_DROP = 40.0  # e^-40 lies outside of what is integrated over
 _NODES = 200
 _UNITS_LEAST = 3.0  # in both arms together: one degree of freedom
@@ -273,7 +272,7 @@ def sample_size_means(effect_sd: float, *, alpha: float = 0.05, power: float = 0
         return SampleSize(low, ratio)
     while _t_power(effect, high, alpha, ratio) < power:
         high *= 2
-    return SampleSize(_root(lambda n: _t_power(effect, n, alpha, ratio) - power, low, high), ratio)
+    return SampleSize(find_root(lambda n: _t_power(effect, n, alpha, ratio) - power, low, high), ratio)
 
 
 def detectable_standardised(n_control: float, *, alpha: float = 0.05, power: float = 0.8, ratio: float = 1.0) -> float:
@@ -282,7 +281,7 @@ def detectable_standardised(n_control: float, *, alpha: float = 0.05, power: flo
     high = 2 * _normal_drift(alpha, power) / math.sqrt(harmonic_units(n_control, ratio))
     while _t_power(high, n_control, alpha, ratio) < power:
         high *= 2
-    return _root(lambda d: _t_power(d, n_control, alpha, ratio) - power, 0.0, high)
+    return find_root(lambda d: _t_power(d, n_control, alpha, ratio) - power, 0.0, high)
 
 
 def detectable_mean(
@@ -330,7 +329,7 @@ def _normal_power(drift: float, alpha: float) -> float:
 def _normal_drift(alpha: float, power: float) -> float:
     """Mean of the statistic at which a two-sided normal test has its power, with both tails."""
     one_tail = _quantile(1 - alpha / 2) + _quantile(power)  # the other one adds next to nothing, or a little
-    return _root(lambda drift: _normal_power(drift, alpha) - power, 0.0, max(0.0, one_tail) + 1)
+    return find_root(lambda drift: _normal_power(drift, alpha) - power, 0.0, max(0.0, one_tail) + 1)
 
 
 def _t_power(effect: float, n_control: float, alpha: float, ratio: float) -> float:
@@ -364,9 +363,3 @@ def _quantile(level: float) -> float:
     from scipy.special import ndtri
 
     return float(ndtri(level))
-
-
-def _root(function: Callable[[float], float], low: float, high: float) -> float:
-    from scipy.optimize import brentq
-
-    return float(brentq(function, low, high, xtol=_PRECISION, rtol=1e-13))

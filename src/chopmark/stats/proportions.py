@@ -23,6 +23,7 @@ from collections.abc import Callable
 from chopmark.errors import InvalidRequest
 from chopmark.stats.effects import no_answer, normal_effect, normal_quantile
 from chopmark.stats.results import Effect, Flag, Interval
+from chopmark.stats.roots import find_root
 from chopmark.stats.summaries import Proportion
 
 __all__ = [
@@ -189,8 +190,6 @@ def score_statistic(
 
 def score_bound(control: Proportion, treatment: Proportion, z: float, *, is_corrected: bool = True) -> float:
     """The difference that lies z standard errors above the estimate (below it where z is negative), by `score_statistic`."""
-    from scipy.optimize import brentq
-
     end = math.copysign(1.0, z)
     if not control.n or not treatment.n:
         return end
@@ -204,7 +203,7 @@ def score_bound(control: Proportion, treatment: Proportion, z: float, *, is_corr
     start = estimate + _OFF_THE_ESTIMATE * (end - estimate)  # at the estimate itself the variance may be 0
     if excess(start) >= 0:
         return estimate
-    return float(brentq(excess, start, end, xtol=1e-13, rtol=1e-13))
+    return find_root(excess, start, end)
 
 
 def constrained_rates(control: Proportion, treatment: Proportion, difference_tested: float) -> tuple[float, float]:

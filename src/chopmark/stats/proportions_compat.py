@@ -18,6 +18,7 @@ from chopmark.stats.effects import normal_quantile
 from chopmark.stats.exact import largest_chance
 from chopmark.stats.proportions import difference, wald_interval
 from chopmark.stats.results import Interval
+from chopmark.stats.roots import find_root
 from chopmark.stats.summaries import Proportion
 
 __all__ = ["scipy_barnard_p", "statsmodels_score_interval", "statsmodels_score_statistic"]
@@ -50,8 +51,6 @@ def statsmodels_score_interval(
 
     An end is sought between the estimate and a little beyond that of Wald's interval, as there.
     """
-    from scipy.optimize import brentq
-
     z = normal_quantile(confidence)
     if not control.n or not treatment.n:
         return None
@@ -64,11 +63,11 @@ def statsmodels_score_interval(
         return abs(found) - z
 
     try:
-        high = brentq(excess, estimate, min(wald.high + abs(wald.high) / 2, _HIGH_LIMIT))
-        low = brentq(excess, wald.low - abs(wald.low) / 4, estimate)
+        high = find_root(excess, estimate, min(wald.high + abs(wald.high) / 2, _HIGH_LIMIT))
+        low = find_root(excess, wald.low - abs(wald.low) / 4, estimate)
     except ValueError:  # no sign changes between them, or the statistic ends before
         return None
-    return Interval(float(low), float(high))
+    return Interval(low, high)
 
 
 def scipy_barnard_p(control: Proportion, treatment: Proportion) -> float:

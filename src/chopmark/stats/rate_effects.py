@@ -16,6 +16,7 @@ from chopmark.stats.beta_quadrature import (
     nodes_between,
     panel_quantiles,
 )
+from chopmark.stats.roots import find_root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,7 @@ class EffectOfRates(NamedTuple):
 
     def quantile(self, level: float) -> float:
         """Where the function reaches a level: by the normal scores of both, in which it is nearly straight."""
-        from scipy import optimize, special
+        from scipy import special
 
         wanted = float(special.ndtri(level))
 
@@ -52,7 +53,7 @@ class EffectOfRates(NamedTuple):
             return self.least
         if off(self.greatest) <= 0:
             return self.greatest
-        return float(optimize.brentq(off, self.least, self.greatest, xtol=_PRECISION * (self.greatest - self.least)))
+        return find_root(off, self.least, self.greatest, precision=_PRECISION * (self.greatest - self.least))
 
 
 def difference_of(control: Shape, treatment: Shape) -> EffectOfRates:

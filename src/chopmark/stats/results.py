@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from msgspec.structs import force_setattr
 
-__all__ = ["Effect", "Flag", "Interval"]
+__all__ = ["Effect", "Flag", "Interval", "Scale"]
 
 if TYPE_CHECKING:
     _End = float
@@ -22,6 +22,10 @@ Flag = Literal[
 that should. ``all_equal``: both arms hold one and the same value. ``no_baseline``: relative to a control that is 0.
 ``approximate``: a fallback was used. ``not_constant``: the looks together rule out every constant difference.
 ``too_early``: the method answers at its end, which is not reached."""
+
+
+Scale = Literal["absolute", "relative"]
+"""``absolute``: in units of the metric (0.02 of a rate is two points). ``relative``: a share of the baseline (0.02 is 2 %)."""
 
 
 class Interval(msgspec.Struct, frozen=True):

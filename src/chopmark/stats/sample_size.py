@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats.checks import check_count, check_number, check_positive, check_share
+from chopmark.stats.results import Scale
 
 __all__ = [
     "DetectableEffect",
     "SampleSize",
-    "Scale",
     "check_design",
     "check_effect",
     "harmonic_units",
     "shifted",
     "unit_of",
 ]
-
-Scale = Literal["absolute", "relative"]
-"""``absolute``: in units of the metric (0.02 of a rate is two points). ``relative``: a share of the baseline (0.02 is 2 %)."""
 
 _UNITS_LEAST = 2
 

@@ -11,6 +11,7 @@ from chopmark.errors import InvalidRequest
 from chopmark.stats.checks import check_count, check_share
 from chopmark.stats.quantiles import opened, type_7
 from chopmark.stats.results import Flag
+from chopmark.stats.roots import find_root
 from chopmark.stats.sketch import QuantileSketch
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _log_mixture(successes: NDArray[np.float64], n: int, q: float, concentration
 
 def _least_evident_count(n: int, q: float, concentration: float) -> float:
     """The (real) number of successes at which the mixture is least: where its derivative, which rises from below 0, is 0."""
-    from scipy import optimize, special
+    from scipy import special
 
     a, b = concentration / (1 - q), concentration / q
     log_odds = math.log(q) - math.log1p(-q)
@@ -151,7 +152,7 @@ def _least_evident_count(n: int, q: float, concentration: float) -> float:
 
     if derivative(0) >= 0 or derivative(n) <= 0:  # only by rounding, when n is next to nothing beside a and b
         return q * n
-    return float(optimize.brentq(derivative, 0, n))
+    return find_root(derivative, 0, n)
 
 
 def _levels(data: NDArray[np.float64] | QuantileSketch) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -16,6 +16,7 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats.checks import check_count, check_number, check_numbers
+from chopmark.stats.moments import merged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -123,8 +124,7 @@ class Mean(msgspec.Struct, frozen=True, tag="mean"):
     def __add__(self, other: Self) -> Self:
         if not other.n or not self.n:
             return other if not self.n else self
-        n, delta = self.n + other.n, other.mean - self.mean
-        return type(self)(n, self.mean + delta * other.n / n, self.m2 + other.m2 + delta * delta * self.n * other.n / n)
+        return type(self)(*merged((self.n, self.mean, self.m2), (other.n, other.mean, other.m2)))
 
     @property
     def variance(self) -> float:

@@ -12,6 +12,7 @@ import msgspec
 from chopmark.errors import InvalidRequest
 from chopmark.stats.checks import check_number, check_positive, check_share
 from chopmark.stats.results import Flag, Interval
+from chopmark.stats.roots import find_root
 from chopmark.stats.summaries import Proportion
 
 __all__ = [
@@ -181,7 +182,6 @@ def normal_mixture_boundary(
     variance: float, variance_opt: float, *, alpha: float = 0.05, alpha_opt: float = 0.05, one_sided: bool = False
 ) -> float:
     """Value of S from which `normal_mixture_log_e` reaches ln(1/α); parameters and paper as there."""
-    from scipy.optimize import brentq
     from scipy.special import log_ndtr
 
     check_share("alpha", alpha)
@@ -193,9 +193,7 @@ def normal_mixture_boundary(
         return math.sqrt(2 * total * wanted)
     # In units of √total: x²/2 + ln Φ(x) rises, and ln Φ is between -ln 2 and 0 to the right of 0.
     level = wanted - math.log(2.0)
-    root: float = brentq(
-        lambda x: 0.5 * x * x + float(log_ndtr(x)) - level, 0.0, math.sqrt(2 * wanted) + 1.0, xtol=1e-13, rtol=1e-14
-    )
+    root = find_root(lambda x: 0.5 * x * x + float(log_ndtr(x)) - level, 0.0, math.sqrt(2 * wanted) + 1.0)
     return root * math.sqrt(total)
 
 
@@ -278,8 +276,6 @@ def beta_binomial_boundary(
 
     Where even events in treatment alone do not reach it, the largest S that can be, variance / g.
     """
-    from scipy.optimize import brentq
-
     check_share("alpha", alpha)
     check_number("variance", variance, least=0.0)
     prior = _beta_prior(share, variance_opt, alpha_opt)
@@ -287,5 +283,4 @@ def beta_binomial_boundary(
     level = -math.log(alpha)
     if prior.log_mixture(most, events) <= level:
         return most
-    root: float = brentq(lambda s: prior.log_mixture(s, events) - level, 0.0, most, xtol=1e-12, rtol=1e-13)
-    return root
+    return find_root(lambda s: prior.log_mixture(s, events) - level, 0.0, most)
