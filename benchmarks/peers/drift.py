@@ -26,8 +26,8 @@ __all__ = ["main"]
 
 def _evidently(reference: Any, current: Any) -> Callable[[], int]:
     import pandas as pd
-    from evidently import Report  # type: ignore[import-not-found]
-    from evidently.presets import DataDriftPreset  # type: ignore[import-not-found]
+    from evidently import Report
+    from evidently.presets import DataDriftPreset
 
     names = [f"c{i}" for i in range(reference.shape[1])]
     ours, theirs = pd.DataFrame(reference, columns=names), pd.DataFrame(current, columns=names)
@@ -41,7 +41,7 @@ def _evidently(reference: Any, current: Any) -> Callable[[], int]:
 
 
 def _alibi_detect(reference: Any, current: Any) -> Callable[[], int]:
-    from alibi_detect.cd import TabularDrift  # type: ignore[import-not-found]
+    from alibi_detect.cd import TabularDrift
 
     def check() -> int:
         answer = TabularDrift(reference, p_val=0.05).predict(current)["data"]

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chopmark.errors import InvalidRequest, Unsupported
+from chopmark.errors import InvalidRequest
+from chopmark.stats.boosting import gradient_boosting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +83,7 @@ class DirectLoss:
                 f"{len(inputs):,} rows and {known.size:,} finite truths.", hint="Give one of each, at least two rows."
             )
         errors = np.abs(known - inputs[:, -1])
-        make = regressor or _boosting
+        make = regressor or partial(gradient_boosting, "regressor", "Direct loss estimation")
         self._absolute, self._squared = make(), make()
         self._absolute.fit(inputs, errors)
         self._squared.fit(inputs, np.square(errors))
@@ -108,15 +110,3 @@ def _inputs(features: ArrayLike, predictions: ArrayLike) -> NDArray[np.float64]:
     if np.isinf(rows).any() or not np.isfinite(answers).all():
         raise InvalidRequest("A value is not finite.", hint="Drop rows with infinities, or without a prediction.")
     return np.column_stack([rows, answers])
-
-
-def _boosting() -> Any:
-    try:
-        from sklearn.ensemble import HistGradientBoostingRegressor
-    except ImportError as error:
-        raise Unsupported(
-            "Direct loss estimation needs scikit-learn, which is not installed.",
-            hint="Install it with: pip install 'chopmark[sklearn]', or give a regressor.",
-            extra="sklearn",
-        ) from error
-    return HistGradientBoostingRegressor(early_stopping=False, random_state=0)

@@ -8,12 +8,14 @@ classifier that it is given. `maximum_mean_discrepancy` compares the samples as 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from chopmark.errors import InvalidRequest, Unsupported
+from chopmark.errors import InvalidRequest
 from chopmark.stats import agreement
+from chopmark.stats.boosting import gradient_boosting
 from chopmark.stats.checks import check_count, check_number, check_positive, check_share
 from chopmark.stats.results import Interval
 from chopmark.stats.summaries import Mean
@@ -198,7 +200,7 @@ def domain_classifier(
             f"{ours.shape} and {theirs.shape} cannot be told apart in {folds} folds.",
             hint="Give the same columns, at least two folds, and a row of each sample to every fold.",
         )
-    make = classifier or _boosting
+    make = classifier or partial(gradient_boosting, "classifier", "A domain classifier")
     rows = np.concatenate([ours, theirs])
     truth = np.repeat([0, 1], [len(ours), len(theirs)])
     fold = np.concatenate([_runs(len(ours), folds), _runs(len(theirs), folds)])
@@ -218,18 +220,6 @@ def _runs(n: int, folds: int) -> NDArray[np.intp]:
     lengths = np.full(folds, n // folds)
     lengths[: n % folds] += 1
     return np.repeat(np.arange(folds), lengths)
-
-
-def _boosting() -> Any:
-    try:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-    except ImportError as error:
-        raise Unsupported(
-            "A domain classifier needs scikit-learn, which is not installed.",
-            hint="Install it with: pip install 'chopmark[sklearn]', or give a classifier.",
-            extra="sklearn",
-        ) from error
-    return HistGradientBoostingClassifier(early_stopping=False, random_state=0)
 
 
 class Discrepancy(msgspec.Struct, frozen=True, kw_only=True):
