@@ -34,6 +34,7 @@ ARMS_MAX = 100
 _BITS = 53
 _DROPPED = 64 - _BITS
 _NAME_LENGTH_MAX = 200
+_ONE_BORDER = 2  # so many arms lie on either side of one border; more need rendezvous
 # Logarithms of two machines may differ in their last bit, and so may numpy's; where two arms are closer than that the
 # arm is decided by the exact function once more.
 _CLOSE = 1e-12
@@ -147,7 +148,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
     def _chosen(self, unit: str) -> str:
         weights = self.weights
-        if len(weights) <= 2:  # noqa: PLR2004 - two arms have one border
+        if len(weights) <= _ONE_BORDER:
             return self.arms[-1] if fraction(f"{self.salt}:arm", unit) < self._last_share() else self.arms[0]
         return min(
             (arm for arm in weights if weights[arm]),
@@ -158,7 +159,7 @@ class Assignment(msgspec.Struct, frozen=True):
         import numpy as np
 
         arms = self.arms
-        if len(arms) <= 2:  # noqa: PLR2004 - as above
+        if len(arms) <= _ONE_BORDER:
             last = fractions(f"{self.salt}:arm", units) < self._last_share()
             return np.where(last, len(arms) - 1, 0).astype(np.int64)
         costs = np.full((len(arms), len(units)), np.inf)

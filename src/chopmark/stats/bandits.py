@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["ARMS_MAX", "probability_best", "thompson_shares", "top_two_shares"]
 
 ARMS_MAX = 100
+_SUM_PRECISION = 1e-6
+_ROUNDING = 1e-12  # of floors that take everything
 _UNIFORM = BetaPrior()
 
 
@@ -175,7 +177,7 @@ def _checked(probabilities: Sequence[float]) -> tuple[float, ...]:
     for chance in probabilities:
         check_number("a probability", chance, least=0.0)
     total = sum(probabilities)
-    if not abs(total - 1) < 1e-6:  # noqa: PLR2004
+    if not abs(total - 1) < _SUM_PRECISION:
         raise InvalidRequest(f"These probabilities sum to {total:g}.", hint="Give what `probability_best` answered.")
     return _normalised(probabilities)
 
@@ -183,7 +185,7 @@ def _checked(probabilities: Sequence[float]) -> tuple[float, ...]:
 def _with_floor(shares: tuple[float, ...], floor: float) -> tuple[float, ...]:
     check_number("floor", floor, least=0.0)
     left = 1 - floor * len(shares)
-    if left < -1e-12:  # noqa: PLR2004
+    if left < -_ROUNDING:
         raise InvalidRequest(
             f"{len(shares)} arms cannot have {floor:g} each.", hint=f"Give a floor of at most 1/{len(shares)}."
         )

@@ -52,6 +52,7 @@ _WIDE = (
     32.0,
 )  # further ends of panels, for distributions over many doublings
 _LEAST_SHAPE = 0.05  # below, most of the mass may lie below the least number a double can hold
+_MIDDLE = 0.5  # up to it a rate is the more precise of the two, from it on its rest is
 _GREATEST_SHAPES = 1e12  # above, distribution functions lose their sixth digit
 
 
@@ -162,7 +163,7 @@ def cdf(shape: Shape, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray
     from scipy import special
 
     below: NDArray[np.float64] = np.where(
-        x <= 0.5,  # noqa: PLR2004
+        x <= _MIDDLE,
         special.betainc(shape.a, shape.b, np.clip(x, 0.0, 1.0)),
         special.betaincc(shape.b, shape.a, np.clip(y, 0.0, 1.0)),
     )

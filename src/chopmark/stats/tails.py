@@ -14,6 +14,7 @@ _TAIL_SHARE = 0.03
 _TAIL_LEAST, _TAIL_MOST = 20, 1_000
 _TAIL_SHARE_MOST = 0.2
 _SHAPE_LEAST, _SHAPE_MOST = -0.5, 0.7
+_SHAPE_NONE = 1e-6
 
 
 def upper_quantile(values: NDArray[np.float64], rate: float) -> float:
@@ -49,6 +50,6 @@ def upper_quantile(values: NDArray[np.float64], rate: float) -> float:
     shape = min(_SHAPE_MOST, max(_SHAPE_LEAST, shape))
     scale = mean * (1 - shape)
     share = rate * n / beyond
-    if abs(shape) < 1e-6:  # noqa: PLR2004 - the exponential distribution, its limit
+    if abs(shape) < _SHAPE_NONE:  # the exponential distribution, its limit
         return level - scale * float(np.log(share))
     return level + scale / shape * (float(share**-shape) - 1)

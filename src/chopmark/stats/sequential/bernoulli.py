@@ -17,7 +17,6 @@ from chopmark.stats.sequential.ratios import (
     EFFECTS,
     Counts,
     batch_log_e,
-    log_sum,
     log_weights,
 )
 from chopmark.stats.summaries import Proportion
@@ -126,7 +125,7 @@ class BernoulliEProcess(msgspec.Struct, frozen=True):
         p_value, side = self.p_value, self.side
         by_control, by_treatment = self.control + control, self.treatment + treatment
         if 0 < now.successes < now.n and by_control.n and by_treatment.n:
-            p_value = min(p_value, p_of(float(log_sum(log_e + log_weights()))))
+            p_value = min(p_value, p_of(float(_mixed(log_e))))
         if p_value <= self.alpha and not side:
             side = _side(log_e)
         return msgspec.structs.replace(
@@ -147,7 +146,7 @@ class BernoulliEProcess(msgspec.Struct, frozen=True):
     @property
     def log_e(self) -> float:
         """Logarithm of E now, which may be less than it once was; e-values of independent experiments multiply."""
-        return float(log_sum(self._by_effect() + log_weights()))
+        return float(_mixed(self._by_effect()))
 
     @property
     def interval(self) -> Interval:
@@ -217,16 +216,26 @@ def bernoulli_p_values(
         log_e = log_e + batch_log_e(counts, *_baseline(known, known_n, baseline), shares[:, k])
         successes, n = successes + own, n + size
         in_control, in_treatment = in_control + trials[:, k], in_treatment + other_trials[:, k]
-        p_now = np.exp(np.minimum(0.0, -log_sum(log_e + log_weights())))
+        p_now = np.exp(np.minimum(0.0, -_mixed(log_e)))
         says = (successes > 0) & (successes < n) & (in_control > 0) & (in_treatment > 0)
         p_value = np.where(says, np.minimum(p_value, p_now), p_value)
         p_values[:, k] = p_value
     return p_values
 
 
+def _mixed(log_e: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of E from those of the alternatives, shape (…, 16): of their weighted sum."""
+    import numpy as np
+
+    mixed: NDArray[np.float64] = np.logaddexp.reduce(log_e + log_weights(), axis=-1)
+    return mixed
+
+
 def _side(log_e: NDArray[np.float64]) -> int:
-    weighed = log_e + log_weights()
-    return 1 if log_sum(weighed[EFFECTS // 2 :]) > log_sum(weighed[: EFFECTS // 2]) else -1
+    import numpy as np
+
+    below, above = np.logaddexp.reduce((log_e + log_weights()).reshape(2, -1), axis=-1)
+    return 1 if above > below else -1
 
 
 def _baseline(successes: Any, n: Any, seed: float | None) -> tuple[Any, Any]:

@@ -24,7 +24,6 @@ __all__ = [
     "batch_log_e",
     "log_odds_ratios",
     "log_ratios",
-    "log_sum",
     "log_weights",
 ]
 
@@ -118,12 +117,3 @@ def batch_log_e(counts: Counts, rate: Any, failure_rate: Any, share: Any) -> NDA
     by_treatment = np.array(counts[2:], dtype=np.float64).T[..., None]
     total: NDArray[np.float64] = (by_control * control + by_treatment * treatment).sum(axis=-2)
     return total
-
-
-def log_sum(logs: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    """Logarithm of the sum of exponentials along an axis."""
-    import numpy as np
-
-    highest = logs.max(axis=axis, keepdims=True)
-    summed: NDArray[np.float64] = np.squeeze(highest, axis) + np.log(np.exp(logs - highest).sum(axis=axis))
-    return summed
