@@ -1,5 +1,6 @@
 """Drift from counts: against raw arrays, by simulated error rates, and by what must hold of any counts."""
 
+import itertools
 import math
 from typing import Any
 
@@ -56,6 +57,78 @@ def test_with_one_bin_a_value_distances_are_exact_whenever_the_current_values_ar
     if low != high:
         exact = stats.wasserstein_distance(reference, current) / np.std(reference, ddof=1)
         assert found.measure("wasserstein").value == pytest.approx(exact, abs=1e-9)
+
+
+HALVES = [0.0, 10.0] * 500
+
+
+@pytest.mark.parametrize(
+    ("current", "distance", "area"),
+    [
+        # By hand, of 0 and 10 by halves. F is 0.5 from 0 to 10; what moves to 5 is 5 closer, and seen by half of the distribution.
+        ([0.0, 5.0] * 500, 0.5, 2.5),
+        ([0.0, 9.0] * 500, 0.5, 0.5),
+        ([1.0, 10.0] * 500, 0.5, 0.5),
+        ([0.0] * 700 + [10.0] * 300, 0.2, 2.0),
+        ([-1.0, 10.0] * 500, 0.5, 0.5),
+        ([0.0, 11.0] * 500, 0.5, 0.5),
+        ([4.0, 10.0] * 250 + HALVES[:500], 0.25, 1.0),
+    ],
+    ids=["5 for 10", "9 for 10", "1 for 0", "fewer", "below", "above", "some"],
+)
+def test_values_between_those_of_the_reference_are_seen(current, distance, area):
+    found = only(HALVES, current)
+    deviation = 5 * math.sqrt(1000 / 999)
+    assert found.measure("kolmogorov_smirnov").value == pytest.approx(distance)
+    assert found.measure("wasserstein").value == pytest.approx(area / deviation)
+    assert found.measure("kolmogorov_smirnov").verdict == found.verdict == "drift"
+
+
+def test_what_crosses_between_two_values_is_seen_by_its_distance_alone():
+    """5 for both 0 and 10: what moved up and what moved down even out within the bin, and the distance is 5 in truth."""
+    found = only(HALVES, [5.0] * 1_000)
+    assert found.measure("kolmogorov_smirnov").value == 0.5
+    assert found.measure("wasserstein").value == pytest.approx(0.0)
+    assert found.verdict == "drift"
+
+
+def test_few_values_between_are_no_drift():
+    found = only(HALVES, HALVES[:940] + [0.0, 5.0] * 30)
+    assert found.measure("kolmogorov_smirnov").value == pytest.approx(0.03)
+    assert found.verdict == "ok"
+
+
+def test_the_sentence_tells_the_mean_of_what_moved_between():
+    assert only(HALVES, [0.0, 5.0] * 500).sentence == "x drifted: its mean went from 5 to 2.5."
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.integers(0, 9).map(float), min_size=2, max_size=60),
+    st.lists(st.integers(-6, 24).map(lambda x: x / 2), min_size=1, max_size=60),
+)
+def test_with_one_bin_a_value_the_greatest_difference_is_that_of_raw_values(reference, current):
+    for first, second in ((reference, current), (current, reference)):
+        found = only(first, second, minimum=1)
+        raw = stats.ks_2samp(first, second, method="asymp").statistic
+        assert found.measure("kolmogorov_smirnov").value == pytest.approx(raw, abs=1e-12)
+        if len(set(first)) == 1:
+            continue
+        exact = stats.wasserstein_distance(first, second) / np.std(first, ddof=1)
+        assert found.measure("wasserstein").value <= exact + 1e-9
+        if not crosses_between(first, second):
+            assert found.measure("wasserstein").value == pytest.approx(exact, abs=1e-9)
+
+
+def crosses_between(reference, current):
+    """Whether the current distribution function passes that of the reference strictly between two values of the latter."""
+    known = sorted(set(reference))
+    for low, high in itertools.pairwise(known):
+        level = np.mean([x <= low for x in reference])
+        inside = [np.mean([x <= at for x in current]) for at in (low, *(x for x in current if low < x < high))]
+        if min(inside) < level < max(inside):
+            return True
+    return False
 
 
 def test_psi_of_ten_groups_is_that_of_deciles():

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chopmark.errors import InvalidRequest, NotFound
-from chopmark.stats.binning import LevelBins, NumericBins
+from chopmark.stats.binning import ColumnCounts, LevelBins, NumericBins
 from chopmark.stats.calibration_table import CalibrationTable
 from chopmark.stats.profile import Counts, Profile
 
@@ -56,6 +57,9 @@ def test_counts_are_what_the_definition_says(reference, current, bins):
         found = profile.count({"x": np.array(values)}).column("x")
         assert found.counts == counted_slowly(column, values)
         assert all(map(math.isfinite, found.sums))
+        between = [sum(low < x < high for x in values) for low, high in pairwise(column.uppers)]
+        assert found.between == ((0, *between) if column.is_exact and any(between) else ())
+    assert column.reference.between == ()
     assert profile.count({"x": np.array(reference)}).column("x").counts == column.reference.counts
 
 
@@ -167,6 +171,31 @@ def test_json_there_and_back():
     assert again.digest == profile.digest
     counts = profile.count({"x": draw.normal(size=50), "t": ["a"] * 50})
     assert msgspec.json.decode(msgspec.json.encode(counts), type=Counts) == counts
+
+
+def test_what_lies_between_adds_up():
+    profile = Profile.of({"x": [1, 2, 4]})
+    none, some = profile.count({"x": [1, 4, 9]}), profile.count({"x": [1.5, 3, 3.5]})
+    assert (none.column("x").between, some.column("x").between) == ((), (0, 1, 2))
+    assert (none + some).column("x").between == (some + none).column("x").between == (0, 1, 2)
+    assert (some + some).column("x").between == (0, 2, 4)
+    assert (none + none).column("x").between == ()
+    assert msgspec.json.decode(msgspec.json.encode(some), type=Counts) == some
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        (ColumnCounts("x", (0, 1, 1, 1, 0, 0), (0.0,) * 5, (0, 1)), "are of other bins"),
+        (ColumnCounts("x", (0, 1, 1, 1, 0, 0), (0.0,) * 5, (0, 0, 2)), "lie between values"),
+    ],
+)
+def test_what_cannot_lie_between_is_refused(counted, said):
+    bins = Profile.of({"x": [1, 2, 4]}).column("x")
+    with pytest.raises(InvalidRequest, match=said):
+        bins.check(counted)
+    with pytest.raises(InvalidRequest, match="no counts"):
+        ColumnCounts("x", (0, 1, 1, 1, 0, 0), (0.0,) * 5, (0, -1, 0))
 
 
 def test_counts_of_two_profiles_do_not_add_up():

@@ -1,8 +1,8 @@
 """Columns of a data set as bins: where their edges lie, and how many values fall into each.
 
 A numeric column has up to 64 bins that hold about equally many values of the data they were made from, or one a value where
-there are no more than 64 values; below, above and missing are bins of their own. A categorical column has its most frequent
-levels, other and missing.
+there are no more than 64 values, and then what lies between two of them is told apart; below, above and missing are bins of their
+own. A categorical column has its most frequent levels, other and missing.
 
 What counts as what
 -------------------
@@ -51,14 +51,18 @@ class ColumnCounts(msgspec.Struct, frozen=True):
         Of a numeric column: below, each bin, above, missing. Of a categorical one: each level, other, missing.
     sums
         Of a numeric column: of the values below, in each bin and above, each less the reference's mean. Otherwise empty.
+    between
+        Of a numeric column with one bin a value: how many of each bin are not that value, but lie between it and the one before.
+        Empty where none do.
     """
 
     name: str
     counts: tuple[int, ...]
     sums: tuple[float, ...] = ()
+    between: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not all(type(count) is int and count >= 0 for count in self.counts):
+        if not all(type(count) is int and count >= 0 for count in (*self.counts, *self.between)):
             raise InvalidRequest(
                 f"Counts of {self.name!r} are no counts.", hint="A count is a whole number, 0 or more."
             )
@@ -68,7 +72,10 @@ class ColumnCounts(msgspec.Struct, frozen=True):
     def __add__(self, other: ColumnCounts) -> ColumnCounts:
         counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
         sums = tuple(_finite(a + b) for a, b in zip(self.sums, other.sums, strict=True))
-        return ColumnCounts(self.name, counts, sums)
+        between = self.between or other.between
+        if self.between and other.between:
+            between = tuple(a + b for a, b in zip(self.between, other.between, strict=True))
+        return ColumnCounts(self.name, counts, sums, between)
 
     @property
     def rows(self) -> int:
@@ -131,8 +138,11 @@ class NumericBins(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind"):
     def check(self, counted: ColumnCounts) -> None:
         """Raise `InvalidRequest` when counts are not of these bins."""
         size = len(self.uppers)
-        if len(counted.counts) != size + 3 or len(counted.sums) != size + 2:
+        is_between = not counted.between or (self.is_exact and len(counted.between) == size)
+        if len(counted.counts) != size + 3 or len(counted.sums) != size + 2 or not is_between:
             raise _other_bins(self.name)
+        if any(part > whole for part, whole in zip(counted.between, counted.counts[1:], strict=False)):
+            raise InvalidRequest(f"More of {self.name!r} lie between values than there are.", hint="Count it again.")
 
 
 class LevelBins(msgspec.Struct, frozen=True, tag="category", tag_field="kind"):
@@ -163,7 +173,7 @@ class LevelBins(msgspec.Struct, frozen=True, tag="category", tag_field="kind"):
 
     def check(self, counted: ColumnCounts) -> None:
         """Raise `InvalidRequest` when counts are not of these levels."""
-        if len(counted.counts) != len(self.levels) + 2 or counted.sums:
+        if len(counted.counts) != len(self.levels) + 2 or counted.sums or counted.between:
             raise _other_bins(self.name)
 
 
@@ -232,8 +242,7 @@ def _numeric_bins(name: str, numbers: NDArray[np.float64], bins: int) -> Numeric
         mean, deviation = _mean_and_deviation(finite)
     empty = ColumnCounts(name, (0,) * (len(uppers) + 3), (0.0,) * (len(uppers) + 2))
     made = NumericBins(name, minimum, tuple(uppers.tolist()), mean, deviation, is_exact, empty)
-    counts, sums = _count_ordered(made, ordered)
-    return msgspec.structs.replace(made, reference=_counted(name, counts, sums))
+    return msgspec.structs.replace(made, reference=_counted(name, *_count_ordered(made, ordered)))
 
 
 def _mean_and_deviation(finite: NDArray[np.float64]) -> tuple[float, float]:
@@ -254,17 +263,21 @@ def _count_numbers(column: NumericBins, values: NDArray[Any]) -> ColumnCounts:
 
     counts = np.zeros(len(column.uppers) + 3, np.int64)
     sums = np.zeros(len(column.uppers) + 2)
+    between = np.zeros(len(column.uppers), np.int64)
     for start in range(0, len(values), _CHUNK_ROWS):
         chunk = _as_numbers(column.name, values[start : start + _CHUNK_ROWS])
-        more, more_sums = _count_ordered(column, np.sort(chunk))
+        more, more_sums, more_between = _count_ordered(column, np.sort(chunk))
         counts += more
+        between += more_between
         with np.errstate(over="ignore"):
             sums += more_sums
-    return _counted(column.name, counts, sums)
+    return _counted(column.name, counts, sums, between)
 
 
-def _count_ordered(column: NumericBins, ordered: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Counts and sums of ascending numbers with NaN at the end; the array is used up."""
+def _count_ordered(
+    column: NumericBins, ordered: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+    """Counts, sums and what lies between, of ascending numbers with NaN at the end; the array is used up."""
     import numpy as np
 
     present = int(np.searchsorted(ordered, np.inf, side="right"))
@@ -274,6 +287,9 @@ def _count_ordered(column: NumericBins, ordered: NDArray[np.float64]) -> tuple[N
     starts[1] = np.searchsorted(ordered, column.minimum, side="left") if column.uppers else 0
     starts[2:] = np.searchsorted(ordered, column.uppers, side="right")
     counts = np.diff(np.append(starts, present))
+    between = np.zeros(len(column.uppers), np.int64)
+    if column.is_exact:
+        between = np.searchsorted(ordered, column.uppers, side="left") - starts[1:-1]
     sums = np.zeros(len(starts))
     if present:
         ordered[: np.searchsorted(ordered, -np.inf, side="right")] = column.minimum
@@ -282,11 +298,14 @@ def _count_ordered(column: NumericBins, ordered: NDArray[np.float64]) -> tuple[N
         with np.errstate(over="ignore", invalid="ignore"):
             ordered -= column.mean
             sums[filled] = np.add.reduceat(ordered, starts[filled])
-    return np.append(counts, missing), sums
+    return np.append(counts, missing), sums, between
 
 
-def _counted(name: str, counts: NDArray[np.int64], sums: NDArray[np.float64]) -> ColumnCounts:
-    return ColumnCounts(name, tuple(counts.tolist()), tuple(map(_finite, sums.tolist())))
+def _counted(
+    name: str, counts: NDArray[np.int64], sums: NDArray[np.float64], between: NDArray[np.int64]
+) -> ColumnCounts:
+    found = tuple(between.tolist()) if between.any() else ()
+    return ColumnCounts(name, tuple(counts.tolist()), tuple(map(_finite, sums.tolist())), found)
 
 
 def _finite(value: float) -> float:

@@ -58,7 +58,8 @@ DEFINITIONS: Mapping[str, str] = {
     "total_variation/category/1": "total variation distance over the levels and other",
     "chi_squared/numeric/1": f"Pearson's χ² over {_GROUPS}, neighbours joined until each is expected to hold five",
     "chi_squared/category/1": "Pearson's χ² over the levels and other, those that are expected to hold fewer than five joined",
-    "kolmogorov_smirnov/numeric/1": "greatest difference of the distribution functions at the edges of the reference's bins",
+    "kolmogorov_smirnov/numeric/1": "greatest difference of the distribution functions at the edges of the reference's bins; "
+    "exact where it has one bin a value",
     "wasserstein/numeric/1": "area between the distribution functions from counts and sums of the reference's bins, by the reference's "
     "standard deviation: exact but where the two cross within a bin, and never too large",
     "unseen/numeric/1": "share of the values below the reference's least or above its greatest",
@@ -204,6 +205,10 @@ def _of_distribution(column: NumericBins, current: ColumnCounts) -> list[Measure
     reached = np.cumsum(column.reference.counts[:-2]) / n  # at the least value and at each upper edge
     reached_now = np.cumsum(current.counts[:-2]) / m
     distance = float(np.abs(reached - reached_now).max())
+    if (
+        current.between
+    ):  # the reference has nothing between: just below each value it stands where the one before left it
+        distance = max(distance, float(np.abs(reached[:-1] - reached_now[:-1] - np.array(current.between) / m).max()))
     spread = math.sqrt(1 / n + 1 / m)
     found = [Measured("kolmogorov_smirnov", distance, _MEAN_OF_KOLMOGOROV * spread, ks.asymptotic_p(distance, n, m))]
     if column.standard_deviation > _LEAST_DEVIATION:
