@@ -278,3 +278,77 @@ def test_no_state_ever_holds_what_json_does_not(values):
     ):
         after, _ = detector.observe_all(values)
         assert msgspec.json.decode(msgspec.json.encode(after), type=AnyDetector) == after
+
+
+HUGE = {
+    "constant": [1e100] * 300,
+    "negative": [-1e100] * 300,
+    "either way": [1e100, -1e100] * 150,
+    "with nothing": [1e-300, 1e100] * 150,
+    "a step": [0.0] * 150 + [1e100] * 150,
+    "a step back": [1e100] * 150 + [5e-324] * 150,
+    "whole numbers": [10**100] * 150 + [10**99] * 150,
+}
+
+
+@pytest.mark.parametrize("values", HUGE.values(), ids=HUGE)
+@pytest.mark.parametrize(
+    "detector",
+    [
+        Adwin(clock=1),
+        Adwin(clock=1, definition="frouros"),
+        PageHinkley(min_instances=1),
+        PageHinkley(min_instances=1, definition="frouros"),
+        PageHinkley(delta=1e100, threshold=1e308),
+        Cusum(min_instances=1),
+        Cusum(delta=-1e100, threshold=1e308),
+        Kswin(window_size=10, stat_size=3),
+    ],
+    ids=lambda d: type(d).__name__,
+)
+def test_the_largest_numbers_that_are_taken_overflow_nothing(detector, values):
+    after, together = detector.observe_all(values)
+    assert msgspec.json.decode(msgspec.json.encode(after), type=AnyDetector) == after
+    _, singly, _ = of_ours(detector, values)
+    assert list(together) == singly
+
+
+@pytest.mark.parametrize("value", [1e300, 1e308, -1e308, 1.5e154, 10**200, 10**400, -(10**400), math.inf, math.nan])
+@pytest.mark.parametrize("kind", ALL)
+def test_a_value_whose_square_overflows_is_refused_and_nothing_changes(kind, value):
+    detector = kind().observe(1)
+    for give in (detector.observe, lambda one: detector.observe_all([0, one, 0])):
+        with pytest.raises(InvalidRequest):
+            give(value)
+    assert detector == kind().observe(1)
+
+
+@pytest.mark.parametrize("value", [1e300, 1e308, math.inf])
+@pytest.mark.parametrize("kind", [Adwin, Cusum, Kswin, PageHinkley])
+def test_arrays_of_such_values_are_refused(kind, value):
+    with pytest.raises(InvalidRequest, match="up to 1e\\+100"):
+        kind().observe_all(np.full(50, value))
+
+
+@pytest.mark.parametrize("delta", [1e101, -1e308, math.nan, math.inf, 10**400])
+@pytest.mark.parametrize("kind", [Cusum, PageHinkley])
+def test_a_forgiven_deviation_that_would_overflow_is_refused(kind, delta):
+    with pytest.raises(InvalidRequest, match="delta is"):
+        kind(delta=delta)
+
+
+@pytest.mark.parametrize("value", [1 / 3, 1e12 / 3, 1e17 / 3, -1e30 / 7, 1e100, 5e-324])
+@pytest.mark.parametrize("kind", [Adwin, Cusum, Kswin, PageHinkley])
+def test_what_does_not_change_is_no_change_however_large(kind, value):
+    """Sums of large equal values differ by their rounding, which is more than a bound for values about 1 allows."""
+    after, detections = kind().observe_all([value] * 5_000)
+    assert detections == ()
+    if isinstance(after, Adwin):
+        assert (after.mean, after.variance, after.width) == (value, 0.0, 5_000)
+
+
+def test_a_change_on_top_of_a_large_level_is_seen_where_it_is_without():
+    values = numbers(3)
+    plain = Adwin().observe_all([round(value * 1024) / 1024 for value in values])[1]
+    assert plain
+    assert Adwin().observe_all([round(value * 1024) / 1024 + 2.0**40 for value in values])[1] == plain

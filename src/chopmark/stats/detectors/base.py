@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -11,10 +10,11 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 
-__all__ = ["Detector", "MistakeDetector"]
+__all__ = ["LARGEST", "Detector", "MistakeDetector"]
 
 _MISTAKE = frozenset({0, 1})
-_LARGEST = 1e100  # of a value, so that sums of squares stay finite
+LARGEST = 1e100
+"""Of a value, so that sums of squares stay finite."""
 
 
 class Detector(msgspec.Struct, frozen=True, kw_only=True, tag_field="detector"):
@@ -61,7 +61,7 @@ class Detector(msgspec.Struct, frozen=True, kw_only=True, tag_field="detector"):
         for value in values:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 _refuse(value)
-            if not math.isfinite(value) or abs(value) > _LARGEST:
+            if not abs(value) <= LARGEST:  # NaN is not, either; and a whole number may be too large for any float
                 _refuse(value)
         return values
 
@@ -97,5 +97,5 @@ class MistakeDetector(Detector, frozen=True, kw_only=True):
 
 def _refuse(value: object) -> None:
     raise InvalidRequest(
-        f"A detector was given {value!r}.", hint=f"Give finite numbers up to {_LARGEST:g} in size; drop missing ones."
+        f"A detector was given {value!r}.", hint=f"Give finite numbers up to {LARGEST:g} in size; drop missing ones."
     )

@@ -8,7 +8,7 @@ from typing import Literal, Self
 import msgspec
 
 from chopmark.stats.checks import check_between, check_count, check_number
-from chopmark.stats.detectors.base import Detector
+from chopmark.stats.detectors.base import LARGEST, Detector
 
 __all__ = ["Cusum", "PageHinkley"]
 
@@ -68,7 +68,7 @@ class PageHinkley(Detector, frozen=True, kw_only=True, tag="page_hinkley"):
 
     def __post_init__(self) -> None:
         check_count("min_instances", self.min_instances)
-        check_number("delta", self.delta)
+        check_between("delta", self.delta, -LARGEST, LARGEST)
         check_number("threshold", self.threshold, least=0.0)
         check_between("alpha", self.alpha, 0.0, 1.0)
 
@@ -136,7 +136,7 @@ class Cusum(Detector, frozen=True, kw_only=True, tag="cusum"):
 
     def __post_init__(self) -> None:
         check_count("min_instances", self.min_instances)
-        check_number("delta", self.delta)
+        check_between("delta", self.delta, -LARGEST, LARGEST)
         check_number("threshold", self.threshold, least=0.0)
 
     def _after(self, values: Sequence[float]) -> tuple[Self, list[int]]:
@@ -147,7 +147,7 @@ class Cusum(Detector, frozen=True, kw_only=True, tag="cusum"):
                 n, mean, total = 0, 0.0, 0.0
             n += 1
             mean += (value - mean) / n
-            total = max(0.0, total + value - mean - self.delta)
+            total = max(0.0, total + (value - mean) - self.delta)
             detected = n >= self.min_instances and total > self.threshold
             if detected:
                 detections.append(index)

@@ -51,8 +51,11 @@ class Adwin(Detector, frozen=True, kw_only=True, tag="adwin"):
     ----------
     ticks
         Values since the start or the last change.
+    origin
+        The first value since then. All sums are of what values lie above it: of equal ones, however large, nothing is left that
+        rounding could make a change of.
     width, total, m2
-        Of the window: values, their sum and their squared deviations from the mean.
+        Of the window: values, the sum of their distances from the origin, and their squared deviations from the mean.
     rows
         Row i holds buckets of 2ⁱ values, the oldest first.
 
@@ -75,6 +78,7 @@ class Adwin(Detector, frozen=True, kw_only=True, tag="adwin"):
     grace_period: int = 10
     definition: Literal["river", "frouros"] = "river"
     ticks: int = 0
+    origin: float = 0.0
     width: int = 0
     total: float = 0.0
     m2: float = 0.0
@@ -90,7 +94,7 @@ class Adwin(Detector, frozen=True, kw_only=True, tag="adwin"):
     @property
     def mean(self) -> float:
         """Of the values in the window; 0 when it is empty."""
-        return self.total / self.width if self.width else 0.0
+        return self.origin + self.total / self.width if self.width else 0.0
 
     @property
     def variance(self) -> float:
@@ -115,7 +119,14 @@ class Adwin(Detector, frozen=True, kw_only=True, tag="adwin"):
                 detections.append(index)
         rows = tuple(map(tuple, window.rows))
         after = msgspec.structs.replace(
-            self, detected=detected, ticks=ticks, width=window.width, total=window.total, m2=window.m2, rows=rows
+            self,
+            detected=detected,
+            ticks=ticks,
+            origin=window.origin,
+            width=window.width,
+            total=window.total,
+            m2=window.m2,
+            rows=rows,
         )
         return after, detections
 
@@ -124,10 +135,13 @@ class _Window:
     """The window while values go in: what `Adwin` holds, in lists."""
 
     def __init__(self, state: Adwin) -> None:
-        self.width, self.total, self.m2 = state.width, state.total, state.m2
+        self.origin, self.width, self.total, self.m2 = state.origin, state.width, state.total, state.m2
         self.rows: list[list[Bucket]] = [list(row) for row in state.rows] or [[]]
 
     def insert(self, value: float, max_buckets: int) -> None:
+        if not self.width:
+            self.origin = value
+        value -= self.origin
         if self.width:
             away = value - self.total / self.width
             self.m2 += self.width * away * away / (self.width + 1)

@@ -84,7 +84,7 @@ def _with_frouros_limit(detector: Detector, values: Sequence[float]) -> list[int
     state = detector
     for index, value in enumerate(values):
         state = state.observe(value)
-        if isinstance(state, Adwin) and state.total < 0:
+        if isinstance(state, Adwin) and state.mean < 0:
             return f"error at value {index}: total value must be greater or equal than 0.0."
         if state.detected:
             found.append(index)
