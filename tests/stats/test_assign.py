@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -129,6 +130,53 @@ def test_the_arm_does_not_depend_on_who_is_covered_nor_on_another_experiment(giv
         share = weight / sum(given_weights.values())
         for part in (arms[covered], arms[~covered], *(arms[other == j] for j in range(len(given_weights)))):
             assert abs((part == i).mean() - share) <= 4 * math.sqrt(share * (1 - share) / len(part))
+
+
+def moves(before: dict[str, float], after: dict[str, float]) -> dict[tuple[str, str], float]:
+    """From which arm to which → share of all units."""
+    first, second = (arms_of(Assignment("ranker-test", given)) for given in (before, after))
+    counted = Counter((old or "", new or "") for old, new in zip(first, second, strict=True) if old != new)
+    return {pair: count / len(MANY) for pair, count in counted.items()}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"a": 90, "b": 10}, {"a": 50, "b": 50}, {("a", "b"): 0.4}),
+        ({"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 1, "c": 2}, {("a", "c"): 1 / 12, ("b", "c"): 1 / 12}),
+        ({"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 1, "c": 1, "d": 1}, {(x, "d"): 1 / 12 for x in "abc"}),
+        ({"a": 1, "b": 1, "c": 1, "d": 1}, {"a": 1, "b": 1, "c": 1}, {("d", x): 1 / 12 for x in "abc"}),
+        ({"a": 45, "b": 45, "c": 0}, {"a": 45, "b": 45, "c": 10}, {("a", "c"): 0.05, ("b", "c"): 0.05}),
+        ({"a": 1, "b": 1, "c": 1}, {"c": 1, "a": 1, "b": 1}, {}),
+        (
+            {"a": 0.5, "b": 0.25, "c": 0.25},
+            {"a": 0.25, "b": 0.5, "c": 0.25},
+            {("a", "b"): 0.2, ("a", "c"): 0.05, ("c", "b"): 0.05},
+        ),
+        # A third arm deals everybody anew, and two arms have an order: what to keep in mind, and what is documented.
+        ({"a": 1, "b": 1}, {"a": 1, "b": 1, "c": 1}, dict.fromkeys([("a", "b"), ("b", "a"), ("a", "c"), ("b", "c")], 1 / 6)),
+        ({"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 1}, dict.fromkeys([("a", "b"), ("b", "a"), ("c", "a"), ("c", "b")], 1 / 6)),
+        ({"a": 1, "b": 1}, {"b": 1, "a": 1}, {("a", "b"): 0.5, ("b", "a"): 0.5}),
+    ],
+    ids=["share", "weight", "fourth", "fourth goes", "named before", "order", "several", "third", "third goes", "order of two"],
+)  # fmt: skip
+def test_who_moves_when_arms_or_weights_change(
+    before: dict[str, float], after: dict[str, float], expected: dict[tuple[str, str], float]
+) -> None:
+    """Which moves there are is exact, and their shares are those of 100,000 units: 0.007 is four standard errors or more."""
+    found = moves(before, after)
+    assert found.keys() == expected.keys()
+    assert found == pytest.approx(expected, abs=0.007)
+
+
+@given(salts, st.lists(texts, max_size=20), st.lists(weights, min_size=1, max_size=4), weights)
+def test_an_arm_more_beside_three_takes_units_and_moves_no_others(
+    salt: str, units: list[str], given_weights: list[float], weight: float
+) -> None:
+    before = {"control": 1.0, "later": 0.0, **{f"arm-{i}": w for i, w in enumerate(given_weights)}}
+    old, new = Assignment(salt, before), Assignment(salt, {**before, "new": weight})
+    for unit in units:
+        assert new.arm(unit) in {old.arm(unit), "new"}
 
 
 def test_a_close_race_is_decided_as_for_one_unit(monkeypatch: pytest.MonkeyPatch) -> None:

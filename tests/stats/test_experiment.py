@@ -396,6 +396,41 @@ def test_a_ratio_without_denominators_says_nothing() -> None:
     assert experiment.verdict.decision == "continue"
 
 
+def test_a_sequential_experiment_may_go_on_after_its_planned_end() -> None:
+    """The end is a plan of what it may cost, not a part of the test: what is said afterwards holds as well."""
+    short = after(plan(planned_n=2_000), batch(success=rates(900, 905, 1_000)))
+    assert (short.verdict.decision, short.verdict.is_final) == ("inconclusive", True)
+    longer = short.observe(batch(success=rates(9_000, 9_300, 10_000)))
+    assert (longer.verdict.decision, longer.verdict.winner) == ("winner", "b")
+    without_end = after(plan(), batch(success=rates(900, 905, 1_000)), batch(success=rates(9_000, 9_300, 10_000)))
+    assert longer.readings[0].p_value == without_end.readings[0].p_value  # of a rate the end decides nothing
+
+
+def test_a_breach_may_be_made_up_for_and_a_winner_may_turn() -> None:
+    watched = plan(ERRORS)
+    good = batch(success=rates(9_000, 9_300, 10_000), errors=rates(200, 200, 10_000))
+    broken = after(watched, batch(success=rates(900, 950, 1_000), errors=rates(20, 80, 1_000)))
+    assert (broken.verdict.decision, broken.verdict.breached) == ("inconclusive", {"b": ("errors",)})
+    mended = broken.observe(good).observe(good)
+    assert (mended.verdict.decision, mended.verdict.breached) == ("winner", {})
+    won = after(plan(), batch(success=rates(900, 960, 1_000)))
+    assert won.verdict.winner == "b"
+    turned = won
+    for _ in range(4):
+        turned = turned.observe(batch(success=rates(900, 840, 1_000)))
+    assert turned.verdict.winner == "a"
+
+
+@pytest.mark.parametrize("method", ["fixed", "planned"])
+def test_the_last_word_of_a_fixed_or_planned_experiment_stays(method: str) -> None:
+    looks = PlannedLooks.evenly(1) if method == "planned" else None
+    ended = after(plan(method=method, planned_n=2_000, looks=looks), batch(success=rates(900, 905, 1_000)))
+    ended = ended.look() if looks else ended
+    assert ended.verdict.decision == "inconclusive"
+    with pytest.raises(InvalidRequest, match="ended with 2,000 units"):
+        ended.observe(batch(success=rates(9_000, 9_300, 10_000)))
+
+
 def test_answers_may_come_after_exposures() -> None:
     planned = plan(method="fixed", planned_n=2_000)
     early = Experiment.planned(planned).observe(Batch(exposures=Exposures({"a": 1_000, "b": 1_000})))

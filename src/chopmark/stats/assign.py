@@ -8,7 +8,10 @@ unit in UTF-8, read big-endian. Three salts are made of an experiment's one, so 
 - ``<salt>:arm:<name>`` for three arms and more: the arm with the least −ln(u) / weight, the earlier of equals; weighted
   rendezvous hashing (Schindelhauer and Schomaker 2005, "Weighted distributed hash tables", SPAA, the logarithmic method).
 
-Either way raising one weight only brings units to that arm, and takes none from it.
+Either way raising one weight only brings units to that arm, and takes none from it. So does a new arm beside three or more,
+and an arm that is left out of four or more moves nobody but its own units. A *third* arm changes from a border to rendezvous, and
+deals everybody anew: of two equal arms two thirds move, half of them between the two. An arm that is named from the start with a
+weight of 0 counts among the three, and may be given a weight later. The order of two arms matters, that of more does not.
 """
 
 from __future__ import annotations

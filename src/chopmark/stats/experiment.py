@@ -102,11 +102,14 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     def observe(self, batch: Batch) -> Self:
         """The experiment after one more batch: of the batch only, not cumulative.
 
+        A sequential experiment takes batches after its planned end too, and after any verdict: what it says then holds at the same
+        error rate, and may be another word than before, such as ``winner`` after ``inconclusive``.
+
         Raises
         ------
         InvalidRequest
-            When an experiment that answers at its end has ended, or the batch has a variant or metric that the plan lacks, or another summary than its kind says; nothing of it
-            is taken then.
+            When an experiment that answers at its end has ended, or the batch has a variant or metric that the plan lacks, or
+            another summary than its kind says; nothing of it is taken then.
         """
         if self.plan.method != "sequential" and self.has_ended:
             raise InvalidRequest(

@@ -24,6 +24,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         ``winner``: the primary metric is significantly better, by more than matters, no guardrail is breached, and units fell to the
         variants as they should. ``no difference``: whatever there is does not matter. ``futile``: no treatment can matter any more.
         ``inconclusive``: the end is reached, or no treatment may win. ``invalid``: the assignment is broken. ``continue``: otherwise.
+        It is of what is known now. A fixed or planned experiment ends with its answer; a sequential one may go on beyond its planned
+        end or a breach, and then say another word: ``inconclusive`` now may be ``winner`` later, at the same error rate.
     winner
         The variant, possibly the control.
     sentence
@@ -39,7 +41,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_final(self) -> bool:
-        """Whether there is nothing to wait for."""
+        """Whether one may stop and act on it. It does not say that more data, where more are taken, could not change it."""
         return self.decision != "continue"
 
 
