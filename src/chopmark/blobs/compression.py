@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from chopmark.abc.blobs import Progress
 from chopmark.base.digest import hasher, to_digest
+from chopmark.base.encodings import zstandard
 from chopmark.blobs.copying import PIECE_BYTES, Content, ContentHasher, write_all
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def shrinks(descriptor: int, size_bytes: int) -> bool:
     """
     if size_bytes < SMALLEST_BYTES:
         return False
-    zstd = _zstd()
+    zstd = zstandard()
     glance = sample(descriptor, size_bytes, _GLANCE_BYTES)
     if len(zstd.compress(glance, level=LEVEL)) >= len(glance):
         return False
@@ -77,7 +77,7 @@ def compress_file(source: int, target: int, size_bytes: int, progress: Progress 
     """
     hashed = ContentHasher()
     size_read = 0
-    compressor = _zstd().ZstdCompressor(level=LEVEL)
+    compressor = zstandard().ZstdCompressor(level=LEVEL)
     compressor.set_pledged_input_size(size_bytes)
     while size_read < size_bytes and (piece := os.pread(source, PIECE_BYTES, size_read)):
         size_read += len(piece)
@@ -95,7 +95,7 @@ def compress_file(source: int, target: int, size_bytes: int, progress: Progress 
 
 def raw_size(descriptor: int) -> int | None:
     """Length of the raw bytes by the frame's header; None when that is no header of ours."""
-    zstd = _zstd()
+    zstd = zstandard()
     header = os.pread(descriptor, _HEADER_BYTES, 0)
     try:
         size: int | None = zstd.get_frame_info(header).decompressed_size
@@ -126,14 +126,14 @@ def decompress(descriptor: int, write: Callable[[bytes], object], progress: Prog
             write(piece)
             if progress is not None:
                 progress(len(piece))
-    except (_zstd().ZstdError, EOFError) as error:
+    except (zstandard().ZstdError, EOFError) as error:
         raise Damaged(f"it cannot be decompressed ({error})") from error
     return Content(to_digest(state.hexdigest()), size_bytes)
 
 
 def _raw_pieces(descriptor: int) -> Iterator[bytes]:
     """Raw bytes of exactly one frame that fills the file, a bounded piece at a time."""
-    decompressor = _zstd().ZstdDecompressor()
+    decompressor = zstandard().ZstdDecompressor()
     offset = 0
     while not decompressor.eof:
         stored = b""
@@ -146,12 +146,3 @@ def _raw_pieces(descriptor: int) -> Iterator[bytes]:
             yield piece
     if decompressor.unused_data or os.pread(descriptor, 1, offset):
         raise Damaged("something follows its frame")
-
-
-def _zstd() -> Any:
-    """The standard library's module, or the same one for Pythons before 3.14."""
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd

@@ -17,29 +17,26 @@ import hashlib
 import os
 import random
 import re
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 
-from chopmark.abc.blobs import BlobSource, BlobStat, Progress, Verify
+from chopmark.abc.blobs import BlobStat, Progress
 from chopmark.base.clock import system_clock
-from chopmark.base.digest import digest_of, parse_digest
+from chopmark.base.digest import parse_digest
 from chopmark.base.ids import uuid7
-from chopmark.base.leaves import LEAF_BYTES, are_leaves, leaf_digest, leaf_range
-from chopmark.blobs import filesystem
-from chopmark.blobs.copying import PIECE_BYTES, Content, copy_file, copy_stream, write_all
-from chopmark.blobs.failures import damaged, missing, reporting, unexpected
+from chopmark.blobs.copying import PIECE_BYTES, Content
+from chopmark.blobs.distant import DistantStore
+from chopmark.blobs.failures import missing
 from chopmark.blobs.keys import FOLDER, Listed, in_order, key_of, touch_key_of
 from chopmark.blobs.objects import Limits, calling
-from chopmark.blobs.readers import IN_MEMORY_BYTES, bytes_reader, check_prefix, check_range, file_reader
-from chopmark.blobs.sources import open_source
-from chopmark.blobs.transfer import download, put_each, upload, write_parts
+from chopmark.blobs.readers import check_prefix
+from chopmark.blobs.transfer import download, upload
 from chopmark.errors import Conflict, IntegrityFailure, NotFound, Unavailable, Unsupported
 
 if TYPE_CHECKING:
@@ -60,7 +57,7 @@ _ATTEMPTS = 10
 _PAUSE_S = 0.02
 
 
-class ObjectStore:
+class ObjectStore(DistantStore):
     """A `chopmark.abc.blobs.BlobStore` over a bucket or container.
 
     Parameters
@@ -90,8 +87,8 @@ class ObjectStore:
         self._objects = objects
         self.place = place
         self._limits = limits or Limits()
+        super().__init__(staging, self._limits.parallel)
         self._lock = lock
-        self._staging = staging
         self._tags_are_md5 = True
 
     def __repr__(self) -> str:
@@ -130,43 +127,8 @@ class ObjectStore:
 
     # Writing
 
-    def put(
-        self,
-        source: BinaryIO | Path,
-        *,
-        expected: str | None = None,
-        consume: bool = False,
-        progress: Progress | None = None,
-    ) -> BlobStat:
-        """Store a stream or a file; see `chopmark.abc.blobs.BlobStore.put`."""
-        if expected is not None:
-            parse_digest(expected)
-        with self._staged(source) as (staged, content):
-            if expected is not None and content.digest != expected:
-                raise unexpected(expected, content.digest)
-            with self._lock(content.digest) if self._lock else contextlib.nullcontext():
-                stat = self._store(staged, content, progress)
-        if consume and isinstance(source, Path):
-            source.unlink(missing_ok=True)
-        return stat
-
-    def put_all(self, sources: Sequence[BlobSource], *, progress: Progress | None = None) -> list[BlobStat]:
-        """Store many, several at a time; see `chopmark.abc.blobs.BlobStore.put_all`."""
-        return put_each(self, sources, self._limits.parallel, progress)
-
-    @contextmanager
-    def _staged(self, source: BinaryIO | Path) -> Iterator[tuple[int, Content]]:
-        """The bytes in a file that nobody else can change, and what they are."""
-        with contextlib.ExitStack() as stack:
-            with reporting("stage an upload", self._staging_place):
-                staged = stack.enter_context(tempfile.TemporaryFile(dir=self._staging)).fileno()
-                if isinstance(source, Path):
-                    with open_source(source) as opened:
-                        content = copy_file(opened.descriptor, staged, opened.size_bytes)
-                        opened.check_unchanged(content.size_bytes)
-                else:
-                    content = copy_stream(source, lambda piece: write_all(staged, piece))
-            yield staged, content
+    def _holding(self, digest: str) -> AbstractContextManager[Any]:
+        return self._lock(digest) if self._lock else contextlib.nullcontext()
 
     def _store(self, staged: int, content: Content, progress: Progress | None) -> BlobStat:
         for attempt in range(_ATTEMPTS):
@@ -240,65 +202,17 @@ class ObjectStore:
 
     # Reading
 
-    def open(
-        self,
-        digest: str,
-        *,
-        offset: int = 0,
-        length: int | None = None,
-        leaves: Sequence[str] = (),
-        verify: Verify = "always",  # noqa: ARG002 what arrives over a network is always hashed
-    ) -> BinaryIO:
-        """Open verified bytes; see `chopmark.abc.blobs.BlobStore.open`.
-
-        The whole blob is downloaded first; of a range of a large one whose leaves are known, the leaves that hold it.
-        """
-        parse_digest(digest)
-        check_range(offset, length)
-        size_bytes = self._known(digest)["size"]
-        if size_bytes <= IN_MEMORY_BYTES:
-            data = b"".join(self._download(digest, 0, size_bytes))
-            _check(digest, digest_of(data))
-            return bytes_reader(data, offset, length)
-        start, end = 0, size_bytes
-        if leaves:
-            start, end = leaf_range(offset, length, size_bytes)
-        with reporting("stage a download", self._staging_place), tempfile.TemporaryFile(dir=self._staging) as staged:
-            if (start, end) == (0, size_bytes):
-                _check(digest, write_parts(self._download(digest, 0, size_bytes), staged.fileno(), None).digest)
-                return file_reader(os.dup(staged.fileno()), size_bytes, offset, length)
-            arriving = write_parts(self._download(digest, start, end), staged.fileno(), None)
-            if not are_leaves(tuple(leaves), size_bytes) or not _are_those(arriving, staged.fileno(), leaves, start):
-                raise damaged(digest, f"the bytes from {start:,} to {end:,} are not its own")
-            return file_reader(os.dup(staged.fileno()), end - start, min(offset, end) - start, length)
-
-    def fetch(
-        self,
-        digest: str,
-        target: Path,
-        *,
-        leaves: Sequence[str] = (),  # noqa: ARG002 hashing keeps up with the network
-        verify: Verify = "always",  # noqa: ARG002 what arrives over a network is always hashed
-        progress: Progress | None = None,
-    ) -> None:
-        """Write verified bytes to a file; see `chopmark.abc.blobs.BlobStore.fetch`."""
-        parse_digest(digest)
-        size_bytes = self._known(digest)["size"]
-        with reporting("write a file", target), filesystem.new_file(target) as descriptor:
-            content = write_parts(self._download(digest, 0, size_bytes), descriptor, progress)
-            _check(digest, content.digest)
-
     def _download(self, digest: str, start: int, end: int) -> Iterator[bytes]:
         try:
             yield from download(self._objects, key_of(digest), start, end, self._limits, self.place)
         except NotFound as error:  # deleted since we looked
             raise missing(digest) from error
 
-    def _known(self, digest: str) -> ObjectMeta:
+    def _size_of(self, digest: str) -> int:
         blob = self._head(key_of(digest))
         if blob is None:
             raise missing(digest)
-        return blob
+        return blob["size"]
 
     def _head(self, key: str) -> ObjectMeta | None:
         import obstore
@@ -352,10 +266,6 @@ class ObjectStore:
     def close(self) -> None:
         """Connections belong to the client and close with it."""
 
-    @property
-    def _staging_place(self) -> Path:
-        return self._staging or Path(tempfile.gettempdir())
-
 
 def _md5_of(descriptor: int) -> str:
     state = hashlib.md5(usedforsecurity=False)
@@ -364,21 +274,6 @@ def _md5_of(descriptor: int) -> str:
         state.update(piece)
         offset += len(piece)
     return state.hexdigest()
-
-
-def _check(digest: str, actual: str) -> None:
-    if actual != digest:
-        raise damaged(digest, f"its bytes hash to {actual}")
-
-
-def _are_those(arrived: Content, descriptor: int, leaves: Sequence[str], start: int) -> bool:
-    """Whether a file that begins at a leaf of a blob holds the leaves that are told."""
-    if arrived.size_bytes <= LEAF_BYTES:
-        found: tuple[str, ...] = (leaf_digest(os.pread(descriptor, arrived.size_bytes, 0)),)
-    else:
-        found = arrived.leaves
-    first = start // LEAF_BYTES
-    return found == tuple(leaves[first : first + len(found)])
 
 
 def _with_leaves(stat: BlobStat, content: Content) -> BlobStat:

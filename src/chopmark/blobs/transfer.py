@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from chopmark.abc.blobs import BlobSource, BlobStat, BlobStore, Progress
+from chopmark.abc.blobs import BlobSource, BlobStat, Progress
 from chopmark.blobs.copying import Content, ContentHasher, write_all
 from chopmark.blobs.objects import Limits, calling
 
@@ -30,15 +30,15 @@ def parts(size_bytes: int, part_bytes: int) -> Iterator[tuple[int, int]]:
 
 
 def put_each(
-    store: BlobStore, sources: Sequence[BlobSource], threads: int, progress: Progress | None
+    put: Callable[..., BlobStat], sources: Sequence[BlobSource], threads: int, progress: Progress | None
 ) -> list[BlobStat]:
-    """Put one by one, several at a time: `BlobStore.put_all` of a store that gains nothing by seeing many at once."""
+    """Put one by one, several at a time: `BlobStore.put_all` by the `BlobStore.put` of a store that gains nothing by more at once."""
 
-    def put(each: BlobSource) -> BlobStat:
-        return store.put(each.source, expected=each.expected, consume=each.consume, progress=progress)
+    def put_one(each: BlobSource) -> BlobStat:
+        return put(each.source, expected=each.expected, consume=each.consume, progress=progress)
 
     with ThreadPoolExecutor(max(1, min(threads, len(sources))), thread_name_prefix="chopmark-put") as pool:
-        return list(pool.map(put, sources))
+        return list(pool.map(put_one, sources))
 
 
 def download(objects: Objects, key: str, begin: int, stop: int, limits: Limits, place: str) -> Iterator[bytes]:
