@@ -2,19 +2,24 @@
 
     ChopmarkError
     ├── InvalidRequest       what was asked cannot be meant          (also ValueError)
+    │   └── TooLarge           more was sent at a time than is taken
     ├── NotFound             nothing has that name                   (also LookupError)
     ├── Conflict             the state of the registry forbids it
+    │   └── PreconditionFailed it is no longer what the caller saw
     ├── Denied               the actor or the trust setting forbids it (also PermissionError)
+    │   └── Unauthenticated    a server does not know who asks
     ├── GateRefused          a policy said no; carries its findings
     ├── IntegrityFailure     bytes are not the bytes that were recorded
     ├── Unsupported          this installation cannot do it; says what to install
     └── Unavailable          a store, database or server does not answer (also ConnectionError)
-        └── TimedOut         it did not answer within the limit        (also TimeoutError)
+        ├── TimedOut         it did not answer within the limit        (also TimeoutError)
+        └── RateLimited      it was asked too often
 
     ChopmarkWarning          something went on, and somebody should know
     ├── AlreadyRegistered    the same content was registered before
     ├── DeprecatedVersion    a version is loaded that should no longer be used
     ├── FrameworkMismatch    a model is loaded with another version of its framework
+    ├── NotProfiled          no reference profile of a data set was made
     └── ListenerFailed       a function given to ``on`` raised; the change stands
 
 A caller catches the class for what can be done about it. The message says what happened and why;
@@ -38,7 +43,12 @@ __all__ = [
     "InvalidRequest",
     "ListenerFailed",
     "NotFound",
+    "NotProfiled",
+    "PreconditionFailed",
+    "RateLimited",
     "TimedOut",
+    "TooLarge",
+    "Unauthenticated",
     "Unavailable",
     "Unsupported",
     "from_code",
@@ -83,6 +93,12 @@ class InvalidRequest(ChopmarkError, ValueError):
     code = "invalid_request"
 
 
+class TooLarge(InvalidRequest):
+    """More was sent at a time than is taken."""
+
+    code = "too_large"
+
+
 class NotFound(ChopmarkError, LookupError):
     """Nothing has that name, number, alias or digest (or the caller may not see it)."""
 
@@ -95,6 +111,12 @@ class Conflict(ChopmarkError):
     code = "conflict"
 
 
+class PreconditionFailed(Conflict):
+    """What was to be changed is no longer what the caller saw: its ``ETag`` is another."""
+
+    code = "precondition_failed"
+
+
 class Denied(ChopmarkError, PermissionError):
     """The actor lacks the permission, or no trust decision allows code to run."""
 
@@ -102,6 +124,12 @@ class Denied(ChopmarkError, PermissionError):
 
     def __str__(self) -> str:  # PermissionError would format errno and strerror
         return ChopmarkError.__str__(self)
+
+
+class Unauthenticated(Denied):
+    """A server does not know who asks: no token, or one that is wrong, expired or revoked."""
+
+    code = "unauthenticated"
 
 
 class GateRefused(ChopmarkError):
@@ -142,6 +170,12 @@ class TimedOut(Unavailable, TimeoutError):
     code = "timed_out"
 
 
+class RateLimited(Unavailable):
+    """It was asked too often; ``details`` say after how many seconds to try again."""
+
+    code = "rate_limited"
+
+
 class ChopmarkWarning(UserWarning):
     """Base of all warnings issued by Chopmark."""
 
@@ -156,6 +190,10 @@ class DeprecatedVersion(ChopmarkWarning):
 
 class FrameworkMismatch(ChopmarkWarning):
     """A model is loaded with another version of its framework than it was made with."""
+
+
+class NotProfiled(ChopmarkWarning):
+    """No reference profile of a data set was made, though it has rows; the version is registered without."""
 
 
 class ListenerFailed(ChopmarkWarning):
@@ -174,6 +212,10 @@ _BY_CODE: dict[str, type[ChopmarkError]] = {
         Unsupported,
         Unavailable,
         TimedOut,
+        TooLarge,
+        PreconditionFailed,
+        Unauthenticated,
+        RateLimited,
     )
 }
 

@@ -18,14 +18,17 @@ from chopmark.abc.records import RecordStore
 from chopmark.app.dispatch import Dispatch
 from chopmark.app.handlers import HANDLERS
 from chopmark.app.recording import Recorder
+from chopmark.base.calls import Caller
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.deferred import Deferred
 from chopmark.base.ids import uuid7
 from chopmark.base.settings import Resolved, Settings
 from chopmark.base.tally import Tally
 from chopmark.blobs import open_store
+from chopmark.blobs.cache import CachedStore
 from chopmark.blobs.filesystem import sync_directory
 from chopmark.blobs.records import open_records
+from chopmark.blobs.served import ServedStore
 from chopmark.catalog import open_catalog, schema_revision, upgrade_catalog
 from chopmark.catalog.checking import sqlite_faults
 from chopmark.catalog.migrations import HEAD
@@ -35,6 +38,7 @@ from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, Una
 from chopmark.ops.requests import Request
 from chopmark.ops.table import BY_REQUEST
 from chopmark.ops.usage import DailyLoads, RecordUsage
+from chopmark.remote.transport import ServedTransport
 
 __all__ = [
     "DATABASE_FILE",
@@ -42,11 +46,13 @@ __all__ = [
     "LocalTransport",
     "catalog_standing",
     "connect",
+    "connect_served",
     "database_faults",
     "database_file",
     "database_revision",
     "database_url",
     "has_records",
+    "is_served",
     "open_blobs",
     "open_place",
     "open_record_store",
@@ -88,11 +94,20 @@ class LocalTransport:
 
     def call(self, request: Request, *, key: str = "", dry_run: bool = False) -> Any:
         """Do the op that this request belongs to."""
+        return self.act(request, self._actor, key=key, dry_run=dry_run)
+
+    def act(self, request: Request, actor: Actor, *, key: str = "", dry_run: bool = False, expected: str = "") -> Any:
+        """Do the op of a request as somebody; see `chopmark.app.dispatch.Dispatch`."""
         op = BY_REQUEST[type(request)]
-        answer = self._dispatch(op.name, request, self._actor, key=key, dry_run=dry_run)
+        answer = self._dispatch(op.name, request, actor, key=key, dry_run=dry_run, expected=expected)
         if op.event is not None and not dry_run:
             self._recording.ask()
         return answer
+
+    def check(self) -> None:
+        """Ask the database something; raises what keeps it from answering."""
+        with self._dispatch.catalog.reading() as tx:
+            tx.audit.head()
 
     def catch_up(self) -> int:
         """Record now what is not recorded beside the blobs yet; how many events that were."""
@@ -223,10 +238,38 @@ def _make_durably(directory: Path) -> None:
             sync_directory(each.absolute().parent)
 
 
+def is_served(settings: Settings) -> bool:
+    """Whether a server keeps the registry of these settings."""
+    return settings.url.startswith(("http://", "https://"))
+
+
+def connect_served(resolved: Resolved, *, clock: Clock = system_clock) -> ServedTransport:
+    """Reach the registry that a server keeps; nothing is sent yet.
+
+    What is read of its bytes is kept in the local cache.
+
+    Raises
+    ------
+    InvalidRequest
+        When the address cannot be meant, or the token would pass readable by others.
+    """
+    settings = resolved.settings
+    caller = Caller(
+        settings.url,
+        token=settings.token,
+        timeout_s=settings.request_timeout_s,
+        connect_timeout_s=settings.connect_timeout_s,
+        connections=settings.pool_size,
+    )
+    blobs = ServedStore(caller)
+    store = CachedStore(blobs, Path(settings.cache_dir), settings.cache_quota_bytes)
+    return ServedTransport(caller, store, clock=clock, tell_loads_wait=_tell_loads_wait)
+
+
 def _check_url(url: str) -> None:
     if url.startswith(("http://", "https://")):
-        msg = f"{url} is a server, and this release opens directories and databases only."
-        raise Unsupported(msg, hint="Open the database and store directly for now.")
+        msg = f"{url} is a server; this is for where its database and store are."
+        raise Unsupported(msg, hint="Run it on the server, with the server's settings.")
     if "://" in url:
         msg = f"{_without_password(url)} is not the directory of a registry."
         hint = "Pass a database as database_url=… and a store as store_url=…."

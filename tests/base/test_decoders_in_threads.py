@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 """
 FIELDS = ("int", "str", "dict[str, Any]", "tuple[str, ...]", "float | None")
-VALUES = (1, "a", {}, ["x"], 1.0)
+VALUES: tuple[object, ...] = (1, "a", {}, ["x"], 1.0)
 DEPTH, WIDTH, THREADS = 40, 12, 8
 
 CHILD = """

@@ -208,11 +208,12 @@ def test_a_database_that_is_none(tmp_path: Path) -> None:
         cm.open(registry)
 
 
-@pytest.mark.parametrize("url", ["https://registry.example", "postgresql://x/y", "ftp://x"])
+@pytest.mark.parametrize("url", ["https://", "https://ada:secret@registry.example", "postgresql://x/y", "ftp://x"])
 def test_addresses_that_are_no_directory_are_told_apart(url: str) -> None:
     with pytest.raises(ChopmarkError) as caught:
         cm.open(url)
     assert caught.value.hint
+    assert "secret" not in str(caught.value)
 
 
 def test_a_database_that_does_not_answer(tmp_path: Path) -> None:

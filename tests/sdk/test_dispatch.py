@@ -98,12 +98,12 @@ def test_a_key_gives_the_first_answer_again(registry: cm.Registry) -> None:
         registry._transport.call(move, key="k-2")
 
 
-def test_every_event_waits_in_the_outbox(registry: cm.Registry) -> None:
-    registry.alias("fraud@a", registry.register("fraud", {"a": 1}))
-    catalog = registry._transport._dispatch.catalog
+def test_every_event_waits_in_the_outbox(own: cm.Registry) -> None:
+    own.alias("fraud@a", own.register("fraud", {"a": 1}))
+    catalog = own._transport._dispatch.catalog
     with catalog.reading() as tx:
         waiting = [row.event for row in tx.outbox.pending(limit=100)]
-    assert waiting == list(registry.audit.list())
+    assert waiting == list(own.audit.list())
 
 
 def test_a_refused_op_leaves_nothing(registry: cm.Registry) -> None:
@@ -118,13 +118,13 @@ def test_a_refused_op_leaves_nothing(registry: cm.Registry) -> None:
     assert registry.models.get("fraud").last_number == 1
 
 
-def test_a_dry_run_answers_as_the_real_call_and_changes_nothing(registry: cm.Registry) -> None:
-    version = registry.register("fraud", {"a": 1})
-    registry.alias("fraud@champion", version)
-    before = registry.audit.verify()
+def test_a_dry_run_answers_as_the_real_call_and_changes_nothing(own: cm.Registry) -> None:
+    version = own.register("fraud", {"a": 1})
+    own.alias("fraud@champion", version)
+    before = own.audit.verify()
     heard: list[str] = []
-    registry.on("*", lambda event: heard.append(event.event))
-    rehearsal = registry.dry_run()
+    own.on("*", lambda event: heard.append(event.event))
+    rehearsal = own.dry_run()
     assert rehearsal.promote(version, "staging", reason="r").stage == "staging"
     assert rehearsal.aliases.remove("fraud@champion").ref == "fraud@champion"
     with pytest.raises(Conflict, match="alias 'champion'"):
@@ -134,6 +134,6 @@ def test_a_dry_run_answers_as_the_real_call_and_changes_nothing(registry: cm.Reg
     with pytest.raises(Unsupported, match="stores no bytes"):
         rehearsal.register("fraud", {"a": 2})
     rehearsal.close()
-    assert registry.audit.verify() == before
-    assert registry.get("fraud@champion") == registry.get(version)
+    assert own.audit.verify() == before
+    assert own.get("fraud@champion") == own.get(version)
     assert heard == []

@@ -41,7 +41,7 @@ class Disturbed(MemoryRecords):
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[cm.Registry]:
     monkeypatch.setattr(recording, "EVENTS_MERGED", 4)
     with memory_registry(clock=FakeClock(step=timedelta(milliseconds=1)), progress="never") as opened:
-        transport = opened._transport
+        transport: Any = opened._transport
         transport.records = transport._dispatch.records = transport._recorder._records = Disturbed()
         yield opened
 

@@ -421,17 +421,17 @@ def test_the_audit_is_an_unbroken_chain_of_every_change(registry: cm.Registry) -
     assert registry.audit.list(event="alias.set")[0].target == "fraud@a"
 
 
-def test_listeners_hear_after_the_change_and_cannot_spoil_it(registry: cm.Registry) -> None:
+def test_listeners_hear_after_the_change_and_cannot_spoil_it(own: cm.Registry) -> None:
     heard: list[tuple[str, int]] = []
-    end = registry.on("version.registered", lambda e: heard.append((e.target, registry.get(e.target).number)))
-    registry.on("*", lambda e: heard.append((e.event, 0)))
-    a_version(registry)
+    end = own.on("version.registered", lambda e: heard.append((e.target, own.get(e.target).number)))
+    own.on("*", lambda e: heard.append((e.event, 0)))
+    a_version(own)
     assert ("fraud:1", 1) in heard
     assert ("model.created", 0) in heard
     end()
-    a_version(registry)
+    a_version(own)
     assert ("fraud:2", 2) not in heard
-    registry.on("alias.set", lambda _: 1 / 0)  # type: ignore[arg-type]
+    own.on("alias.set", lambda _: 1 / 0)  # type: ignore[arg-type]
     with pytest.warns(UserWarning, match="ZeroDivisionError"):
-        registry.alias("fraud@a", "fraud:1")
-    assert registry.get("fraud@a").number == 1
+        own.alias("fraud@a", "fraud:1")
+    assert own.get("fraud@a").number == 1

@@ -130,6 +130,10 @@ class Projects(Protocol):
         """The project, or None."""
         ...
 
+    def lock(self, name: str) -> Project | None:
+        """Like `get`, and no other transaction may change it now."""
+        ...
+
     def list(self, *, after: str = "", limit: int) -> list[Project]:
         """Projects in order of their names, from the first after ``after``."""
         ...

@@ -23,7 +23,9 @@ from chopmark.base.jsons import canonical, converted, decode, encode, explained,
 from chopmark.domain.access import Actor, check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
-from chopmark.errors import Conflict, InvalidRequest, ListenerFailed
+from chopmark.domain.versions import Model, Project
+from chopmark.errors import Conflict, InvalidRequest, ListenerFailed, PreconditionFailed
+from chopmark.ops.http import etag_of, path_fields
 from chopmark.ops.requests import Request
 from chopmark.ops.table import OPS, Op
 
@@ -47,6 +49,17 @@ class Handler(NamedTuple):
 
     run: Callable[[Context, Any], Any]
     before: Callable[[Outside, Any], Any] | None = None
+
+
+class _Call(NamedTuple):
+    """One call of an op that writes."""
+
+    op: Op
+    handler: Handler
+    request: Request
+    actor: Actor
+    key: str
+    expected: frozenset[str]
 
 
 class Dispatch:
@@ -80,7 +93,16 @@ class Dispatch:
         self.new_id = new_id
         self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
 
-    def __call__(self, name: str, request: Request, actor: Actor, *, key: str = "", dry_run: bool = False) -> Any:
+    def __call__(
+        self,
+        name: str,
+        request: Request,
+        actor: Actor,
+        *,
+        key: str = "",
+        dry_run: bool = False,
+        expected: str = "",
+    ) -> Any:
         """Do one op.
 
         Parameters
@@ -96,9 +118,14 @@ class Dispatch:
         dry_run
             Do everything and then undo it: the answer, or the refusal, is what a real call would
             give, and nothing has changed.
+        expected
+            Entity tags (`chopmark.ops.http.etag_of`, several with commas between) of what is to be changed, as its
+            verb of reading answers it, or ``*`` for whatever it is; empty when it may have changed.
 
         Raises
         ------
+        PreconditionFailed
+            When what is to be changed has another tag by now.
         ChopmarkError
             When it is refused; nothing has changed then.
         """
@@ -112,14 +139,15 @@ class Dispatch:
                 ctx = self._context(tx, op, actor)
                 ctx.prepared = prepared
                 return handler.run(ctx, request)
+        call = _Call(op, handler, request, actor, key, _tags(op, expected))
         if dry_run:
-            return self._rehearsed(op, handler, request, actor)
+            return self._rehearsed(call)
         for _ in range(RACES_MAX):
             try:
-                return self._written(op, handler, request, actor, key)
+                return self._written(call)
             except Taken:
                 continue  # somebody was quicker: begin anew and see what they wrote
-        return self._written(op, handler, request, actor, key)
+        return self._written(call)
 
     def _prepared(self, handler: Handler, request: Request, *, is_rehearsal: bool = False) -> Any:
         if handler.before is None:
@@ -140,39 +168,59 @@ class Dispatch:
     def _context(self, tx: Transaction, op: Op, actor: Actor) -> Context:
         return Context(tx, self.store, self.records, actor, self.clock(), self.new_id, op.event or "")
 
-    def _rehearsed(self, op: Op, handler: Handler, request: Request, actor: Actor) -> Any:
+    def _rehearsed(self, call: _Call) -> Any:
         answers: list[Any] = []
-        prepared = self._prepared(handler, request, is_rehearsal=True)
+        prepared = self._prepared(call.handler, call.request, is_rehearsal=True)
         with suppress(_Undo), self.catalog.writing() as tx:
-            ctx = self._context(tx, op, actor)
+            ctx = self._context(tx, call.op, call.actor)
             ctx.prepared, ctx.is_rehearsal = prepared, True
-            answers.append(handler.run(ctx, request))
+            self._check_unchanged(tx, call)
+            answers.append(call.handler.run(ctx, call.request))
             raise _Undo
         return answers[0]
 
-    def _written(self, op: Op, handler: Handler, request: Request, actor: Actor, key: str) -> Any:
-        prepared = self._prepared(handler, request)
+    def _written(self, call: _Call) -> Any:
+        prepared = self._prepared(call.handler, call.request)
         with self.catalog.writing() as tx:
-            answer, events = self._write(tx, op, handler, request, actor, key, prepared)
+            answer, events = self._write(tx, call, prepared)
         self._tell(events)
         return answer
 
-    def _write(
-        self, tx: Transaction, op: Op, handler: Handler, request: Request, actor: Actor, key: str, prepared: Any
-    ) -> tuple[Any, list[AuditEvent]]:
+    def _write(self, tx: Transaction, call: _Call, prepared: Any) -> tuple[Any, list[AuditEvent]]:
         digest = ""
-        if key:
-            check_text(key, "idempotency key", IDEMPOTENCY_KEY_LENGTH_MAX)
-            digest = digest_of(canonical([op.name, request]))
-            stored = tx.idempotency.get(actor.name, key)
+        if call.key:
+            check_text(call.key, "idempotency key", IDEMPOTENCY_KEY_LENGTH_MAX)
+            digest = digest_of(canonical([call.op.name, call.request]))
+            stored = tx.idempotency.get(call.actor.name, call.key)
             if stored is not None:
-                return _first_answer(op, stored, digest, key), []
-        ctx = self._context(tx, op, actor)
+                return _first_answer(call.op, stored, digest, call.key), []
+        ctx = self._context(tx, call.op, call.actor)
         ctx.prepared = prepared
-        answer = handler.run(ctx, request)
-        if key:
-            tx.idempotency.put(actor.name, key, op.name, StoredAnswer(digest, msgspec.json.encode(answer), ctx.now))
+        self._check_unchanged(tx, call)
+        answer = call.handler.run(ctx, call.request)
+        if call.key:
+            stored = StoredAnswer(digest, msgspec.json.encode(answer), ctx.now)
+            tx.idempotency.put(call.actor.name, call.key, call.op.name, stored)
         return answer, [_recorded(tx, event) for event in ctx.events]
+
+    def _check_unchanged(self, tx: Transaction, call: _Call) -> None:
+        """Refuse to change what is no longer what the caller saw, and keep it as it is until this transaction ends."""
+        if not call.expected:
+            return
+        reading = OPS[call.op.moves]
+        request = reading.request(**{field: getattr(call.request, field) for field in path_fields(reading)})
+
+        def read() -> Any:
+            return self.handlers[reading.name].run(self._context(tx, reading, call.actor), request)
+
+        found = read()
+        if isinstance(found, Project):
+            tx.projects.lock(found.name)
+        else:
+            tx.models.lock(found.project, found.name if isinstance(found, Model) else found.model)
+        if "*" not in call.expected and etag_of(encode(read())) not in call.expected:
+            msg = f"{getattr(found, 'ref', getattr(found, 'name', ''))} is no longer what you saw: somebody changed it."
+            raise PreconditionFailed(msg, hint="Look at it again, then decide.")
 
     def _tell(self, events: list[AuditEvent]) -> None:
         for event in events:
@@ -185,6 +233,13 @@ class Dispatch:
                         ListenerFailed,
                         stacklevel=2,
                     )
+
+
+def _tags(op: Op, expected: str) -> frozenset[str]:
+    tags = frozenset(filter(None, (each.strip() for each in expected.split(","))))
+    if tags and not op.moves:
+        raise InvalidRequest(f"{op.name} takes no entity tag: it changes nothing that can be read by the same name.")
+    return tags
 
 
 class _Undo(Exception):

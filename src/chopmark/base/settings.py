@@ -86,6 +86,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         registration takes.
     purge_after_days
         How long a deleted version can be restored before a collection purges it.
+    token
+        Says to a server who one is. A secret: in the environment or the user's file, never in the project's.
+    request_timeout_s
+        Longest wait for a server's answer.
+    serve_host, serve_port
+        Where `chopmark serve` listens.
+    serve_threads, serve_transfers
+        Ops, and bodies of artifacts, that it works on at once.
+    serve_waiting_max
+        Further requests that may wait for a thread; those beyond are refused, to be sent again.
+    serve_body_bytes_max
+        Longest body that is not an artifact's.
+    serve_timeout_s
+        An op that takes longer is answered with an error, though it may still be done.
     progress
         ``auto`` shows a bar for what takes long when a terminal is there; ``never`` none.
     """
@@ -113,6 +127,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit_key_file: str = ""
     gc_grace_hours: Annotated[float, Meta(ge=0, le=87_600)] = 24.0
     purge_after_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
+    token: str = ""
+    request_timeout_s: Seconds = 120.0
+    serve_host: str = "127.0.0.1"
+    serve_port: Annotated[int, Meta(ge=0, le=65_535)] = 8400
+    serve_threads: Annotated[int, Meta(ge=1, le=1000)] = 8
+    serve_transfers: Annotated[int, Meta(ge=1, le=1000)] = 32
+    serve_waiting_max: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    serve_body_bytes_max: Bytes = 64 * 1024**2
+    serve_timeout_s: Seconds = 60.0
     progress: Literal["auto", "never"] = "auto"
 
 

@@ -45,6 +45,12 @@ class NameStatements:
         return self.compiler(self._projects().where(self.tables.projects.c.name == bindparam("name")))
 
     @cached_property
+    def project_lock(self) -> Prepared:
+        """The same, locked until the transaction ends (SQLite has one writer anyway)."""
+        p = self.tables.projects
+        return self.compiler(self._projects().where(p.c.name == bindparam("name")).with_for_update(of=p))
+
+    @cached_property
     def project_list(self) -> Prepared:
         """By name from ``after``."""
         p = self.tables.projects
@@ -152,6 +158,12 @@ class SqlProjects:
     def get(self, name: str) -> Project | None:
         """See the interface."""
         row = self._run.one(self._sql.project_get, {"name": name})
+        return None if row is None else project_from_row(row)
+
+    def lock(self, name: str) -> Project | None:
+        """See the interface."""
+        self._run.check_writing()
+        row = self._run.one(self._sql.project_lock, {"name": name})
         return None if row is None else project_from_row(row)
 
     def list(self, *, after: str = "", limit: int) -> list[Project]:

@@ -52,6 +52,9 @@ class Op(msgspec.Struct, frozen=True):
         HTTP method and path below ``/api/v1``.
     event
         Name of the audit event that a change leaves; None for a verb that only reads or counts.
+    moves
+        Name of the verb that reads what this one changes, asked with the same fields of the path: who passes the
+        entity tag of that answer changes nothing that has changed since. Empty where there is none.
     counts
         Whether it writes measurements (how often a version was loaded), which are no change of the
         registry and leave no event.
@@ -64,6 +67,7 @@ class Op(msgspec.Struct, frozen=True):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     event: str | None = None
+    moves: str = ""
     counts: bool = False
 
     @property
@@ -80,12 +84,12 @@ _ROWS = (
     Op("project.create", q.CreateProject, Project, "configure", "POST", "/projects", "project.created"),
     _read("project.get", q.GetProject, Project, "/projects/{name}"),
     _read("project.list", q.ListProjects, r.ProjectPage, "/projects"),
-    Op("project.configure", q.ConfigureProject, Project, "configure", "PATCH", "/projects/{name}", "project.configured"),
+    Op("project.configure", q.ConfigureProject, Project, "configure", "PATCH", "/projects/{name}", "project.configured", "project.get"),
     Op("model.create", q.CreateModel, Model, "register", "POST", "/models", "model.created"),
     _read("model.get", q.GetModel, Model, "/models/{model}"),
     _read("model.list", q.ListModels, r.ModelPage, "/models"),
-    Op("model.update", q.UpdateModel, Model, "annotate", "PATCH", "/models/{model}", "model.updated"),
-    Op("model.delete", q.DeleteModel, Model, "delete", "DELETE", "/models/{model}", "model.deleted"),
+    Op("model.update", q.UpdateModel, Model, "annotate", "PATCH", "/models/{model}", "model.updated", "model.get"),
+    Op("model.delete", q.DeleteModel, Model, "delete", "DELETE", "/models/{model}", "model.deleted", "model.get"),
     Op("model.restore", q.RestoreModel, Model, "delete", "POST", "/models/{model}/restore", "model.restored"),
     Op("model.purge", q.PurgeModel, r.Done, "purge", "POST", "/models/{model}/purge", "model.purged"),
     Op("version.register", q.RegisterVersion, r.Registered, "register", "POST", "/versions", "version.registered"),
@@ -94,11 +98,11 @@ _ROWS = (
     _read("version.manifest", q.GetManifest, Manifest, "/versions/{ref}/manifest"),
     _read("version.search", q.SearchVersions, r.VersionPage, "/versions"),
     _read("version.best", q.BestVersion, r.VersionPage, "/models/{model}/best"),
-    Op("version.update", q.UpdateVersion, Version, "annotate", "PATCH", "/versions/{ref}", "version.updated"),
-    Op("version.promote", q.PromoteVersion, Version, "promote", "POST", "/versions/{ref}/promote", "version.promoted"),
-    Op("version.archive", q.ArchiveVersion, Version, "archive", "POST", "/versions/{ref}/archive", "version.archived"),
-    Op("version.deprecate", q.DeprecateVersion, Version, "deprecate", "POST", "/versions/{ref}/deprecate", "version.deprecated"),
-    Op("version.delete", q.DeleteVersion, Version, "delete", "DELETE", "/versions/{ref}", "version.deleted"),
+    Op("version.update", q.UpdateVersion, Version, "annotate", "PATCH", "/versions/{ref}", "version.updated", "version.get"),
+    Op("version.promote", q.PromoteVersion, Version, "promote", "POST", "/versions/{ref}/promote", "version.promoted", "version.get"),
+    Op("version.archive", q.ArchiveVersion, Version, "archive", "POST", "/versions/{ref}/archive", "version.archived", "version.get"),
+    Op("version.deprecate", q.DeprecateVersion, Version, "deprecate", "POST", "/versions/{ref}/deprecate", "version.deprecated", "version.get"),
+    Op("version.delete", q.DeleteVersion, Version, "delete", "DELETE", "/versions/{ref}", "version.deleted", "version.get"),
     Op("version.restore", q.RestoreVersion, Version, "delete", "POST", "/versions/{ref}/restore", "version.restored"),
     Op("version.purge", q.PurgeVersion, r.Done, "purge", "POST", "/versions/{ref}/purge", "version.purged"),
     _read("version.compare", CompareVersions, VersionComparison, "/compare"),
@@ -131,7 +135,7 @@ _ROWS = (
     Op("storage.collect", g.CollectStorage, g.CollectionPage, "purge", "POST", "/storage/collect", "storage.collected"),
     _read("storage.usage", g.UsageByName, g.UsagePage, "/storage/usage"),
     _read("storage.totals", g.TotalStorage, g.StorageTotals, "/storage/totals"),
-    _read("storage.why", g.ExplainBlob, g.Why, "/blobs/{digest}"),
+    _read("storage.why", g.ExplainBlob, g.Why, "/storage/blobs/{digest}"),
     _read("storage.check", g.CheckStorage, g.CheckPage, "/storage/check"),
     _read("audit.list", q.ListAudit, r.AuditPage, "/audit"),
     _read("audit.trail", a.ReadTrail, r.AuditPage, "/versions/{ref}/trail"),

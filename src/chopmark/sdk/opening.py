@@ -9,7 +9,7 @@ from chopmark.base.clock import Clock, system_clock
 from chopmark.base.settings import Resolved, load_settings
 from chopmark.ops.keeping import RebuildCatalog, Rebuilt
 from chopmark.sdk.registry import Registry
-from chopmark.wiring import connect, database_file
+from chopmark.wiring import connect, connect_served, database_file, is_served
 
 __all__ = ["open_registry", "rebuild_registry", "rebuild_resolved"]
 
@@ -39,6 +39,8 @@ def open_registry(url: str | Path | None = None, *, clock: Clock = system_clock,
         When a setting is not valid.
     """
     resolved = _resolved(url, settings)
+    if is_served(resolved.settings):
+        return Registry(connect_served(resolved, clock=clock), resolved.settings)
     return Registry(connect(resolved, clock=clock), resolved.settings)
 
 

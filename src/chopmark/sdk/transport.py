@@ -28,9 +28,13 @@ class Transport(Protocol):
     """
 
     store: BlobStore
-    records: RecordStore
     location: str
     own: bool
+
+    @property
+    def records(self) -> RecordStore:
+        """What is kept beside the bytes; `Unsupported` where that is out of reach."""
+        ...
 
     def call(self, request: Request, *, key: str = "", dry_run: bool = False) -> Any:
         """Do the op that this request belongs to, once, and return its answer.
@@ -76,9 +80,13 @@ class DryRun:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.store = transport.store
-        self.records = transport.records
         self.location = transport.location
         self.own = transport.own
+
+    @property
+    def records(self) -> RecordStore:
+        """Those of the real one."""
+        return self._transport.records
 
     def call(self, request: Request, *, key: str = "", dry_run: bool = True) -> Any:  # noqa: ARG002
         """Rehearse the op that this request belongs to."""

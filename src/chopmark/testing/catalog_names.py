@@ -36,7 +36,8 @@ class NameLaws(CatalogFixtures):
         with catalog.writing() as tx:
             tx.projects.insert(project)
             tx.projects.update(msgspec.structs.replace(changed, created_by="eve"))
-            assert tx.projects.get("risk") == changed
+            assert tx.projects.lock("none") is None
+            assert tx.projects.lock("risk") == tx.projects.get("risk") == changed
             with pytest.raises(NotFound):
                 tx.projects.update(records.project("nobody"))
 

@@ -26,6 +26,11 @@ class MemoryProjects(Surface):
         body = self._scope.read.projects.get(name)
         return None if body is None else decode(body, Project)
 
+    def lock(self, name: str) -> Project | None:
+        """See the interface."""
+        body = self._scope.write.projects.get(name)
+        return None if body is None else decode(body, Project)
+
     def list(self, *, after: str = "", limit: int) -> list[Project]:
         """See the interface."""
         names = sorted(n for n in self._scope.read.projects if n > after)

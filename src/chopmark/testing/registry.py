@@ -8,7 +8,7 @@ from chopmark.app.dispatch import Dispatch
 from chopmark.app.handlers import HANDLERS
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.ids import uuid7
-from chopmark.base.settings import load_settings
+from chopmark.base.settings import Settings, load_settings
 from chopmark.domain.access import Actor, Role
 from chopmark.sdk.registry import Registry
 from chopmark.testing.memory_blobs import MemoryStore
@@ -16,7 +16,7 @@ from chopmark.testing.memory_catalog import MemoryCatalog
 from chopmark.testing.memory_records import MemoryRecords
 from chopmark.wiring import LocalTransport
 
-__all__ = ["memory_registry"]
+__all__ = ["memory_registry", "memory_transport"]
 
 
 def memory_registry(*, clock: Clock = system_clock, role: Role = "admin", **settings: Any) -> Registry:
@@ -36,6 +36,10 @@ def memory_registry(*, clock: Clock = system_clock, role: Role = "admin", **sett
     1
     """
     resolved = load_settings({"actor": "tester", **settings}, environ={})
+    return Registry(memory_transport(resolved.settings, clock=clock, role=role), resolved.settings)
+
+
+def memory_transport(settings: Settings, *, clock: Clock = system_clock, role: Role = "admin") -> LocalTransport:
+    """What is behind `memory_registry`: for a server of its own."""
     dispatch = Dispatch(MemoryCatalog(), MemoryStore(clock=clock), MemoryRecords(), HANDLERS, clock=clock, new_id=uuid7)
-    actor = Actor(resolved.settings.actor, role)
-    return Registry(LocalTransport(dispatch, actor, "memory", own=True), resolved.settings)
+    return LocalTransport(dispatch, Actor(settings.actor, role), "memory", own=True)

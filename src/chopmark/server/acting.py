@@ -1,0 +1,33 @@
+"""What the server asks of the parts behind it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from chopmark.domain.access import Actor
+from chopmark.ops.requests import Request
+from chopmark.server.exchange import Exchange
+
+__all__ = ["Acting", "Callers"]
+
+
+class Acting(Protocol):
+    """What does ops on behalf of somebody; `chopmark.wiring.LocalTransport` does."""
+
+    def act(self, request: Request, actor: Actor, *, key: str = "", dry_run: bool = False, expected: str = "") -> Any:
+        """Do the op of a request as ``actor``; see `chopmark.app.dispatch.Dispatch`."""
+        ...
+
+
+class Callers(Protocol):
+    """Who sends a request."""
+
+    def actor(self, exchange: Exchange) -> Actor:
+        """The actor, by the request's headers.
+
+        Raises
+        ------
+        Unauthenticated
+            When it does not say who sends it, or says it wrongly.
+        """
+        ...

@@ -1,0 +1,97 @@
+"""What ops answer, as HTTP answers; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from urllib.parse import parse_qsl, quote, urlencode
+
+from chopmark.base.encodings import PACKED_FROM_BYTES, packed, preferred
+from chopmark.base.jsons import encode
+from chopmark.domain.versions import Model, Project
+from chopmark.errors import ChopmarkError, Unauthenticated, Unavailable
+from chopmark.ops.http import PREFIX, Problem, etag_of, is_created, problem_of
+from chopmark.ops.results import Registered
+from chopmark.ops.table import Op
+from chopmark.server.exchange import Answer, Exchange
+
+__all__ = ["answer_of", "failure_of", "refusal"]
+
+_JSON = "application/json"
+_PROBLEM = "application/problem+json"
+RETRY_AFTER_S = 1
+
+
+def answer_of(op: Op, found: object, exchange: Exchange) -> Answer:
+    """The answer to a call that went well."""
+    body = encode(found)
+    headers = {"content-type": _JSON, "vary": "accept-encoding", "cache-control": "private, no-cache"}
+    if op.method == "GET":
+        headers["etag"] = etag_of(body)
+        if _is_known(exchange.header("if-none-match"), headers["etag"]):
+            return Answer(304, headers, b"")
+        cursor = getattr(found, "cursor", "")
+        if cursor:
+            headers["link"] = f'<{_next_page(exchange, cursor)}>; rel="next"'
+    status = 200
+    place = _made(op, found)
+    if place:
+        status = 201
+        headers["location"] = PREFIX + place
+    if len(body) >= PACKED_FROM_BYTES and (encoding := preferred(exchange.header("accept-encoding"))):
+        body = packed(body, encoding)
+        headers["content-encoding"] = encoding
+    return Answer(status, headers, body)
+
+
+def failure_of(error: ChopmarkError, exchange: Exchange) -> Answer:
+    """The answer to a call that was refused or failed."""
+    problem = problem_of(error, exchange.request_id)
+    headers = {"content-type": _PROBLEM, "cache-control": "no-store"}
+    if isinstance(error, Unavailable):
+        headers["retry-after"] = str(error.details.get("retry_after_s", RETRY_AFTER_S))
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = 'Bearer realm="chopmark"'
+    return Answer(problem.status, headers, encode(problem))
+
+
+def refusal(exchange: Exchange, methods: Collection[str]) -> Answer:
+    """The answer to a method that is none of a path's; to OPTIONS, which those are."""
+    allowed = {*methods, "OPTIONS", *(("HEAD",) if "GET" in methods else ())}
+    headers = {"allow": ", ".join(sorted(allowed)), "cache-control": "no-store"}
+    if exchange.method == "OPTIONS":
+        return Answer(204, headers, b"")
+    problem = Problem(
+        type="about:blank",
+        title="method not allowed",
+        status=405,
+        detail=f"{exchange.method} is not for {exchange.path[:200]}.",
+        code="invalid_request",
+        hint=f"It takes {headers['allow']}.",
+        request_id=exchange.request_id,
+    )
+    return Answer(405, headers | {"content-type": _PROBLEM}, encode(problem))
+
+
+def _made(op: Op, found: object) -> str:
+    """Path of what was made, below the prefix; empty when nothing was."""
+    if not is_created(op):
+        return ""
+    match found:
+        case Registered(version=version, created=True):
+            return f"/versions/{quote(version.ref, safe=':')}"
+        case Model():
+            return f"/models/{quote(found.ref, safe='')}"
+        case Project():
+            return f"/projects/{quote(found.name, safe='')}"
+        case _:
+            return ""
+
+
+def _is_known(if_none_match: str, etag: str) -> bool:
+    known = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
+    return etag in known or "*" in known
+
+
+def _next_page(exchange: Exchange, cursor: str) -> str:
+    rest = [pair for pair in parse_qsl(exchange.query, keep_blank_values=True) if pair[0] != "cursor"]
+    return f"{PREFIX}{exchange.path}?{urlencode([*rest, ('cursor', cursor)])}"

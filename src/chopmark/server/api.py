@@ -1,0 +1,157 @@
+"""The ops over HTTP: an ASGI application below `chopmark.ops.http.PREFIX`, with one route a row of the table.
+
+A request's bytes are read on the event loop; all else, from its meaning to the bytes of its answer, happens on one of a bounded
+number of threads. What is decided on the way is decided elsewhere: what a request says (`chopmark.ops.http`), which op
+it asks for (`routes`), who asks (`Callers`), what an answer is (`answers`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qsl
+
+from chopmark.base.encodings import unpacked
+from chopmark.errors import ChopmarkError, InvalidRequest, NotFound, TimedOut, Unavailable
+from chopmark.ops.http import from_http
+from chopmark.ops.table import OPS, Op
+from chopmark.server.acting import Acting, Callers
+from chopmark.server.answers import answer_of, failure_of, refusal
+from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
+from chopmark.server.routes import Routes
+
+__all__ = ["Api", "Streaming"]
+
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+
+
+Streaming = Callable[[Exchange, dict[str, str]], Awaitable[None]]
+"""Answers an exchange by itself, piece by piece; the texts are the parts of the path that name something."""
+
+
+class Api:
+    """Answers requests that ask for ops.
+
+    Parameters
+    ----------
+    acting
+        What does them.
+    callers
+        Who asks.
+    pool
+        Threads to do them on.
+    body_bytes_max
+        A longer body is refused before it is read.
+    timeout_s
+        An op that takes longer is answered with `TimedOut`; it goes on.
+    waiting_max
+        When so many requests wait for a thread, further ones are refused with `Unavailable`.
+    streaming
+        Method, path, and what answers there by itself.
+    seen
+        Called with each exchange when its answer was sent.
+    """
+
+    def __init__(
+        self,
+        acting: Acting,
+        callers: Callers,
+        pool: ThreadPoolExecutor,
+        *,
+        body_bytes_max: int,
+        timeout_s: float,
+        waiting_max: int,
+        streaming: Iterable[tuple[str, str, Streaming]] = (),
+        seen: Callable[[Exchange], None] = lambda _: None,
+    ) -> None:
+        self._acting = acting
+        self._callers = callers
+        self._pool = pool
+        self._body_bytes_max = body_bytes_max
+        self._timeout_s = timeout_s
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._seen = seen
+        rows: list[tuple[str, str, Op | Streaming]] = [(op.method, op.path, op) for op in OPS.values()]
+        self._routes = Routes([*rows, *streaming])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            answer = await self._answer(exchange)
+        except ChopmarkError as error:
+            if exchange.status:
+                raise  # its answer had begun: the connection is cut, so that nobody takes it for whole
+            answer = failure_of(error, exchange)
+        if answer is not None:
+            await exchange.send(answer)
+        self._seen(exchange)
+
+    async def _answer(self, exchange: Exchange) -> Answer | None:
+        found = self._routes.find(exchange.path)
+        if found is None:
+            raise NotFound(f"There is nothing at {exchange.path[:200]}.", hint="GET /openapi.json lists what there is.")
+        method = "GET" if exchange.method == "HEAD" else exchange.method
+        op = found.by_method.get(method)
+        if op is None:
+            return refusal(exchange, found.by_method)
+        if not isinstance(op, Op):
+            await op(exchange, found.places)
+            return None
+        exchange.op = op.name
+        body = await exchange.body(self._body_bytes_max)
+        if self._waiting >= self._waiting_max:
+            raise Unavailable("The server is busy.", hint="Try again in a second.")
+        self._waiting += 1
+        try:
+            doing = asyncio.get_running_loop().run_in_executor(self._pool, self._do, exchange, op, found.places, body)
+            return await asyncio.wait_for(asyncio.shield(doing), self._timeout_s)
+        except TimeoutError:
+            msg = f"{op.name} took longer than {self._timeout_s:g} s."
+            raise TimedOut(msg, hint="What it changes may still happen: look before you repeat it.") from None
+        finally:
+            self._waiting -= 1
+
+    def _do(self, exchange: Exchange, op: Op, places: dict[str, str], body: bytes) -> Answer:
+        """All that is done on a thread."""
+        try:
+            actor = self._callers.actor(exchange)
+            exchange.actor = actor.name
+            query, dry_run = _query(exchange.query)
+            raw = unpacked(body, exchange.header("content-encoding"), self._body_bytes_max)
+            _check_type(exchange, raw)
+            request = from_http(op, places, query, raw)
+            found = self._acting.act(
+                request,
+                actor,
+                key=exchange.header("idempotency-key"),
+                dry_run=dry_run,
+                expected=exchange.header("if-match"),
+            )
+            return answer_of(op, found, exchange)
+        except ChopmarkError as error:
+            return failure_of(error, exchange)
+
+
+def _query(text: str) -> tuple[list[tuple[str, str]], bool]:
+    """Names and texts of a query, and whether the call is a rehearsal."""
+    try:
+        pairs = parse_qsl(
+            text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=1_000
+        )
+    except ValueError as error:
+        raise InvalidRequest(f"The query cannot be read: {error}.", hint="Percent-encode UTF-8.") from error
+    rest = [pair for pair in pairs if pair[0] != "dry_run"]
+    said = [value for name, value in pairs if name == "dry_run"]
+    if len(said) > 1 or any(value not in _FLAGS for value in said):
+        raise InvalidRequest(f"dry_run is {' and '.join(said)[:40]!r}.", hint="Say dry_run=true or leave it out.")
+    return rest, bool(said) and _FLAGS[said[0]]
+
+
+def _check_type(exchange: Exchange, body: bytes) -> None:
+    kind = exchange.header("content-type").partition(";")[0].strip().lower()
+    if body and kind not in ("", "application/json"):
+        msg = f"A body of {kind[:60]} is not read here."
+        raise InvalidRequest(msg, hint="Send JSON, with Content-Type: application/json.")

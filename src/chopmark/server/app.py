@@ -1,0 +1,112 @@
+"""The whole application: the API, its description, and whether it is well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Any
+
+from chopmark.abc.blobs import BlobStore
+from chopmark.base.jsons import encode
+from chopmark.base.settings import Settings
+from chopmark.errors import ChopmarkError, NotFound
+from chopmark.ops.http import PREFIX
+from chopmark.server.acting import Acting, Callers
+from chopmark.server.answers import failure_of
+from chopmark.server.api import Api
+from chopmark.server.blobs import BlobRoutes
+from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
+
+__all__ = ["App"]
+
+_JSON = {"content-type": "application/json", "cache-control": "no-store"}
+
+
+class App:
+    """Answers everything that is sent to the server's address.
+
+    Parameters
+    ----------
+    acting, store
+        The registry: what does its ops, and its bytes.
+    callers
+        Who asks.
+    settings
+        Limits.
+    is_ready
+        Raises a `ChopmarkError` while the registry cannot answer.
+    seen
+        Called with each exchange when its answer was sent.
+    """
+
+    def __init__(
+        self,
+        acting: Acting,
+        store: BlobStore,
+        callers: Callers,
+        settings: Settings,
+        *,
+        is_ready: Callable[[], None],
+        seen: Callable[[Exchange], None] = lambda _: None,
+    ) -> None:
+        self._ops = ThreadPoolExecutor(settings.serve_threads, thread_name_prefix="chopmark-op")
+        self._transfers = ThreadPoolExecutor(settings.serve_transfers, thread_name_prefix="chopmark-transfer")
+        self._is_ready = is_ready
+        self._api = Api(
+            acting,
+            callers,
+            self._ops,
+            body_bytes_max=settings.serve_body_bytes_max,
+            timeout_s=settings.serve_timeout_s,
+            waiting_max=settings.serve_waiting_max,
+            streaming=BlobRoutes(acting, store, callers, self._transfers).rows(),
+            seen=seen,
+        )
+        self._described = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or follow the server's start and stop."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            raise ValueError(f"{scope['type']} is not served")
+        path: str = scope["path"]
+        if path.startswith(PREFIX + "/"):
+            scope["root_path"] = PREFIX
+            await self._api(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send)
+        await exchange.send(self._plain(exchange, path))
+
+    def _plain(self, exchange: Exchange, path: str) -> Answer:
+        match path:
+            case "/healthz":
+                return Answer(HTTPStatus.OK, _JSON, encode({"status": "ok"}))
+            case "/readyz":
+                return self._ready(exchange)
+            case "/openapi.json":
+                from chopmark.server.openapi import described
+
+                self._described = self._described or encode(described())
+                return Answer(HTTPStatus.OK, _JSON, self._described)
+            case _:
+                error = NotFound(f"There is nothing at {path[:200]}.", hint=f"The registry is below {PREFIX}.")
+                return failure_of(error, exchange)
+
+    def _ready(self, exchange: Exchange) -> Answer:
+        try:
+            self._is_ready()
+        except ChopmarkError as error:
+            return failure_of(error, exchange)
+        return Answer(HTTPStatus.OK, _JSON, encode({"status": "ready"}))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message: Any = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                self._ops.shutdown(wait=True)
+                self._transfers.shutdown(wait=True)
+                return

@@ -1,0 +1,152 @@
+"""One request and its answer, as ASGI carries them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from chopmark.base.ids import uuid7
+from chopmark.errors import InvalidRequest, TooLarge
+
+__all__ = ["Answer", "Exchange", "Receive", "Scope", "Send"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+IDLE_S = 30.0
+"""A client that sends nothing for so long in the middle of a body is given up."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}")
+
+
+class Answer(NamedTuple):
+    """Status, headers and body of an answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Exchange:
+    """A request, read as far as needed, and what became of it.
+
+    Attributes
+    ----------
+    method, path, query
+        As they were sent: the path and the query are percent-encoded.
+    request_id
+        The client's own where it sent a usable one as ``X-Request-Id``.
+    op, actor
+        What was asked for and by whom, as soon as that is known.
+    status, sent_bytes, duration_s
+        Of the answer, once it was sent.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._receive = receive
+        self._send = send
+        self._begun = time.perf_counter()
+        self.method: str = scope["method"]
+        self.path = _path(scope)
+        self.query: str = scope["query_string"].decode("ascii", "replace")
+        self.client: str = scope["client"][0] if scope.get("client") else ""
+        given = self.header("x-request-id")
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else _new_id().hex
+        self.op = ""
+        self.actor = ""
+        self.status = 0
+        self.sent_bytes = 0
+        self.duration_s = 0.0
+
+    def header(self, name: str) -> str:
+        """A header's value; the first where there are several, empty where there is none."""
+        wanted = name.encode()
+        return next((value.decode("latin-1") for key, value in self._headers if key == wanted), "")
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes.
+
+        Raises
+        ------
+        InvalidRequest
+            When the client goes away in the middle of it, or sends nothing for too long.
+        """
+        more = True
+        while more:
+            try:
+                message = await asyncio.wait_for(self._receive(), IDLE_S)
+            except TimeoutError:
+                raise InvalidRequest(f"Nothing came for {IDLE_S:g} s.", hint="Send it again.") from None
+            if message["type"] == "http.disconnect":
+                raise InvalidRequest("The client went away before it had sent its request.")
+            yield message.get("body", b"")
+            more = message.get("more_body", False)
+
+    async def body(self, size_bytes_max: int) -> bytes:
+        """The whole body.
+
+        Raises
+        ------
+        TooLarge
+            When it is longer than it may be; the rest is not read.
+        InvalidRequest
+            When the client goes away in the middle of it.
+        """
+        length = self.header("content-length")
+        if length.isdecimal() and int(length) > size_bytes_max:
+            raise _too_large(size_bytes_max)
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self.pieces():
+            size += len(piece)
+            if size > size_bytes_max:
+                raise _too_large(size_bytes_max)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def send(self, answer: Answer) -> None:
+        """Send an answer, once."""
+        has_body = answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+        await self.begin(answer.status, answer.headers, len(answer.body) if has_body else None)
+        await self.piece(b"" if self.method == "HEAD" else answer.body, more=False)
+
+    async def begin(self, status: int, headers: Mapping[str, str], size_bytes: int | None) -> None:
+        """Send an answer's head; its body follows in pieces."""
+        sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        sent.append((b"x-request-id", self.request_id.encode()))
+        if size_bytes is not None:
+            sent.append((b"content-length", str(size_bytes).encode()))
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": sent})
+
+    async def piece(self, piece: bytes, *, more: bool) -> None:
+        """Send a piece of an answer's body."""
+        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+        self.sent_bytes += len(piece)
+        if not more:
+            self.duration_s = time.perf_counter() - self._begun
+
+
+def _path(scope: Scope) -> str:
+    """The path below where this application is mounted, as it was sent."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    return raw.partition(b"?")[0].decode("ascii", "replace").removeprefix(scope.get("root_path", ""))
+
+
+def _new_id() -> UUID:
+    return uuid7(datetime.now(UTC))
+
+
+def _too_large(size_bytes_max: int) -> TooLarge:
+    return TooLarge(
+        f"The body is longer than {size_bytes_max:,} bytes.",
+        hint="Store large things as artifacts, or send less at a time.",
+    )
