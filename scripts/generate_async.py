@@ -21,6 +21,7 @@ SURFACES = {
     "stages": ("stages.py", "Stages"),
     "files": ("version_files.py", "Files"),
     "projects": ("projects.py", "Projects"),
+    "profiles": ("profiles.py", "Profiles"),
     "lineage": ("lineage.py", "Lineage"),
     "trust": ("trust.py", "Trust"),
     "audit": ("audit.py", "Audit"),
@@ -57,7 +58,7 @@ def main() -> int:
 def generate() -> str:
     """Source of the asynchronous twin."""
     classes = [(name, *_class_of(file, cls)) for name, (file, cls) in SURFACES.items()]
-    _, registry, registry_imports = ("registry", *_class_of("registry.py", "Registry"))
+    registry, registry_imports = _class_of("registry.py", "Registry")
     imports = _merged([registry_imports, *(i for _, _, i in classes)])
     bodies = [_surface(name, cls) for name, cls, _ in classes]
     bodies.append(_registry(registry))
@@ -65,26 +66,46 @@ def generate() -> str:
     names = [f"Async{c}" for _, c in SURFACES.values()] + ["AsyncRegistry"]
     exported = "__all__ = [\n" + "".join(f'    "{n}",\n' for n in sorted(names)) + "]\n"
     used = [line for line in imports if _used(line, body)]
+    guarded = [line for line in _merged([_guarded(file) for file, _ in SURFACES.values()]) if line not in used]
+    for_types = [f"    {line}" for line in guarded if _used(line, body)]
     sync = [
         f"from chopmark.sdk.{file.removesuffix('.py')} import {cls}"
         for file, cls in [*SURFACES.values(), ("registry.py", "Registry")]
     ]
-    text = HEADER + "\n".join([*used, *sync, "from chopmark.sdk.opening import open_registry"])
+    if for_types:
+        used += ["from typing import TYPE_CHECKING"]
+        for_types = ["", "if TYPE_CHECKING:", *for_types]
+    text = HEADER + "\n".join([*used, *sync, "from chopmark.sdk.opening import open_registry", *for_types])
     return _formatted(text + "\n\n" + exported + "\n_END: Any = object()\n\n\n" + body + "\n")
 
 
 def _class_of(file: str, name: str) -> tuple[ast.ClassDef, list[str]]:
     tree = ast.parse((SDK / file).read_text())
-    imports = [
-        ast.unparse(ast.ImportFrom(n.module, [alias], 0))
-        for n in tree.body
-        if isinstance(n, ast.ImportFrom) and n.module != "__future__"
-        for alias in n.names
-    ]
+    imports = _imports(tree.body)
     classes = [n for n in tree.body if isinstance(n, ast.ClassDef)]
     home = f"chopmark.sdk.{file.removesuffix('.py')}"
     imports += [f"from {home} import {c.name}" for c in classes if c.name != name]
     return next(c for c in classes if c.name == name), imports
+
+
+def _guarded(file: str) -> list[str]:
+    """Imports that only annotations need, and that are too dear at run time."""
+    tree = ast.parse((SDK / file).read_text())
+    return [
+        line
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for line in _imports(node.body)
+    ]
+
+
+def _imports(nodes: list[ast.stmt]) -> list[str]:
+    return [
+        ast.unparse(ast.ImportFrom(n.module, [alias], 0))
+        for n in nodes
+        if isinstance(n, ast.ImportFrom) and n.module != "__future__"
+        for alias in n.names
+    ]
 
 
 def _merged(groups: list[list[str]]) -> list[str]:

@@ -64,6 +64,7 @@ WARNINGS = (
     ("chopmark.errors", "FrameworkMismatch"),
     ("chopmark.errors", "DeprecatedVersion"),
     ("chopmark.errors", "ListenerFailed"),
+    ("chopmark.errors", "NotProfiled"),
 )
 TESTING = (("chopmark.testing.registry", "memory_registry"), ("chopmark.base.clock", "FakeClock"))
 

@@ -27,6 +27,7 @@ def test_every_verb_has_a_twin(local: cm.Registry) -> None:
         "stages",
         "files",
         "projects",
+        "profiles",
         "lineage",
         "trust",
         "audit",

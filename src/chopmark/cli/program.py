@@ -25,6 +25,9 @@ _SECTIONS = {
         "search": Entry("chopmark.cli.versions", "search", "Find versions that meet a filter."),
         "best": Entry("chopmark.cli.versions", "best", "Show the version of a model with the best value of a metric."),
         "compare": Entry("chopmark.cli.comparing", "compare", "Put versions side by side, and run them on data."),
+        "drift": Entry(
+            "chopmark.cli.drift", "drift", "Say whether rows still look like those that a version was registered with."
+        ),
         "report": Entry("chopmark.cli.reporting", "report", "Write a version's whole story, or its model card."),
         "promote": Entry("chopmark.cli.stages", "promote", "Move a version to another stage."),
         "download": Entry("chopmark.cli.files", "download", "Write the files of a version to a new directory."),
@@ -63,6 +66,7 @@ _SECTIONS = {
         "alias": Entry("chopmark.cli.aliases", "alias", "Movable pointers such as fraud@champion."),
         "project": Entry("chopmark.cli.projects", "project", "Namespaces of models, and what they ask of versions."),
         "dataset": Entry("chopmark.cli.datasets", "dataset", "Data sets that versions were trained or evaluated on."),
+        "profile": Entry("chopmark.cli.profiles", "profile", "What the data of a version looked like."),
         "trust": Entry("chopmark.cli.trust", "trust", "Decisions to let code of a version run."),
         "audit": Entry("chopmark.cli.audit", "audit", "What happened, in a chain of events that shows any change."),
     },

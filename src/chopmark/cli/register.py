@@ -19,6 +19,7 @@ from chopmark.cli.options import dry_run_option, json_value, model_argument, opt
 from chopmark.cli.output import note
 from chopmark.cli.session import Session
 from chopmark.cli.version_view import RUNS_CODE, brief_facts, version_line
+from chopmark.domain.datasets import profile_name
 from chopmark.domain.lineage import PARENT_RELATIONS
 from chopmark.domain.signature import Signature
 from chopmark.domain.versions import Version
@@ -156,6 +157,22 @@ def _config(file: Path) -> dict[str, Any]:
     section=_BESIDE,
     help="What it was trained on: a file or directory, which is hashed, a URI or a name; can be given again.",
 )
+@option(
+    "--profile/--no-profile",
+    "profile",
+    default=None,
+    section=_BESIDE,
+    help="Keep a reference profile of the data set, for 'chopmark drift', or none.  [of a Parquet or CSV file]",
+)
+@option(
+    "--profile-without",
+    multiple=True,
+    metavar="COLUMN",
+    section=_BESIDE,
+    help="A column of the data set of which no value is kept; can be given again.",
+)
+@option("--scores", metavar="COLUMN", section=_BESIDE, help="Column of the data set with the model's answers.")
+@option("--labels", metavar="COLUMN", section=_BESIDE, help="Column of the data set with what was true.")
 @option("--signature", metavar="FILE", type=_FILE, section=_BESIDE, help="Its inputs and outputs, as JSON.")
 @option(
     "--parent",
@@ -256,12 +273,28 @@ def _fill(draft: Draft, what: str, given: dict[str, Any]) -> None:
             draft.set_config("external", {"uri": given["uri"], "digest": given["digest"]})
     for key, file in given["artifact"].items():
         draft.add_artifact(key, Path(file))
-    for dataset in given["datasets"]:
-        draft.add_dataset(dataset_of(dataset))
+    _add_datasets(draft, given)
     if given["signature"] is not None:
         draft.set_signature(decode(read_text(given["signature"]), Signature))
     for ref, relation in given["parents"]:
         draft.add_parent(ref, relation)
+
+
+def _add_datasets(draft: Draft, given: dict[str, Any]) -> None:
+    wishes = {name: given[name] for name in ("profile", "profile_without", "scores", "labels")}
+    if len(given["datasets"]) != 1 and (wishes["scores"] or wishes["labels"]):
+        msg = "--scores and --labels name columns of one --dataset."
+        raise click.UsageError(msg, click.get_current_context())
+    if not given["datasets"] and (wishes["profile"] or wishes["profile_without"]):
+        msg = "--profile and --profile-without are about a --dataset, which is not given."
+        raise click.UsageError(msg, click.get_current_context())
+    for dataset in given["datasets"]:
+        draft.add_dataset(dataset_of(dataset), **wishes)
+    for path, profile in draft.profiles.items():
+        asked = {*given["profile_without"], given["scores"], given["labels"]}
+        what = ", ".join(f"{name} ({why})" for name, why in profile.left_out.items() if name not in asked)
+        if what:
+            note(f"The profile of {profile_name(path)} leaves out {what}.")
 
 
 def _show_plan(session: Session, plan: RegistrationPlan) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
 
-__all__ = ["ColumnProfile", "DatasetRecord", "DatasetRef"]
+from chopmark.domain.manifest import check_path
+from chopmark.errors import InvalidRequest
+
+__all__ = ["ColumnProfile", "DatasetRecord", "DatasetRef", "profile_name", "profile_path"]
+
+_NAME_LENGTH_MAX = 100
+_UNNAMED = "data"
 
 
 class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,3 +109,42 @@ class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         rows = "" if self.dataset.row_count is None else f" · {self.dataset.row_count:,} rows"
         return f"<data set {self.name} · {self.which}{rows} · known since {self.at:%Y-%m-%d %H:%M} UTC>"
+
+
+def profile_path(name: str, taken: Collection[str] = ()) -> str:
+    """Where the profile of a data set stands in a version: ``profile/march.parquet.json``.
+
+    Parameters
+    ----------
+    name
+        Of the data set; empty of one without a name, whose profile is called ``data``. What a file's name cannot have
+        becomes ``-``.
+    taken
+        Paths that others have; a number is added to one that is there already.
+    """
+    normal = unicodedata.normalize("NFC", name)
+    kept = "".join(c if c.isprintable() and c not in '/\\:<>"|?*' else "-" for c in normal)[:_NAME_LENGTH_MAX]
+    stem = kept.strip(" .") or _UNNAMED
+    if not _is_path(f"profile/{stem}.json"):
+        stem = f"{_UNNAMED}-{stem}"
+    if not _is_path(f"profile/{stem}.json"):
+        stem = _UNNAMED
+    folded = {path.casefold() for path in taken}
+    path, number = f"profile/{stem}.json", 1
+    while path.casefold() in folded:
+        number += 1
+        path = f"profile/{stem}-{number}.json"
+    return path
+
+
+def profile_name(path: str) -> str:
+    """What a profile is asked for by: ``march.parquet`` for ``profile/march.parquet.json``."""
+    return path.removeprefix("profile/").removesuffix(".json")
+
+
+def _is_path(path: str) -> bool:
+    try:
+        check_path(path)
+    except InvalidRequest:
+        return False
+    return True

@@ -102,7 +102,7 @@ def _columns(data: Any) -> Iterable[Column]:
     if derives_from(data, "polars", "DataFrame"):
         return (_polars_column(s) for s in data.iter_columns())
     if derives_from(data, "pyarrow", "Table", "RecordBatch"):
-        return (_arrow_column(n, data.column(i)) for i, n in enumerate(data.schema.names))
+        return (arrow_column(n, data.column(i)) for i, n in enumerate(data.schema.names))
     if derives_from(data, "numpy", "ndarray") and data.dtype.names is not None:
         return (array_column(n, data[n]) for n in data.dtype.names)
     if is_table(data):
@@ -151,7 +151,7 @@ def _pandas_column(name: str, series: Any) -> Column:
         column = array_column(name, instants, dtype)
         return Column(name, "datetime", dtype, column.values, column.missing, aware=True)
     if kind == "ArrowDtype":
-        return _arrow_column(name, series.array.__arrow_array__(), dtype)
+        return arrow_column(name, series.array.__arrow_array__(), dtype)
     if kind == "SparseDtype":
         return array_column(name, series.sparse.to_dense().to_numpy(), dtype)
     numpy_dtype = getattr(series.dtype, "numpy_dtype", None)
@@ -181,14 +181,15 @@ def _polars_column(series: Any) -> Column:
     return object_column(name, series.to_list(), dtype)
 
 
-def _arrow_column(name: str, column: Any, dtype: str = "") -> Column:
+def arrow_column(name: str, column: Any, dtype: str = "") -> Column:
+    """Column of an Arrow array, chunked or not."""
     import pyarrow as pa
 
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     dtype = dtype or str(array.type)
     types = pa.types
     if types.is_dictionary(array.type):
-        return _as_category(_arrow_column(name, array.dictionary_decode()), dtype)
+        return _as_category(arrow_column(name, array.dictionary_decode()), dtype)
     if types.is_boolean(array.type) or types.is_integer(array.type) or types.is_floating(array.type):
         filled = array.fill_null(False if types.is_boolean(array.type) else 0)
         missing = array.is_null().to_numpy(zero_copy_only=False)

@@ -25,7 +25,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ import msgspec
 
 from chopmark.domain.datasets import ColumnProfile, DatasetRef
 from chopmark.errors import InvalidRequest
-from chopmark.formats.columns import Column, array_column, columns_of, is_table
+from chopmark.formats.columns import Column, columns_of, is_table
 from chopmark.formats.content import (
     array_digest,
     parts_digest,
@@ -42,10 +44,12 @@ from chopmark.formats.content import (
     table_digest,
 )
 from chopmark.formats.libraries import derives_from
-from chopmark.formats.tabular_files import table_facts
+from chopmark.formats.rows import frame_of_series, is_series, table_of_array
+from chopmark.formats.tables import Table, obstacle_to_reading, table_of_columns, table_of_file
+from chopmark.formats.tabular_files import is_parquet, is_text_table, table_facts
 from chopmark.stats.moments import Moments
 
-__all__ = ["describe_dataset"]
+__all__ = ["Described", "describe_dataset", "describe_rows"]
 
 COLUMNS_MAX = 1_000
 TOP_MAX = 5
@@ -53,10 +57,31 @@ _TEXT_LENGTH_MAX = 100
 _SHORT_DIGEST_LENGTH = 19
 
 
-class _Described(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Described:
+    """A data set as a version refers to it, and its rows where there are some.
+
+    Attributes
+    ----------
+    dataset
+        The description.
+    table
+        Gives the rows, of ``(X, y)`` those of ``X``; None when there are none that stand in columns.
+    obstacle
+        Why they should not be gone through unasked; empty when nothing speaks against it.
+    """
+
+    dataset: DatasetRef
+    table: Callable[[], Table] | None = None
+    obstacle: str = ""
+
+
+@dataclass(frozen=True)
+class _Content:
     digest: str
     row_count: int | None = None
     columns: tuple[ColumnProfile, ...] = ()
+    table: Table | None = None
 
 
 def describe_dataset(
@@ -93,23 +118,42 @@ def describe_dataset(
         When it is nothing of these, holds objects without stable bytes, is a symbolic link or has
         one within, or changes while it is read.
     """
+    return describe_rows(data, name=name, uri=uri, version=version, split=split, relation=relation).dataset
+
+
+def describe_rows(
+    data: Any,
+    *,
+    name: str = "",
+    uri: str = "",
+    version: str = "",
+    split: str = "",
+    relation: str = "trained_on",
+) -> Described:
+    """Describe a data set as `describe_dataset` does, and keep hold of its rows."""
     said = DatasetRef(name, uri=uri, version=version, split=split, relation=relation)
     if isinstance(data, DatasetRef):
-        return _completed(said, data, relation=data.relation)
+        return Described(_completed(said, data, relation=data.relation))
     if data is None:
-        return said
+        return Described(said)
     if isinstance(data, (str, os.PathLike)):
-        return _completed(said, _described_place(data))
-    described = _described(data, "data")
-    return _completed(
-        said,
-        DatasetRef(
-            described.digest[:_SHORT_DIGEST_LENGTH],
-            digest=described.digest,
-            row_count=described.row_count,
-            columns=described.columns,
-        ),
+        found = _described_place(data)
+        return replace(found, dataset=_completed(said, found.dataset))
+    content = _described(data, "data")
+    described = DatasetRef(
+        content.digest[:_SHORT_DIGEST_LENGTH],
+        digest=content.digest,
+        row_count=content.row_count,
+        columns=content.columns,
     )
+    return _with_table(_completed(said, described), content.table)
+
+
+def _with_table(dataset: DatasetRef, table: Table | None) -> Described:
+    if table is None:
+        return Described(dataset)
+    count = len(table.columns)
+    return Described(dataset, lambda: table, f"it has {count:,} columns" if count > COLUMNS_MAX else "")
 
 
 def _completed(said: DatasetRef, found: DatasetRef, relation: str = "") -> DatasetRef:
@@ -145,21 +189,28 @@ _DATA_SUFFIXES = frozenset(
 )
 
 
-def _described_place(data: str | os.PathLike[str]) -> DatasetRef:
+def _described_place(data: str | os.PathLike[str]) -> Described:
     text = os.fspath(data)
     if isinstance(data, str) and "://" in text:
-        return DatasetRef(text.rstrip("/").rpartition("/")[2] or text, uri=text)
+        return Described(DatasetRef(text.rstrip("/").rpartition("/")[2] or text, uri=text))
     path = Path(text)
     if not os.path.lexists(path):
         if isinstance(data, str) and not _looks_like_a_path(text):
-            return DatasetRef(text)
+            return Described(DatasetRef(text))
         raise InvalidRequest(f"There is no data at {text!r}.", hint="Pass a path that exists, or a URI such as s3://….")
     ref = DatasetRef(path.name, digest=path_digest(path))
-    facts = table_facts(path) if path.is_file() else None
+    if not path.is_file() or not (is_parquet(path) or is_text_table(path)):
+        return Described(ref)
+    facts = table_facts(path)
+    table = partial(table_of_file, path)
     if facts is None:
-        return ref
-    columns = facts.columns if facts.table is None else tuple(_profiles(columns_of(facts.table)))
-    return msgspec.structs.replace(ref, row_count=facts.row_count, columns=columns)
+        return Described(ref, table, obstacle_to_reading(path))
+    if facts.table is None:
+        described = msgspec.structs.replace(ref, row_count=facts.row_count, columns=facts.columns)
+        return Described(described, table, obstacle_to_reading(path))
+    columns = columns_of(facts.table)
+    described = msgspec.structs.replace(ref, row_count=facts.row_count, columns=tuple(_profiles(columns)))
+    return _with_table(described, table_of_columns(columns, facts.row_count))
 
 
 def _looks_like_a_path(text: str) -> bool:
@@ -167,30 +218,30 @@ def _looks_like_a_path(text: str) -> bool:
     return "/" in text or "\\" in text or Path(text).suffix.lower() in _DATA_SUFFIXES
 
 
-def _described(data: Any, place: str) -> _Described:
+def _described(data: Any, place: str) -> _Content:
     if is_table(data):
         columns = columns_of(data)
         rows = len(columns[0].values) if columns else 0
-        return _Described(table_digest(columns, rows), rows, tuple(_profiles(columns)))
+        return _Content(table_digest(columns, rows), rows, tuple(_profiles(columns)), table_of_columns(columns, rows))
     if isinstance(data, tuple):
         parts = [_described(v, f"{place}[{i}]") for i, v in enumerate(data)]
         names = [str(i) for i in range(len(parts))]
         profiles = (*parts[0].columns, *_targets(parts[1:])) if parts else ()
-        return _Described(parts_digest("tuple", names, [p.digest for p in parts]), _rows(parts), profiles)
+        digest = parts_digest("tuple", names, [p.digest for p in parts])
+        return _Content(digest, _rows(parts), profiles, parts[0].table if parts else None)
     if isinstance(data, Mapping):
         named = {str(k): _described(data[k], f"{place}[{k!r}]") for k in sorted(data, key=str)}
         profiles = tuple(_renamed(p, name) for name, part in named.items() for p in part.columns[:1])
         digest = parts_digest("dict", list(named), [p.digest for p in named.values()])
-        return _Described(digest, _rows(list(named.values())), profiles)
-    if derives_from(data, "pandas", "Series") or derives_from(data, "polars", "Series"):
-        frame = data.to_frame(name="target") if data.name in (None, "") else data.to_frame()
-        return _described(frame, place)
+        return _Content(digest, _rows(list(named.values())), profiles, _columns_side_by_side(named))
+    if is_series(data):
+        return _described(frame_of_series(data), place)
     if derives_from(data, "scipy") and hasattr(data, "tocsr"):
-        return _Described(sparse_digest(data), int(data.shape[0]))
+        return _Content(sparse_digest(data), int(data.shape[0]))
     return _described_array(data, place)
 
 
-def _described_array(data: Any, place: str) -> _Described:
+def _described_array(data: Any, place: str) -> _Content:
     if derives_from(data, "torch", "Tensor"):
         data = data.detach().cpu().numpy()
     if not (hasattr(data, "__array__") or isinstance(data, list)):
@@ -205,18 +256,23 @@ def _described_array(data: Any, place: str) -> _Described:
     except ValueError as error:
         raise InvalidRequest(f"The rows of {place} have different lengths: {error}.") from error
     rows = int(array.shape[0]) if array.shape else None
-    return _Described(array_digest(array, place), rows, tuple(_profiles(_array_columns(array))))
+    table = table_of_array(array)
+    first = () if table is None else tuple(table.columns.values())[:COLUMNS_MAX]
+    columns = [column for read in first for column in read()]
+    return _Content(array_digest(array, place), rows, tuple(_profiles(columns)), table)
 
 
-def _array_columns(array: Any) -> list[Column]:
-    if array.ndim == 1:
-        return [array_column("column-0", array)]
-    if array.ndim == 2:  # noqa: PLR2004
-        return [array_column(f"column-{i}", array[:, i]) for i in range(min(array.shape[1], COLUMNS_MAX))]
-    return []
+def _columns_side_by_side(named: Mapping[str, _Content]) -> Table | None:
+    """A dict of columns as the table that it is; of anything else there is none."""
+    rows, columns = _rows(list(named.values())), {}
+    for name, part in named.items():
+        if part.table is None or len(part.table.columns) != 1:
+            return None
+        columns[name] = next(iter(part.table.columns.values()))
+    return None if rows is None else Table(rows, columns)
 
 
-def _targets(parts: list[_Described]) -> Iterator[ColumnProfile]:
+def _targets(parts: list[_Content]) -> Iterator[ColumnProfile]:
     """Columns of what stands behind the features; an array without names is the target."""
     for number, part in enumerate(parts):
         name = "target" if number == 0 else f"target-{number}"
@@ -228,7 +284,7 @@ def _renamed(profile: ColumnProfile, name: str) -> ColumnProfile:
     return msgspec.structs.replace(profile, name=name)
 
 
-def _rows(parts: list[_Described]) -> int | None:
+def _rows(parts: list[_Content]) -> int | None:
     counts = {p.row_count for p in parts}
     return counts.pop() if len(counts) == 1 else None
 

@@ -9,7 +9,7 @@ from typing import Any
 from chopmark.domain.datasets import ColumnProfile
 from chopmark.domain.signature import FieldType
 
-__all__ = ["TableFacts", "table_facts"]
+__all__ = ["CSV_SIZE_BYTES_MAX", "TableFacts", "is_parquet", "is_text_table", "read_csv", "table_facts"]
 
 # Parsing a larger text only for its statistics would make a registration wait.
 CSV_SIZE_BYTES_MAX = 256 * 2**20
@@ -30,25 +30,38 @@ def table_facts(path: Path) -> TableFacts | None:
     Of Parquet only the footer is read: types, rows, missing values, smallest and largest as its
     writer recorded them. A file that pyarrow cannot read is no table here: its digest says enough.
     """
-    suffix = path.suffix.lower()
-    is_csv = suffix in (".csv", ".tsv") and path.stat().st_size <= CSV_SIZE_BYTES_MAX
-    if suffix not in (".parquet", ".pq") and not is_csv:
+    is_csv = is_text_table(path) and path.stat().st_size <= CSV_SIZE_BYTES_MAX
+    if not is_parquet(path) and not is_csv:
         return None
     try:
         import pyarrow as pa
     except ImportError:
         return None
     try:
-        return _csv_facts(path, suffix) if is_csv else _parquet_facts(path)
+        if not is_csv:
+            return _parquet_facts(path)
+        table = read_csv(path)
+        return TableFacts(table.num_rows, table=table)
     except (pa.ArrowException, OSError):
         return None
 
 
-def _csv_facts(path: Path, suffix: str) -> TableFacts:
+def is_parquet(path: Path) -> bool:
+    """Whether a file's name says that it is Parquet."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def is_text_table(path: Path) -> bool:
+    """Whether a file's name says that it is a table written as text."""
+    return path.suffix.lower() in (".csv", ".tsv")
+
+
+def read_csv(path: Path) -> Any:
+    """The Arrow table of a text file; its errors are Arrow's own."""
     from pyarrow import csv
 
-    table = csv.read_csv(path, parse_options=csv.ParseOptions(delimiter="\t" if suffix == ".tsv" else ","))
-    return TableFacts(table.num_rows, table=table)
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    return csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter))
 
 
 def _parquet_facts(path: Path) -> TableFacts:

@@ -9,10 +9,10 @@ in a worker thread, so the loop is never blocked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, Unpack, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -41,6 +41,7 @@ from chopmark.sdk.lineage import Lineage, LineageView
 from chopmark.sdk.models import Models
 from chopmark.sdk.opening import open_registry
 from chopmark.sdk.portable import Exported
+from chopmark.sdk.profiles import Profiles, StoredProfile
 from chopmark.sdk.projects import Projects
 from chopmark.sdk.registry import Registry
 from chopmark.sdk.results import Page
@@ -52,12 +53,18 @@ from chopmark.sdk.trust import Trust
 from chopmark.sdk.version_files import Files, Verification
 from chopmark.sdk.versions import Versions
 
+if TYPE_CHECKING:
+    from chopmark.formats.profiles import DatasetProfile
+    from chopmark.stats.drift import DriftReport
+    from chopmark.stats.drift_measures import MeasureName
+
 __all__ = [
     "AsyncAliases",
     "AsyncAudit",
     "AsyncFiles",
     "AsyncLineage",
     "AsyncModels",
+    "AsyncProfiles",
     "AsyncProjects",
     "AsyncRegistry",
     "AsyncStages",
@@ -476,6 +483,46 @@ class AsyncProjects:
         )
 
 
+class AsyncProfiles:
+    """`registry.profiles` for an event loop."""
+
+    def __init__(self, registry: Profiles) -> None:
+        self._registry = registry
+
+    async def list(self, ref: Reference) -> Page[StoredProfile]:
+        """Profiles of a version by name."""
+        return await asyncio.to_thread(self._registry.list, ref)
+
+    async def get(self, ref: Reference, dataset: str = "") -> DatasetProfile:
+        """The profile of a version's data, from verified bytes."""
+        return await asyncio.to_thread(self._registry.get, ref, dataset)
+
+    async def drift(
+        self,
+        ref: Reference,
+        data: Any,
+        *,
+        dataset: str = "",
+        scores: Any = None,
+        without: Collection[str] = (),
+        thresholds: Mapping[MeasureName, float] | None = None,
+        alpha: float = 0.01,
+        minimum: int | None = None,
+    ) -> DriftReport:
+        """Whether rows drifted from what a version was registered with."""
+        return await asyncio.to_thread(
+            self._registry.drift,
+            ref,
+            data,
+            dataset=dataset,
+            scores=scores,
+            without=without,
+            thresholds=thresholds,
+            alpha=alpha,
+            minimum=minimum,
+        )
+
+
 class AsyncLineage:
     """`registry.lineage` for an event loop."""
 
@@ -647,6 +694,7 @@ class AsyncRegistry:
         self.stages = AsyncStages(registry.stages)
         self.files = AsyncFiles(registry.files)
         self.projects = AsyncProjects(registry.projects)
+        self.profiles = AsyncProfiles(registry.profiles)
         self.lineage = AsyncLineage(registry.lineage)
         self.trust = AsyncTrust(registry.trust)
         self.audit = AsyncAudit(registry.audit)
@@ -700,6 +748,10 @@ class AsyncRegistry:
         example: object = None,
         signature: Signature | None = None,
         dataset: object = None,
+        profile: bool | None = None,
+        profile_without: Sequence[str] = (),
+        scores: object = None,
+        labels: object = None,
         artifacts: Mapping[str, object] | None = None,
         parents: Sequence[Reference] | Mapping[str, Reference] = (),
         **facts: Unpack[VersionFacts],
@@ -723,6 +775,10 @@ class AsyncRegistry:
             example=example,
             signature=signature,
             dataset=dataset,
+            profile=profile,
+            profile_without=profile_without,
+            scores=scores,
+            labels=labels,
             artifacts=artifacts,
             parents=parents,
             **facts,

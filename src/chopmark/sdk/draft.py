@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -18,7 +18,7 @@ from chopmark.abc.blobs import BlobSource, BlobStore
 from chopmark.abc.formats import Format, SavedModel
 from chopmark.base.jsons import plain_values
 from chopmark.base.settings import Settings
-from chopmark.domain.datasets import DatasetRef
+from chopmark.domain.datasets import DatasetRef, profile_path
 from chopmark.domain.manifest import (
     ROLES,
     Environment,
@@ -37,16 +37,20 @@ from chopmark.domain.signature import Signature
 from chopmark.domain.versions import Version
 from chopmark.errors import IntegrityFailure, InvalidRequest, Unsupported
 from chopmark.formats import capture_environment, format_for_path, get_format, save_model
-from chopmark.formats.data import describe_dataset
+from chopmark.formats.data import describe_rows
 from chopmark.formats.provenance import git_state
 from chopmark.formats.signatures import infer_signature, predict_signature
 from chopmark.ops.requests import GetVersion, PlanVersion, RegisterVersion
 from chopmark.ops.results import Registered, RegistrationPlan
 from chopmark.sdk.ensemble import check_combine
 from chopmark.sdk.files import MODEL_DIRECTORY, GatheredFiles, Source, gather, preparing
+from chopmark.sdk.profiling import ProfileWishes, profile_rows, without_values
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.surface import Reference, checked_mapping
 from chopmark.sdk.transport import DryRun, Transport
+
+if TYPE_CHECKING:
+    from chopmark.formats.profiles import DatasetProfile
 
 __all__ = ["Draft", "VersionFacts"]
 
@@ -108,6 +112,8 @@ class Draft:
     ----------
     metrics, params, tags
         Add to them freely until the end.
+    profiles
+        Path in the version → reference profile of a data set, those that were made so far.
     version
         The registered version, None before.
     created
@@ -133,6 +139,7 @@ class Draft:
         self.metrics: dict[str, float] = {}
         self.params: dict[str, Any] = {}
         self.tags: dict[str, str] = {}
+        self.profiles: dict[str, DatasetProfile] = {}
         self.version: Version | None = None
         self.created = False
         self._git = git_state(Path.cwd())
@@ -271,20 +278,55 @@ class Draft:
         else:
             self._take_saved(key, directory, used, saved, _role_of(key))
 
-    def add_dataset(self, data: object, **about: Any) -> DatasetRef:
-        """Note a data set: a data frame, array, path or uri, hashed by content.
+    def add_dataset(
+        self,
+        data: object,
+        *,
+        profile: bool | None = None,
+        profile_without: Sequence[str] = (),
+        scores: object = None,
+        labels: object = None,
+        **about: Any,
+    ) -> DatasetRef:
+        """Note a data set: a data frame, array, path or uri, hashed by content, and its reference profile.
 
         Parameters
         ----------
         data
             What was trained or evaluated on, or a `DatasetRef`.
+        profile
+            Whether bins and counts of each column become an artifact, for `registry.profiles`. None: of what was trained on,
+            where there are rows; a file above 256 MiB of text or 100 million values only when it is True.
+        profile_without
+            Columns of which no value is kept, neither in the profile nor in the description.
+        scores, labels
+            The model's answers on the rows and the truth about them (0 or 1), shape (n,) each, or columns that hold them: bins
+            of scores and, with both, a calibration table are in the profile.
         about
             ``name``, ``uri``, ``version``, ``split``, ``relation``.
+
+        Raises
+        ------
+        InvalidRequest
+            When it cannot be described or profiled; says which column.
         """
+        wishes = ProfileWishes(profile, profile_without, scores, labels)
         with _telling("data set"):
-            dataset = describe_dataset(data, **about)
+            described = describe_rows(data, **about)
+            made = profile_rows(described, wishes)
+        dataset = without_values(described.dataset, profile_without)
+        if made is not None:
+            self._add_profile(dataset, made)
         self._datasets.append(dataset)
         return dataset
+
+    def _add_profile(self, dataset: DatasetRef, profile: DatasetProfile) -> None:
+        from chopmark.formats.profiles import write_profile
+
+        is_named = not dataset.digest or not dataset.digest.startswith(dataset.name)
+        path = profile_path(dataset.name if is_named else "", [source.path for source in self._sources])
+        self.add_artifact(path, write_profile(profile))
+        self.profiles[path] = profile
 
     def set_signature(self, signature: Signature) -> None:
         """Say which inputs the model takes and which outputs it gives."""

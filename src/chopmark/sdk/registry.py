@@ -25,6 +25,8 @@ from chopmark.sdk.draft import Draft, VersionFacts
 from chopmark.sdk.lineage import Lineage
 from chopmark.sdk.loading import load_version
 from chopmark.sdk.models import Models
+from chopmark.sdk.profiles import Profiles
+from chopmark.sdk.profiling import ProfileWishes
 from chopmark.sdk.projects import Projects
 from chopmark.sdk.results import Page
 from chopmark.sdk.stages import Stages
@@ -45,7 +47,7 @@ class Registry(Surface):
 
     Attributes
     ----------
-    versions, models, aliases, stages, files, projects, lineage, trust, audit, storage
+    versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage
         The surfaces.
     """
 
@@ -57,6 +59,7 @@ class Registry(Surface):
         self.stages = Stages(transport, settings)
         self.files = Files(transport, settings)
         self.projects = Projects(transport, settings)
+        self.profiles = Profiles(transport, settings)
         self.lineage = Lineage(transport, settings)
         self.trust = Trust(transport, settings)
         self.audit = Audit(transport, settings)
@@ -142,6 +145,10 @@ class Registry(Surface):
         example: object = None,
         signature: Signature | None = None,
         dataset: object = None,
+        profile: bool | None = None,
+        profile_without: Sequence[str] = (),
+        scores: object = None,
+        labels: object = None,
         artifacts: Mapping[str, object] | None = None,
         parents: Sequence[Reference] | Mapping[str, Reference] = (),
         **facts: Unpack[VersionFacts],
@@ -168,6 +175,11 @@ class Registry(Surface):
         dataset
             What it was trained on: a data frame, array, (X, y), path, uri or `DatasetRef`, or a
             list of them.
+        profile, profile_without
+            Whether its reference profile is kept, by default where there are rows; and columns of which no value is (see
+            `Draft.add_dataset`).
+        scores, labels
+            The model's answers on the rows of ``dataset`` and the truth about them, or the columns that hold them, for the profile.
         artifacts
             Further files or objects by role: ``{"preprocessor": scaler, "explainer/shap.npy":
             values, "evaluation/report.json": path}``.
@@ -224,7 +236,9 @@ class Registry(Surface):
                     draft.set_members(members, combine=combine)
                 case _:
                     draft.set_config("external", {"uri": uri, "digest": digest})
-            _add_facts(draft, model, example, signature, dataset, artifacts, parents)
+            wishes = ProfileWishes(profile, profile_without, scores, labels)
+            _add_facts(draft, model, example, signature, artifacts, parents)
+            _add_datasets(draft, dataset, wishes)
             version = draft.register()
         if not draft.created:
             warnings.warn(_told_again(draft, version), AlreadyRegistered, stacklevel=2)
@@ -319,7 +333,6 @@ def _add_facts(
     model: object,
     example: object,
     signature: Signature | None,
-    dataset: object,
     artifacts: Mapping[str, object] | None,
     parents: Sequence[Reference] | Mapping[str, Reference],
 ) -> None:
@@ -327,9 +340,6 @@ def _add_facts(
         draft.set_signature(signature)
     elif example is not None:
         draft.set_example(example, model=model)
-    if dataset is not None:
-        for data in dataset if isinstance(dataset, list) else [dataset]:
-            draft.add_dataset(data)
     for key, source in (artifacts or {}).items():
         draft.add_artifact(key, source)
     if isinstance(parents, Mapping):
@@ -338,6 +348,23 @@ def _add_facts(
     else:
         for reference in [parents] if isinstance(parents, (str, Version)) else parents:
             draft.add_parent(reference)
+
+
+def _add_datasets(draft: Draft, dataset: object, wishes: ProfileWishes) -> None:
+    listed = dataset if isinstance(dataset, list) else [] if dataset is None else [dataset]
+    if len(listed) != 1 and (wishes.scores is not None or wishes.labels is not None):
+        msg = f"scores and labels belong to the rows of one data set; there are {len(listed):,}."
+        raise InvalidRequest(msg, hint="Pass one as dataset=, or use draft.add_dataset(data, scores=…) for each.")
+    if not listed and wishes.are_definite:
+        raise InvalidRequest("There is no data set to profile.", hint="Pass its rows as dataset=.")
+    for data in listed:
+        draft.add_dataset(
+            data,
+            profile=wishes.profile,
+            profile_without=wishes.without,
+            scores=wishes.scores,
+            labels=wishes.labels,
+        )
 
 
 def _verifying(settings: Settings, verify: Verify | None) -> Settings:
