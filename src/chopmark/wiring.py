@@ -109,6 +109,16 @@ class LocalTransport:
         with self._dispatch.catalog.reading() as tx:
             tx.audit.head()
 
+    def events(self, after_seq: int, limit: int) -> list[AuditEvent]:
+        """Events of the audit after one, oldest first."""
+        with self._dispatch.catalog.reading() as tx:
+            return tx.audit.list(after_seq=after_seq, limit=limit)
+
+    def last_seq(self) -> int:
+        """Number of the last event; 0 before the first."""
+        with self._dispatch.catalog.reading() as tx:
+            return tx.audit.head()[0]
+
     def catch_up(self) -> int:
         """Record now what is not recorded beside the blobs yet; how many events that were."""
         return self._recorder.catch_up()

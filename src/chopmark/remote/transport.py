@@ -22,6 +22,7 @@ from chopmark.ops.http import PREFIX, check_reply, to_http
 from chopmark.ops.requests import Request
 from chopmark.ops.table import BY_REQUEST
 from chopmark.ops.usage import DailyLoads, RecordUsage
+from chopmark.remote.hearing import Hearing
 
 __all__ = ["ServedTransport"]
 
@@ -59,6 +60,7 @@ class ServedTransport:
         self.store = store
         self.location = caller.url
         self._closed = threading.Event()
+        self._hearing = Hearing(caller)
         self._loads: Tally[tuple[UUID, date]] = Tally(self._record_loads, tell_loads_wait)
 
     @property
@@ -79,10 +81,9 @@ class ServedTransport:
         check_reply(reply.status, reply.body, self.location)
         return decode(reply.body, op.result)
 
-    def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:  # noqa: ARG002
-        """Not yet."""
-        msg = f"Events of {self.location} are not heard from afar yet."
-        raise Unsupported(msg, hint="Read them with: chopmark audit list")
+    def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
+        """Call a function after each event of that name, from a thread of its own, whoever made the change."""
+        return self._hearing.on(event, listener)
 
     def count_load(self, version_id: UUID) -> None:
         """Count a load of a version, today; handed over some seconds later, with others."""
@@ -111,4 +112,5 @@ class ServedTransport:
             with ExitStack() as rest:  # each, whatever becomes of those before it
                 rest.callback(self._caller.close)
                 rest.callback(self.store.close)
+                rest.callback(self._hearing.close)
                 self._loads.close()

@@ -16,6 +16,7 @@ from chopmark.server.acting import Acting, Callers
 from chopmark.server.answers import failure_of
 from chopmark.server.api import Api
 from chopmark.server.blobs import BlobRoutes
+from chopmark.server.events import EventRoutes, Events
 from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
 
 __all__ = ["App"]
@@ -34,6 +35,8 @@ class App:
         Who asks.
     settings
         Limits.
+    events
+        Where events come from.
     is_ready
         Raises a `ChopmarkError` while the registry cannot answer.
     seen
@@ -47,12 +50,14 @@ class App:
         callers: Callers,
         settings: Settings,
         *,
+        events: Events,
         is_ready: Callable[[], None],
         seen: Callable[[Exchange], None] = lambda _: None,
     ) -> None:
         self._ops = ThreadPoolExecutor(settings.serve_threads, thread_name_prefix="chopmark-op")
         self._transfers = ThreadPoolExecutor(settings.serve_transfers, thread_name_prefix="chopmark-transfer")
         self._is_ready = is_ready
+        self._events = EventRoutes(events, callers, self._ops)
         self._api = Api(
             acting,
             callers,
@@ -60,7 +65,10 @@ class App:
             body_bytes_max=settings.serve_body_bytes_max,
             timeout_s=settings.serve_timeout_s,
             waiting_max=settings.serve_waiting_max,
-            streaming=BlobRoutes(acting, store, callers, self._transfers).rows(),
+            streaming=(
+                *BlobRoutes(acting, store, callers, self._transfers).rows(),
+                *self._events.rows(),
+            ),
             seen=seen,
         )
         self._described = b""
@@ -101,6 +109,10 @@ class App:
         except ChopmarkError as error:
             return failure_of(error, exchange)
         return Answer(HTTPStatus.OK, _JSON, encode({"status": "ready"}))
+
+    def end(self) -> None:
+        """Let those go who would stay as long as the server: hearers of events."""
+        self._events.end()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:

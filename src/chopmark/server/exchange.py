@@ -90,6 +90,11 @@ class Exchange:
             yield message.get("body", b"")
             more = message.get("more_body", False)
 
+    async def gone(self) -> None:
+        """Return when the client has gone away; the request has been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
     async def body(self, size_bytes_max: int) -> bytes:
         """The whole body.
 

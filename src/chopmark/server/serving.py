@@ -43,6 +43,7 @@ def application(transport: LocalTransport, settings: Settings) -> App:
         transport.store,
         Everybody(Actor(settings.actor)),
         settings,
+        events=transport,
         is_ready=transport.check,
     )
 
@@ -69,7 +70,7 @@ def serve(resolved: Resolved) -> None:
 
 
 @contextlib.contextmanager
-def served(app: Any, host: str = "127.0.0.1") -> Iterator[str]:
+def served(app: App, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve an application from a thread for the length of the block; gives its address."""
     server = _server(app, host, 0)
     server.install_signal_handlers = lambda: None
@@ -88,7 +89,7 @@ def served(app: Any, host: str = "127.0.0.1") -> Iterator[str]:
         thread.join(10)
 
 
-def _server(app: Any, host: str, port: int) -> Any:
+def _server(app: App, host: str, port: int) -> Any:
     try:
         import uvicorn
     except ImportError as error:
@@ -106,7 +107,13 @@ def _server(app: Any, host: str, port: int) -> Any:
         timeout_keep_alive=65,  # longer than most proxies keep theirs, so that a proxy never meets a closed one
         timeout_graceful_shutdown=30,
     )
-    return uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: Any = None) -> None:
+            app.end()
+            await super().shutdown(sockets)
+
+    return Server(config)
 
 
 def _check_loopback(host: str) -> None:

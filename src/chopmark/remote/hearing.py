@@ -1,0 +1,122 @@
+"""Hearing a server's events: one thread that follows them and calls who listens, from where it broke off."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+from chopmark.base.calls import Caller
+from chopmark.base.jsons import decode
+from chopmark.domain.audit import AuditEvent
+from chopmark.domain.cloud_events import CloudEvent
+from chopmark.errors import ChopmarkError, ListenerFailed
+from chopmark.ops.http import PREFIX, check_reply
+
+__all__ = ["Hearing", "read_events"]
+
+Listener = Callable[[AuditEvent], None]
+
+_PATH = f"{PREFIX}/events"
+_PIECE_BYTES = 64 << 10
+_PAUSE_S = 1.0
+
+
+def read_events(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Id and data of each event in the lines of a stream (HTML Living Standard, 9.2.6); comments are passed over."""
+    last = ""
+    data: list[bytes] = []
+    for line in lines:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if not line:
+            if data:
+                yield last, b"\n".join(data)
+            data = []
+        elif name == b"id":
+            last = value.decode()
+        elif name == b"data":
+            data.append(value)
+
+
+class Hearing:
+    """Follows the events of a server while anybody listens.
+
+    Parameters
+    ----------
+    caller
+        The server.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._stream: Any = None
+        self._last = ""
+
+    def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
+        """Call a function after each event of that name that happens from now on; returns what ends it.
+
+        It is called from a thread of its own, some milliseconds after the change, whoever made it.
+        """
+        with self._lock:
+            if self._stream is None:
+                self._stream = self._begin()
+                threading.Thread(target=self._follow, name="chopmark-hearing", daemon=True).start()
+            self._listeners[event].append(listener)
+
+        def end() -> None:
+            with suppress(ValueError):
+                self._listeners[event].remove(listener)
+
+        return end
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._closed.set()
+        if self._stream is not None:
+            with suppress(Exception):  # whatever state the socket is in
+                self._stream.shutdown()
+            with suppress(Exception):
+                self._stream.close()
+
+    def _begin(self) -> Any:
+        headers = {"accept": "text/event-stream"}
+        if self._last:
+            headers["last-event-id"] = self._last
+        stream = self._caller.begin("GET", _PATH, headers=headers, preload=False)
+        if stream.status != HTTPStatus.OK:
+            check_reply(stream.status, stream.read(_PIECE_BYTES), self._caller.url)
+        return stream
+
+    def _follow(self) -> None:
+        while not self._closed.is_set():
+            with suppress(Exception):  # broken off, on purpose or not: begun again from where it broke
+                for last, data in read_events(_lines(self._stream)):
+                    self._tell(decode(data, CloudEvent).data)
+                    self._last = last
+            while not self._closed.wait(_PAUSE_S):
+                with suppress(ChopmarkError):
+                    self._stream = self._begin()
+                    break
+
+    def _tell(self, event: AuditEvent) -> None:
+        for listener in [*self._listeners[event.event], *self._listeners["*"]]:
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - one listener's fault is not the next one's
+                said = f"A handler of {event.event} raised {type(error).__name__}: {error}"
+                warnings.warn(said, ListenerFailed, stacklevel=2)
+
+
+def _lines(stream: Any) -> Iterator[bytes]:
+    rest = b""
+    for piece in stream.stream(_PIECE_BYTES):
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole
