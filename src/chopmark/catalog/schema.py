@@ -88,6 +88,7 @@ class Tables:
         self._define_pointers()
         self._define_history()
         self._define_audit()
+        self._define_work()
 
     @property
     def revision_table(self) -> str:
@@ -394,7 +395,7 @@ class Tables:
         )
         waiting = o.c.delivered_us.is_(None)
         self._index("outbox_waiting", o.c.seq, sqlite_where=waiting, postgresql_where=waiting)
-        self.idempotency = self._table(
+        self.idempotency = i = self._table(
             "idempotency_keys",
             _column("actor"),
             _column("key"),
@@ -404,3 +405,93 @@ class Tables:
             _column("at_us", BigInteger()),
             PrimaryKeyConstraint("actor", "key"),
         )
+        self._index("idempotency_keys_at", i.c.at_us)
+
+    def _define_work(self) -> None:
+        self.schedules = s = self._table(
+            "schedules",
+            Column("name", WORD, primary_key=True),
+            _column("kind"),
+            _column("cron"),
+            _column("zone"),
+            _column("arguments", Text()),
+            _column("enabled", SmallInteger()),
+            _column("misfire"),
+            _optional("next_us", BigInteger()),
+            _column("updated_us", BigInteger()),
+            _column("updated_by"),
+        )
+        self._index("schedules_next", s.c.next_us)
+        self.jobs = j = self._table(
+            "jobs",
+            Column("key", KEY, primary_key=True),
+            _column("uid", UID),
+            _column("kind"),
+            _column("arguments", Text()),
+            _column("schedule"),
+            _optional("fire_us", BigInteger()),
+            _column("state"),
+            _column("attempt", Integer()),
+            _column("attempts_max", Integer()),
+            _column("run_after_us", BigInteger()),
+            # From when it may be claimed: after its pause, or when its lease has run out. NULL when it has ended.
+            _optional("due_us", BigInteger()),
+            _column("worker"),
+            _column("fence", BigInteger()),
+            _column("result", Text()),
+            _column("error", Text()),
+            _column("created_us", BigInteger()),
+            _column("created_by"),
+            _optional("started_us", BigInteger()),
+            _optional("ended_us", BigInteger()),
+            UniqueConstraint("uid", name=f"{self.prefix}jobs_uid"),
+            UniqueConstraint("schedule", "fire_us", name=f"{self.prefix}jobs_firing"),
+        )
+        waiting, ended = j.c.due_us.is_not(None), j.c.ended_us.is_not(None)
+        self._index("jobs_due", j.c.due_us, j.c.key, sqlite_where=waiting, postgresql_where=waiting)
+        self._index("jobs_ended", j.c.ended_us, sqlite_where=ended, postgresql_where=ended)
+        self._index("jobs_state", j.c.state, j.c.uid)
+        self._index("jobs_kind", j.c.kind, j.c.uid)
+
+    def _define_access(self) -> None:
+        self.tokens = t = self._table(
+            "tokens",
+            Column("id", WORD, primary_key=True),
+            _column("secret_hash"),
+            _column("name"),
+            _column("owner"),
+            _column("kind"),
+            _column("scopes", Text()),
+            _column("project"),
+            _column("created_us", BigInteger()),
+            _column("created_by"),
+            _optional("expires_us", BigInteger()),
+            _optional("revoked_us", BigInteger()),
+            _optional("used_us", BigInteger()),
+        )
+        self._index("tokens_owner", t.c.owner, t.c.id)
+        self.members = m = self._table(
+            "members",
+            _column("project"),
+            _column("kind"),
+            _column("member"),
+            _column("role"),
+            _column("since_us", BigInteger()),
+            _column("set_by"),
+            PrimaryKeyConstraint("project", "kind", "member"),
+        )
+        self._index("members_member", m.c.kind, m.c.member)
+        self.roles = self._table(
+            "roles",
+            Column("name", WORD, primary_key=True),
+            _column("permissions", Text()),
+            _column("description", Text()),
+        )
+        self.blob_puts = b = self._table(
+            "blob_puts",
+            _column("digest"),
+            _column("actor"),
+            _column("at_us", BigInteger()),
+            PrimaryKeyConstraint("digest", "actor"),
+        )
+        self._index("blob_puts_time", b.c.at_us)
