@@ -89,6 +89,7 @@ class Tables:
         self._define_history()
         self._define_audit()
         self._define_work()
+        self._define_access()
 
     @property
     def revision_table(self) -> str:
