@@ -92,6 +92,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Longest wait for a server's answer.
     serve_host, serve_port
         Where `chopmark serve` listens.
+    serve_log
+        How it writes a line of each request to standard error: ``text`` or ``json``.
     serve_threads, serve_transfers
         Ops, and bodies of artifacts, that it works on at once.
     serve_waiting_max
@@ -131,6 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     request_timeout_s: Seconds = 120.0
     serve_host: str = "127.0.0.1"
     serve_port: Annotated[int, Meta(ge=0, le=65_535)] = 8400
+    serve_log: Literal["text", "json"] = "text"
     serve_threads: Annotated[int, Meta(ge=1, le=1000)] = 8
     serve_transfers: Annotated[int, Meta(ge=1, le=1000)] = 32
     serve_waiting_max: Annotated[int, Meta(ge=1, le=100_000)] = 256

@@ -45,6 +45,7 @@ from chopmark.wiring import (
     database_faults,
     database_revision,
     database_url,
+    is_served,
     open_blobs,
     store_url,
 )
@@ -79,6 +80,26 @@ def checks(session: Session, clock: Clock = system_clock) -> Iterator[Check]:
         return
     settings = resolved.settings
     yield _settings_check(resolved)
+    if is_served(settings):
+        yield guarded("server", lambda: _server(session, settings))
+        yield guarded("temporary", lambda: _writable(Path(tempfile.gettempdir()), "temporary"))
+        yield guarded("libraries", lambda: _libraries(session))
+    else:
+        yield from _registry_here(session, settings, clock)
+    yield audit_key_check(settings)
+    yield formats_check()
+    yield extras_check()
+    yield git_check()
+    yield programs_check(programs(os.environ.get("PATH", "")), Path(sys.executable).parent)
+
+
+def _server(session: Session, settings: Settings) -> Check:
+    projects = session.registry().projects.list()
+    return Check("server", "ok", f"{settings.url} answers, with {count(len(projects), 'project')}")
+
+
+def _registry_here(session: Session, settings: Settings, clock: Clock) -> Iterator[Check]:
+    """Checks of a registry whose database and store this machine opens."""
     file = session.database_file()
     absent = file is not None and not file.exists()
     directory = Path(settings.url)
@@ -101,11 +122,6 @@ def checks(session: Session, clock: Clock = system_clock) -> Iterator[Check]:
             yield guarded("libraries", lambda: _libraries(session))
             last_event = _last_event_at(session)
     yield _clock(clock(), last_event)
-    yield audit_key_check(settings)
-    yield formats_check()
-    yield extras_check()
-    yield git_check()
-    yield programs_check(programs(os.environ.get("PATH", "")), Path(sys.executable).parent)
 
 
 def _place(settings: Settings, file: Path | None) -> Iterator[Check]:

@@ -89,6 +89,7 @@ _SECTIONS = {
         ),
     },
     "The installation": {
+        "serve": Entry("chopmark.cli.serve", "serve", "Serve the registry over HTTP."),
         "config": Entry("chopmark.cli.config", "config", "Settings and where they come from."),
         "db": Entry("chopmark.cli.database", "db", "The database: its schema and how current it is."),
         "doctor": Entry("chopmark.cli.doctor", "doctor", "Check the installation and the registry."),

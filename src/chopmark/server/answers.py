@@ -64,7 +64,7 @@ def refusal(exchange: Exchange, methods: Collection[str]) -> Answer:
         type="about:blank",
         title="method not allowed",
         status=405,
-        detail=f"{exchange.method} is not for {exchange.path[:200]}.",
+        detail=f"{exchange.method} is not for {exchange.place[:200]}.",
         code="invalid_request",
         hint=f"It takes {headers['allow']}.",
         request_id=exchange.request_id,

@@ -20,6 +20,7 @@ from chopmark.server.acting import Acting, Callers
 from chopmark.server.answers import answer_of, failure_of, refusal
 from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
 from chopmark.server.routes import Routes
+from chopmark.server.telemetry import LOGGER
 
 __all__ = ["Api", "Streaming"]
 
@@ -85,6 +86,10 @@ class Api:
             if exchange.status:
                 raise  # its answer had begun: the connection is cut, so that nobody takes it for whole
             answer = failure_of(error, exchange)
+        except Exception:
+            if exchange.status:
+                raise
+            answer = _fault(exchange)
         if answer is not None:
             await exchange.send(answer)
         self._seen(exchange)
@@ -92,7 +97,9 @@ class Api:
     async def _answer(self, exchange: Exchange) -> Answer | None:
         found = self._routes.find(exchange.path)
         if found is None:
-            raise NotFound(f"There is nothing at {exchange.path[:200]}.", hint="GET /openapi.json lists what there is.")
+            raise NotFound(
+                f"There is nothing at {exchange.place[:200]}.", hint="GET /openapi.json lists what there is."
+            )
         method = "GET" if exchange.method == "HEAD" else exchange.method
         op = found.by_method.get(method)
         if op is None:
@@ -133,6 +140,17 @@ class Api:
             return answer_of(op, found, exchange)
         except ChopmarkError as error:
             return failure_of(error, exchange)
+        except Exception:  # noqa: BLE001 - whatever is wrong here, the next request is to be answered
+            return _fault(exchange)
+
+
+def _fault(exchange: Exchange) -> Answer:
+    """The answer when the server itself is wrong: what it is stands in the log only."""
+    LOGGER.exception("A fault of the server, request %s: %s %s", exchange.request_id, exchange.method, exchange.place)
+    error = ChopmarkError(
+        "Something went wrong in the server.", hint=f"Its log says what, under {exchange.request_id}."
+    )
+    return failure_of(error, exchange)
 
 
 def _query(text: str) -> tuple[list[tuple[str, str]], bool]:

@@ -18,9 +18,11 @@ from chopmark.server.api import Api
 from chopmark.server.blobs import BlobRoutes
 from chopmark.server.events import EventRoutes, Events
 from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
+from chopmark.server.telemetry import Telemetry
 
 __all__ = ["App"]
 
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
 
@@ -39,8 +41,6 @@ class App:
         Where events come from.
     is_ready
         Raises a `ChopmarkError` while the registry cannot answer.
-    seen
-        Called with each exchange when its answer was sent.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class App:
         *,
         events: Events,
         is_ready: Callable[[], None],
-        seen: Callable[[Exchange], None] = lambda _: None,
     ) -> None:
         self._ops = ThreadPoolExecutor(settings.serve_threads, thread_name_prefix="chopmark-op")
         self._transfers = ThreadPoolExecutor(settings.serve_transfers, thread_name_prefix="chopmark-transfer")
         self._is_ready = is_ready
+        self._telemetry = Telemetry()
         self._events = EventRoutes(events, callers, self._ops)
         self._api = Api(
             acting,
@@ -69,7 +69,7 @@ class App:
                 *BlobRoutes(acting, store, callers, self._transfers).rows(),
                 *self._events.rows(),
             ),
-            seen=seen,
+            seen=self._telemetry.seen,
         )
         self._described = b""
 
@@ -94,6 +94,8 @@ class App:
                 return Answer(HTTPStatus.OK, _JSON, encode({"status": "ok"}))
             case "/readyz":
                 return self._ready(exchange)
+            case "/metrics":
+                return Answer(HTTPStatus.OK, {"content-type": _METRICS}, self._telemetry.exposed())
             case "/openapi.json":
                 from chopmark.server.openapi import described
 

@@ -41,6 +41,8 @@ class Exchange:
     ----------
     method, path, query
         As they were sent: the path and the query are percent-encoded.
+    place
+        The whole path, for people.
     request_id
         The client's own where it sent a usable one as ``X-Request-Id``.
     op, actor
@@ -56,6 +58,7 @@ class Exchange:
         self._begun = time.perf_counter()
         self.method: str = scope["method"]
         self.path = _path(scope)
+        self.place: str = scope.get("root_path", "") + self.path
         self.query: str = scope["query_string"].decode("ascii", "replace")
         self.client: str = scope["client"][0] if scope.get("client") else ""
         given = self.header("x-request-id")

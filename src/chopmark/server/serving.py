@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import signal
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from chopmark.base.settings import Resolved, Settings
@@ -14,9 +16,13 @@ from chopmark.domain.access import Actor
 from chopmark.errors import Denied, Unavailable, Unsupported
 from chopmark.server.app import App
 from chopmark.server.exchange import Exchange
+from chopmark.server.telemetry import LOGGER, log_to_stderr
 from chopmark.wiring import LocalTransport, connect
 
 __all__ = ["Everybody", "application", "serve", "served"]
+
+_PAUSE_MAX_S = 10.0
+_START_S = 10.0
 
 
 class Everybody:
@@ -48,48 +54,79 @@ def application(transport: LocalTransport, settings: Settings) -> App:
     )
 
 
-def serve(resolved: Resolved) -> None:
+def serve(resolved: Resolved, tell: Callable[[str], None]) -> None:
     """Serve the registry of these settings until a signal says to stop.
+
+    A database that is not up yet is waited for.
+
+    Parameters
+    ----------
+    resolved
+        The settings.
+    tell
+        Is told the address as soon as it is listened on.
 
     Raises
     ------
     Denied
         When it should listen beyond this machine: nobody would be asked who they are.
     Unavailable
-        When the address is taken, or the registry does not open.
+        When the address is taken.
     """
     settings = resolved.settings
     _check_loopback(settings.serve_host)
-    transport = connect(resolved)
-    try:
-        server = _server(application(transport, settings), settings.serve_host, settings.serve_port)
-        with _address_taken(settings):
-            server.run()
-    finally:
-        transport.close()
+    log_to_stderr(settings.serve_log)
+    with socket.socket(socket.AF_INET6 if ":" in settings.serve_host else socket.AF_INET) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((settings.serve_host, settings.serve_port))
+        except OSError as error:
+            msg = f"{settings.serve_host}:{settings.serve_port} cannot be listened on: {error.strerror}."
+            raise Unavailable(msg, hint="Another program may have it: choose another with --port.") from error
+        transport = _opened(resolved)
+        try:
+            server = _server(application(transport, settings))
+            host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
+            tell(f"Serving {transport.location} at http://{host}:{listening.getsockname()[1]}")
+            server.run([listening])
+        finally:
+            transport.close()
+
+
+def _opened(resolved: Resolved) -> LocalTransport:
+    """The registry, as soon as its database answers; a refusal that no waiting mends is raised."""
+    pause_s = 0.5
+    while True:
+        try:
+            return connect(resolved)
+        except Unavailable as error:
+            if not resolved.settings.database_url.startswith("postgresql"):
+                raise
+            LOGGER.warning("Waiting for the database: %s", error.message)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 
 
 @contextlib.contextmanager
 def served(app: App, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve an application from a thread for the length of the block; gives its address."""
-    server = _server(app, host, 0)
-    server.install_signal_handlers = lambda: None
-    thread = threading.Thread(target=server.run, name="chopmark-serve", daemon=True)
-    thread.start()
-    limit = time.monotonic() + 10
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > limit:
-            raise Unavailable("The server did not start.")
-        time.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
+    server = _server(app)
+    with socket.create_server((host, 0)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],), name="chopmark-serve", daemon=True)
+        thread.start()
+        limit = time.monotonic() + _START_S
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > limit:
+                raise Unavailable("The server did not start.")
+            time.sleep(0.005)
+        try:
+            yield f"http://{host}:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(_START_S)
 
 
-def _server(app: App, host: str, port: int) -> Any:
+def _server(app: App) -> Any:
     try:
         import uvicorn
     except ImportError as error:
@@ -97,8 +134,6 @@ def _server(app: App, host: str, port: int) -> Any:
         raise Unsupported(msg, hint="pip install 'chopmark[server]'") from error
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -113,6 +148,19 @@ def _server(app: App, host: str, port: int) -> Any:
             app.end()
             await super().shutdown(sockets)
 
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Ends at a signal and leaves it at that: uvicorn would raise it once more, before the registry is closed."""
+            if threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
+            try:
+                yield
+            finally:
+                for each, handler in before.items():
+                    signal.signal(each, handler)
+
     return Server(config)
 
 
@@ -124,12 +172,3 @@ def _check_loopback(host: str) -> None:
     if not is_loopback:
         msg = f"The server would listen on {host}, and ask nobody who they are."
         raise Denied(msg, hint="Listen on 127.0.0.1, and let a proxy that asks stand before it.")
-
-
-@contextlib.contextmanager
-def _address_taken(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except SystemExit as error:
-        msg = f"{settings.serve_host}:{settings.serve_port} cannot be listened on."
-        raise Unavailable(msg, hint="Another program may have it: choose another with --port.") from error

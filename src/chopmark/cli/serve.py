@@ -1,0 +1,36 @@
+"""``chopmark serve``: the registry over HTTP."""
+
+from __future__ import annotations
+
+import click
+
+from chopmark.cli.command import command
+from chopmark.cli.options import option, pass_session
+from chopmark.cli.session import Session
+
+__all__ = ["serve"]
+
+
+@command(
+    "serve",
+    examples="""
+    chopmark serve
+    chopmark serve --port 9000 --log json
+    CHOPMARK_DATABASE_URL=postgresql://db/chopmark CHOPMARK_STORE_URL=s3://models chopmark serve
+    """,
+)
+@option("--host", help="Address to listen on: 127.0.0.1 unless set.")
+@option("--port", type=click.IntRange(0, 65_535), help="Port to listen on: 8400 unless set; 0 takes a free one.")
+@option("--log", type=click.Choice(["text", "json"]), help="A line a request on standard error, or JSON.")
+@pass_session
+def serve(session: Session, host: str | None, port: int | None, log: str | None) -> None:
+    """Serve this registry over HTTP until it is told to stop.
+
+    Whoever opens the printed address with `chopmark.open`, `CHOPMARK_URL` or curl has the same registry. The API's
+    description is at /openapi.json, its health at /healthz and /readyz, its figures at /metrics. Ctrl-C or SIGTERM
+    ends it once what it works on is done.
+    """
+    from chopmark.server.serving import serve as run
+
+    session.arguments |= {"serve_host": host, "serve_port": port, "serve_log": log}
+    run(session.resolved(), tell=click.echo)

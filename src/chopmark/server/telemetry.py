@@ -1,0 +1,117 @@
+"""What is told of every request: a line of the log, and counts for Prometheus.
+
+Neither holds a secret, a body or a query; the counts have no label whose values are without end (versions, people).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from chopmark.base.jsons import encode
+from chopmark.server.exchange import Exchange
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+__all__ = ["LOGGER", "Telemetry", "log_to_stderr"]
+
+LOGGER = logging.getLogger("chopmark.server")
+
+# From a resolved reference to a long search.
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_FIELDS = ("request_id", "method", "path", "status", "op", "actor", "client", "duration_ms", "sent_bytes")
+
+
+class Telemetry:
+    """Tells of every request."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+
+        import chopmark
+
+        self.registry: CollectorRegistry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter("chopmark_requests", "Requests answered.", ("op", "status"), registry=self.registry)
+        self._seconds = Histogram(
+            "chopmark_request_duration_seconds",
+            "From a request's first byte to its answer's last.",
+            ("op",),
+            buckets=_BUCKETS_S,
+            registry=self.registry,
+        )
+        build = Counter("chopmark_build", "Always 1; its label says what runs.", ("version",), registry=self.registry)
+        build.labels(chopmark.__version__).inc()
+
+    def seen(self, exchange: Exchange) -> None:
+        """Take an exchange whose answer was sent."""
+        op = exchange.op or "none"
+        self._requests.labels(op, exchange.status).inc()
+        self._seconds.labels(op).observe(exchange.duration_s)
+        if LOGGER.isEnabledFor(logging.INFO):
+            LOGGER.info("request", extra={"facts": _facts(exchange)})
+
+    def exposed(self) -> bytes:
+        """All counts in Prometheus' text format."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self.registry)
+
+
+def _facts(exchange: Exchange) -> dict[str, Any]:
+    values = (
+        exchange.request_id,
+        exchange.method,
+        exchange.place,
+        exchange.status,
+        exchange.op,
+        exchange.actor,
+        exchange.client,
+        round(1000 * exchange.duration_s, 3),
+        exchange.sent_bytes,
+    )
+    return dict(zip(_FIELDS, values, strict=True))
+
+
+class _Lines(logging.Formatter):
+    """A line for people, or JSON for programs."""
+
+    def __init__(self, form: Literal["text", "json"]) -> None:
+        super().__init__()
+        self._form = form
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
+        facts: dict[str, Any] = getattr(record, "facts", {})
+        error = self.formatException(record.exc_info) if record.exc_info else ""
+        if self._form == "json":
+            said = {"at": at, "level": record.levelname.lower(), "message": record.getMessage(), **facts}
+            return encode(said | ({"error": error} if error else {})).decode()
+        when = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
+        if not facts:
+            return f"{when} {record.levelname.lower():7} {_plain(record.getMessage())}" + (
+                f"\n{error}" if error else ""
+            )
+        who = f" {facts['actor']}" if facts["actor"] else ""
+        did = f" {facts['op']}" if facts["op"] else ""
+        line = f"{facts['status']} {facts['method']} {facts['path']} {facts['duration_ms']:.1f} ms{did}{who}"
+        return f"{when} {_plain(line)} {facts['request_id']}"
+
+
+def _plain(text: str) -> str:
+    """Text without anything that a terminal would obey."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+def log_to_stderr(form: Literal["text", "json"]) -> None:
+    """Write the server's log to standard error, in one form."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines(form))
+    for name in ("chopmark", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO if name == "chopmark" else logging.WARNING)
