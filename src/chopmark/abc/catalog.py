@@ -16,6 +16,7 @@ import msgspec
 
 from chopmark.abc.checking import Rows
 from chopmark.abc.collection import Collection
+from chopmark.abc.jobs import Jobs, Schedules
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.datasets import DatasetRecord
 from chopmark.domain.lifecycle import StageMove
@@ -44,6 +45,7 @@ __all__ = [
     "Evaluations",
     "Found",
     "IdempotencyKeys",
+    "Jobs",
     "KeyedField",
     "Lineage",
     "Loads",
@@ -54,6 +56,7 @@ __all__ = [
     "Projects",
     "Recorded",
     "Rows",
+    "Schedules",
     "Stages",
     "StoredAnswer",
     "Taken",
@@ -540,6 +543,10 @@ class IdempotencyKeys(Protocol):
         """Keep an answer."""
         ...
 
+    def expire(self, before: datetime, *, limit: int) -> int:
+        """Forget answers that were given before a time, at most so many; how many."""
+        ...
+
 
 class Transaction(Protocol):
     """One consistent view, and one set of changes that happens whole or not at all.
@@ -566,6 +573,8 @@ class Transaction(Protocol):
     idempotency: IdempotencyKeys
     collection: Collection
     rows: Rows
+    schedules: Schedules
+    jobs: Jobs
 
 
 class Catalog(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, or_, select, tuple_, update
 
 from chopmark.abc.catalog import Events, OutboxRow, StoredAnswer, Taken, Texts
 from chopmark.base.clock import from_us, to_us
@@ -163,6 +163,13 @@ class HistoryStatements:
         """Returns nothing when the key is taken."""
         i = self.tables.idempotency
         return self.compiler(self.compiler.insert_once(i).returning(i.c.at_us))
+
+    @cached_property
+    def answers_expire(self) -> Prepared:
+        """Those before ``before``, so many."""
+        i, old = self.tables.idempotency, self.tables.idempotency.alias("old")
+        first = select(old.c.actor, old.c.key).where(old.c.at_us < bindparam("before")).limit(bindparam("limit"))
+        return self.compiler(delete(i).where(tuple_(i.c.actor, i.c.key).in_(first)))
 
     def _version(self) -> ColumnElement[bool]:
         return self.tables.versions.c.uid == bindparam("version")
@@ -410,6 +417,10 @@ class SqlIdempotencyKeys:
         if self._run.add(self._sql.answer_put, values) is None:
             msg = f"The idempotency key {key[:60]!r} was used by another call already."
             raise Taken(msg, hint="Repeat the call to get the stored answer.")
+
+    def expire(self, before: datetime, *, limit: int) -> int:
+        """See the interface."""
+        return self._run.change(self._sql.answers_expire, {"before": to_us(before), "limit": limit})
 
 
 @row_of("a stage move", "ssisssis")

@@ -16,12 +16,14 @@ from chopmark.catalog.history import (
     SqlOutbox,
     SqlStages,
 )
+from chopmark.catalog.jobs import JobStatements, SqlJobs
 from chopmark.catalog.lineage import LineageStatements, SqlDatasets, SqlLineage
 from chopmark.catalog.loads import LoadStatements, SqlLoads
 from chopmark.catalog.names import NameStatements, SqlModels, SqlProjects
 from chopmark.catalog.pointers import PointerStatements, SqlAliases, SqlTrust
 from chopmark.catalog.recorded import RecordedStatements, SqlRecorded
 from chopmark.catalog.rows import RowStatements, SqlRows
+from chopmark.catalog.schedules import ScheduleStatements, SqlSchedules
 from chopmark.catalog.version_statements import VersionStatements
 from chopmark.catalog.versions import SqlManifests, SqlVersions
 
@@ -79,6 +81,16 @@ class Statements:
         """On rows as they are stored."""
         return RowStatements(self.compiler)
 
+    @cached_property
+    def schedules(self) -> ScheduleStatements:
+        """On schedules."""
+        return ScheduleStatements(self.compiler)
+
+    @cached_property
+    def jobs(self) -> JobStatements:
+        """On the queue of jobs."""
+        return JobStatements(self.compiler)
+
 
 class SqlTransaction:
     """`chopmark.abc.catalog.Transaction` over one connection."""
@@ -105,3 +117,5 @@ class SqlTransaction:
         self.idempotency: abc.IdempotencyKeys = SqlIdempotencyKeys(run, history)
         self.collection: abc.Collection = SqlCollection(run, statements.collection)
         self.rows: abc.Rows = SqlRows(run, statements.rows)
+        self.schedules: abc.Schedules = SqlSchedules(run, statements.schedules)
+        self.jobs: abc.Jobs = SqlJobs(run, statements.jobs)

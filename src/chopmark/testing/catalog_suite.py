@@ -16,12 +16,14 @@ from chopmark.testing.catalog_audit import AboutLaws
 from chopmark.testing.catalog_collection import CollectionLaws
 from chopmark.testing.catalog_events import AuditLaws
 from chopmark.testing.catalog_fixtures import CatalogFixtures
+from chopmark.testing.catalog_jobs import JobLaws
 from chopmark.testing.catalog_lineage import LineageLaws
 from chopmark.testing.catalog_loads import LoadLaws
 from chopmark.testing.catalog_names import NameLaws
 from chopmark.testing.catalog_pointers import PointerLaws
 from chopmark.testing.catalog_recorded import RecordedLaws
 from chopmark.testing.catalog_rows import RowLaws
+from chopmark.testing.catalog_schedules import ScheduleLaws
 from chopmark.testing.catalog_search import SearchLaws
 from chopmark.testing.catalog_transactions import TransactionLaws
 from chopmark.testing.catalog_versions import VersionLaws
@@ -41,6 +43,8 @@ class CatalogSuite(
     CollectionLaws,
     RowLaws,
     RecordedLaws,
+    JobLaws,
+    ScheduleLaws,
     SearchLaws,
 ):
     """What every catalog promises (`chopmark.abc.catalog`)."""

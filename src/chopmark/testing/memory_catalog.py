@@ -21,6 +21,7 @@ from chopmark.testing.memory_history import (
     MemoryRecorded,
     MemoryStages,
 )
+from chopmark.testing.memory_jobs import MemoryJobs, MemorySchedules
 from chopmark.testing.memory_lineage import MemoryDatasets, MemoryLineage
 from chopmark.testing.memory_names import MemoryModels, MemoryProjects
 from chopmark.testing.memory_pointers import MemoryAliases, MemoryLoads, MemoryTrust
@@ -51,6 +52,8 @@ class MemoryTransaction:
         self.idempotency: abc.IdempotencyKeys = MemoryIdempotencyKeys(scope)
         self.collection: abc.Collection = MemoryCollection(scope)
         self.rows: abc.Rows = MemoryRows(scope)
+        self.schedules: abc.Schedules = MemorySchedules(scope)
+        self.jobs: abc.Jobs = MemoryJobs(scope)
 
 
 class MemoryCatalog:

@@ -164,3 +164,11 @@ class MemoryIdempotencyKeys(Surface):
         if (actor, key) in self._scope.write.answers:
             raise Taken(f"The idempotency key {key} of {op} was used already.")
         self._scope.write.answers[actor, key] = answer
+
+    def expire(self, before: datetime, *, limit: int) -> int:
+        """See the interface."""
+        answers = self._scope.write.answers
+        gone = [key for key, answer in answers.items() if answer.at < before][:limit]
+        for key in gone:
+            del answers[key]
+        return len(gone)

@@ -50,6 +50,8 @@ class State:
         self.generation = 0
         self.keys: dict[UUID, int] = {}
         self.answers: dict[tuple[str, str], StoredAnswer] = {}
+        self.schedules: dict[str, bytes] = {}
+        self.jobs: dict[UUID, bytes] = {}
 
     def copy(self) -> State:
         """A state that can be changed without changing this one."""
