@@ -56,6 +56,8 @@ HANDED_OUT = (
     ("chopmark.domain.manifest", "Environment"),
     ("chopmark.domain.manifest", "Member"),
     ("chopmark.domain.datasets", "ColumnProfile"),
+    ("chopmark.formats.profiles", "DatasetProfile"),
+    ("chopmark.sdk.profiles", "StoredProfile"),
     ("chopmark.formats.raw", "RawFiles"),
     ("chopmark.formats.onnx", "OnnxModel"),
 )

@@ -41,7 +41,10 @@ profile = Group(
 @reference_argument()
 @pass_session
 def list_profiles(session: Session, ref: str) -> None:
-    """List the profiles of a version: one for each data set that it was registered with in rows."""
+    """List the profiles of a version.
+
+    There is one for each data set whose rows were given when it was registered.
+    """
     found = session.registry().profiles.list(ref)
     columns = (
         Column("NAME", lambda p: p.name),
