@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from chopmark.domain.access import CustomRole, Member, MemberKind
+from chopmark.domain.access import CustomRole, Member
 from chopmark.domain.tokens import Token
 
 __all__ = ["MemberKey", "Members", "Puts", "Roles", "Tokens"]

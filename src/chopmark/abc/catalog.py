@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from chopmark.abc.access import Members, Puts, Roles, Tokens
 from chopmark.abc.checking import Rows
 from chopmark.abc.collection import Collection
 from chopmark.abc.jobs import Jobs, Schedules
@@ -50,16 +51,20 @@ __all__ = [
     "Lineage",
     "Loads",
     "Manifests",
+    "Members",
     "Models",
     "Outbox",
     "OutboxRow",
     "Projects",
+    "Puts",
     "Recorded",
+    "Roles",
     "Rows",
     "Schedules",
     "Stages",
     "StoredAnswer",
     "Taken",
+    "Tokens",
     "Transaction",
     "Trust",
     "VersionChange",
@@ -137,8 +142,8 @@ class Projects(Protocol):
         """Like `get`, and no other transaction may change it now."""
         ...
 
-    def list(self, *, after: str = "", limit: int) -> list[Project]:
-        """Projects in order of their names, from the first after ``after``."""
+    def list(self, *, after: str = "", among: Texts | None = None, limit: int) -> list[Project]:
+        """Projects in order of their names, from the first after ``after``; with ``among`` only these."""
         ...
 
     def insert(self, project: Project) -> None:
@@ -167,12 +172,13 @@ class Models(Protocol):
         project: str | None,
         contains: str = "",
         after: tuple[str, str] = ("", ""),
+        among: Texts | None = None,
         limit: int,
         deleted: bool = False,
     ) -> list[Model]:
         """Models by (project, name) from the first after ``after``.
 
-        ``contains`` is looked for within the name, ASCII letters in any case.
+        ``contains`` is looked for within the name, ASCII letters in any case; ``among`` limits to these projects.
         """
         ...
 
@@ -245,6 +251,7 @@ class Versions(Protocol):
         project: str | None = None,
         model_id: UUID | None = None,
         after: Sequence[Any] | None = None,
+        among: Texts | None = None,
         limit: int,
         deleted: bool = False,
     ) -> Found:
@@ -252,8 +259,8 @@ class Versions(Protocol):
 
         Order: the query's terms (versions without the field last; under a key of ``params`` truth
         values before numbers before texts), then newest made first, then highest id first.
-        ``deleted`` shows the soft-deleted ones only. `InvalidRequest` when ``after`` is no
-        position of this order.
+        ``deleted`` shows the soft-deleted ones only, ``among`` limits to these projects.
+        `InvalidRequest` when ``after`` is no position of this order.
         """
         ...
 
@@ -365,12 +372,15 @@ class Lineage(Protocol):
         """Remove the edge with these ends and this relation; whether it was there."""
         ...
 
-    def reach(self, node: str, *, upstream: bool, depth_max: int | None = None, limit: int) -> list[Edge]:
+    def reach(
+        self, node: str, *, upstream: bool, depth_max: int | None = None, among: Texts | None = None, limit: int
+    ) -> list[Edge]:
         """Edges met on the way from a node to all it comes from, or to all that comes from it.
 
         Edges of the relations in `domain.lineage.FOLLOWED` are followed, at most ``depth_max``
         steps; those in ``SHOWN`` are met and not followed. Each edge once. Those of nearer nodes
-        come first, so that a limit cuts off what is far.
+        come first, so that a limit cuts off what is far. With ``among`` no edge that leads to a version of
+        another project is met or followed.
         """
         ...
 
@@ -394,19 +404,24 @@ class Datasets(Protocol):
         """Add records; one whose node is there already stays as it is."""
         ...
 
-    def get(self, nodes: Iterable[str]) -> Records:
-        """Those of these nodes, in no order; nodes that are none are passed over."""
+    def get(self, nodes: Iterable[str], *, among: Texts | None = None) -> Records:
+        """Those of these nodes, in no order; nodes that are none are passed over.
+
+        Here and below ``among`` limits to what a version of these projects was trained or evaluated on.
+        """
         ...
 
-    def named(self, name: str, *, limit: int) -> Records:
+    def named(self, name: str, *, among: Texts | None = None, limit: int) -> Records:
         """Those of exactly this name, newest first."""
         ...
 
-    def starting(self, prefix: str, *, limit: int) -> Records:
+    def starting(self, prefix: str, *, among: Texts | None = None, limit: int) -> Records:
         """Those whose node begins so, by node."""
         ...
 
-    def list(self, *, contains: str = "", after: tuple[str, str] = ("", ""), limit: int) -> Records:
+    def list(
+        self, *, contains: str = "", after: tuple[str, str] = ("", ""), among: Texts | None = None, limit: int
+    ) -> Records:
         """By (name, node) from the first after ``after``; ``contains`` within the name, ASCII letters in any case."""
         ...
 
@@ -473,9 +488,13 @@ class Audit(Protocol):
         target: str = "",
         event: str = "",
         newest_first: bool = False,
+        among: Texts | None = None,
         limit: int,
     ) -> list[AuditEvent]:
-        """Events with seq > after_seq (and < before_seq); ``target`` and ``event`` exact."""
+        """Events with seq > after_seq (and < before_seq); ``target`` and ``event`` exact.
+
+        ``among`` limits to what happened in these projects (`chopmark.domain.sight.project_of`).
+        """
         ...
 
     def about(self, targets: Texts, beginnings: Texts, *, after_seq: int = 0, limit: int) -> Events:
@@ -573,6 +592,10 @@ class Transaction(Protocol):
     idempotency: IdempotencyKeys
     collection: Collection
     rows: Rows
+    tokens: Tokens
+    members: Members
+    roles: Roles
+    puts: Puts
     schedules: Schedules
     jobs: Jobs
 

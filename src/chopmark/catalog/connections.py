@@ -21,6 +21,7 @@ from urllib.parse import quote
 from chopmark.base import forks
 from chopmark.catalog.faults import SQLITE_ERRORS, sqlite_fault
 from chopmark.catalog.locks import WriterLock
+from chopmark.catalog.sight import NODE_UID, node_uid
 from chopmark.errors import ChopmarkError, Denied, Unavailable
 
 __all__ = ["Immutable", "closing", "connect_reader", "connect_writer"]
@@ -141,7 +142,7 @@ def _opened(path: Path, how: str, kind: type[sqlite3.Connection]) -> sqlite3.Con
     uri = f"file:{quote(str(path.absolute()))}?{how}"
 
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             uri,
             uri=True,
             isolation_level=None,
@@ -150,6 +151,8 @@ def _opened(path: Path, how: str, kind: type[sqlite3.Connection]) -> sqlite3.Con
             timeout=BUSY_TIMEOUT_MS / 1000,
             factory=kind,
         )
+        connection.create_function(NODE_UID, 1, node_uid, deterministic=True)
+        return connection
 
     try:
         return forks.opened(path, connect)

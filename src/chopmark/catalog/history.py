@@ -17,8 +17,10 @@ from chopmark.base.jsons import decode, decoder, encode
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import json_text
+from chopmark.catalog.sight import event_in_sight, places_of, seen_values
 from chopmark.domain.audit import GENESIS, AuditEvent, event_hash
 from chopmark.domain.lifecycle import StageMove
+from chopmark.domain.refs import DEFAULT_PROJECT
 from chopmark.domain.versions import Evaluation
 from chopmark.errors import Conflict, IntegrityFailure, NotFound
 
@@ -114,11 +116,11 @@ class HistoryStatements:
         """One event."""
         return self.compiler(self.compiler.insert(self.tables.audit))
 
-    def audit_list(self, *, target: bool, event: bool, newest_first: bool) -> Prepared:
-        """Between ``after`` and ``before``."""
+    def audit_list(self, *, target: bool, event: bool, newest_first: bool, places: int) -> Prepared:
+        """Between ``after`` and ``before``, with ``places`` only of projects that are seen."""
         return self.compiler.shaped(
-            ("audit", target, event, newest_first),
-            lambda: self._events(target, event, newest_first),
+            ("audit", target, event, newest_first, places),
+            lambda: self._events(target, event, newest_first, places),
         )
 
     def audit_about(self, targets: int, beginnings: int) -> Prepared:
@@ -185,13 +187,15 @@ class HistoryStatements:
         c = self.tables.audit.c
         return select(c.seq, c.uid, c.at_us, c.actor, c.event, c.target, c.data, c.previous, c.hash)
 
-    def _events(self, target: bool, event: bool, newest_first: bool) -> Select[Any]:
+    def _events(self, target: bool, event: bool, newest_first: bool, places: int) -> Select[Any]:
         c = self.tables.audit.c
         found = self._all_events().where(c.seq > bindparam("after"), c.seq < bindparam("before"))
         if target:
             found = found.where(c.target == bindparam("target"))
         if event:
             found = found.where(c.event == bindparam("event"))
+        if places:
+            found = found.where(event_in_sight(c.event, c.target, places, DEFAULT_PROJECT))
         page = found.order_by(c.seq.desc() if newest_first else c.seq)
         return page.limit(bindparam("limit"))
 
@@ -283,14 +287,18 @@ class SqlAudit:
         target: str = "",
         event: str = "",
         newest_first: bool = False,
+        among: Texts | None = None,
         limit: int,
     ) -> list[AuditEvent]:
         """See the interface."""
-        prepared = self._sql.audit_list(target=bool(target), event=bool(event), newest_first=newest_first)
+        prepared = self._sql.audit_list(
+            target=bool(target), event=bool(event), newest_first=newest_first, places=places_of(among)
+        )
         values: dict[str, Any] = {
             "after": after_seq,
             "before": LAST if before_seq is None else before_seq,
             "limit": limit,
+            **seen_values(among),
         }
         if target:
             values["target"] = target

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from chopmark.abc.catalog import Records
+from chopmark.abc.catalog import Records, Texts
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decoder
 from chopmark.catalog.damage import row_of
@@ -37,6 +37,7 @@ from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.filters import ZERO, place
 from chopmark.catalog.records import json_text, version_from_row
 from chopmark.catalog.schema import UID, WORD
+from chopmark.catalog.sight import dataset_in_sight, node_in_sight, places_of, seen_values
 from chopmark.catalog.version_statements import version_columns
 from chopmark.domain.datasets import DatasetRecord, DatasetRef
 from chopmark.domain.lineage import (
@@ -92,9 +93,12 @@ class LineageStatements:
         node = bindparam("node", type_=e.c.source.type)
         return self.compiler(delete(e).where(or_(e.c.source == node, e.c.target == node)))
 
-    def reach(self, *, upstream: bool, deep: bool) -> Prepared:
-        """Edges from ``node`` on, ``limit`` at most; ``deep``: of nodes less than ``depth`` steps away."""
-        return self.compiler.shaped(("reach", upstream, deep), lambda: self._reach(upstream, deep))
+    def reach(self, *, upstream: bool, deep: bool, places: int = 0) -> Prepared:
+        """Edges from ``node`` on, ``limit`` at most; ``deep``: of nodes less than ``depth`` steps away.
+
+        With ``places`` only over versions of projects that are seen.
+        """
+        return self.compiler.shaped(("reach", upstream, deep, places), lambda: self._reach(upstream, deep, places))
 
     @cached_property
     def reaches(self) -> Prepared:
@@ -124,28 +128,23 @@ class LineageStatements:
         """Adds nothing when the node is there."""
         return self.compiler(self.compiler.insert_once(self.tables.datasets))
 
-    def datasets(self, count: int) -> Prepared:
-        """With ``count`` nodes ``id0`` and so on."""
+    def datasets(self, count: int, places: int) -> Prepared:
+        """With ``count`` nodes ``id0`` and so on; here and below with ``places`` only what is seen."""
         c = self.tables.datasets.c
-        return self.compiler.shaped(("datasets", count), lambda: self._datasets().where(_among(c.node, count, WORD)))
+        shape = ("datasets", count, places)
+        return self.compiler.shaped(shape, lambda: self._datasets(places).where(_among(c.node, count, WORD)))
 
-    @cached_property
-    def datasets_named(self) -> Prepared:
+    def datasets_named(self, places: int) -> Prepared:
         """Of ``name``, newest first."""
-        c = self.tables.datasets.c
-        found = self._datasets().where(c.name == bindparam("name")).order_by(c.at_us.desc(), c.node)
-        return self.compiler(found.limit(bindparam("limit")))
+        return self.compiler.shaped(("datasets named", places), lambda: self._datasets_named(places))
 
-    @cached_property
-    def datasets_from(self) -> Prepared:
+    def datasets_from(self, places: int) -> Prepared:
         """From the node ``low`` to before ``high``."""
-        c = self.tables.datasets.c
-        found = self._datasets().where(c.node >= bindparam("low"), c.node < bindparam("high")).order_by(c.node)
-        return self.compiler(found.limit(bindparam("limit")))
+        return self.compiler.shaped(("datasets from", places), lambda: self._datasets_from(places))
 
-    def dataset_list(self, *, contains: bool) -> Prepared:
+    def dataset_list(self, *, contains: bool, places: int) -> Prepared:
         """By name and node from ``after_name``, ``after_node``."""
-        return self.compiler.shaped(("dataset list", contains), lambda: self._dataset_page(contains))
+        return self.compiler.shaped(("dataset list", contains, places), lambda: self._dataset_page(contains, places))
 
     def _edges(self) -> Select[Any]:
         c = self.tables.edges.c
@@ -159,8 +158,8 @@ class LineageStatements:
             found = found.where(c.relation.in_(wanted))
         return found
 
-    def _reach(self, upstream: bool, deep: bool) -> Select[Any]:
-        reached = self._reached(upstream=upstream, deep=deep)
+    def _reach(self, upstream: bool, deep: bool, places: int) -> Select[Any]:
+        reached = self._reached(upstream=upstream, deep=deep, places=places)
         # A recursive query gives its rows step by step, and is left when there are enough of them.
         if deep:
             depth = func.min(reached.c.depth)
@@ -171,9 +170,11 @@ class LineageStatements:
             near = select(first.c.node, func.row_number().over().label("place")).subquery("near")
         source, met = self._edges_at(near, upstream, SHOWN)
         found = select(met.source, met.relation, met.target, met.at_us).select_from(source)
+        if places:
+            found = found.where(*(node_in_sight(end, self.tables, places) for end in (met.source, met.target)))
         return found.order_by(near.c.place, met.at_us, met.key).limit(bindparam("limit"))
 
-    def _reached(self, *, upstream: bool, deep: bool) -> CTE:
+    def _reached(self, *, upstream: bool, deep: bool, places: int = 0) -> CTE:
         """Nodes reached from ``node``, itself first; ``deep``: each with every depth below ``depth``."""
         start: ColumnElement[Any] = cast(bindparam("node"), Text())
         if self.compiler.is_postgres:
@@ -186,6 +187,8 @@ class LineageStatements:
         far, near = (met.target, met.source) if upstream else (met.source, met.target)
         far = case((_relation_in(met.relation, TARGET_COMES_FROM_SOURCE), near), else_=far)
         step = select(far).select_from(source)
+        if places:
+            step = step.where(node_in_sight(far, self.tables, places))
         if deep:
             step = step.add_columns(reached.c.depth + literal_column("1"))
             step = step.where(reached.c.depth < bindparam("depth") - literal_column("1"))
@@ -207,14 +210,25 @@ class LineageStatements:
         both = select(e).where(begins).union_all(select(e).where(ends)).lateral("met")
         return near.join(both, true()), both.c
 
-    def _datasets(self) -> Select[Any]:
+    def _datasets(self, places: int) -> Select[Any]:
         c = self.tables.datasets.c
-        return select(c.node, c.at_us, c.body)
+        found = select(c.node, c.at_us, c.body)
+        return found.where(dataset_in_sight(c.node, self.tables, places)) if places else found
 
-    def _dataset_page(self, contains: bool) -> Select[Any]:
+    def _datasets_named(self, places: int) -> Select[Any]:
+        c = self.tables.datasets.c
+        found = self._datasets(places).where(c.name == bindparam("name")).order_by(c.at_us.desc(), c.node)
+        return found.limit(bindparam("limit"))
+
+    def _datasets_from(self, places: int) -> Select[Any]:
+        c = self.tables.datasets.c
+        found = self._datasets(places).where(c.node >= bindparam("low"), c.node < bindparam("high")).order_by(c.node)
+        return found.limit(bindparam("limit"))
+
+    def _dataset_page(self, contains: bool, places: int) -> Select[Any]:
         c = self.tables.datasets.c
         name, node = (bindparam(f"after_{what}", type_=WORD) for what in ("name", "node"))
-        page = self._datasets().where(c.name >= name, or_(c.name > name, c.node > node))
+        page = self._datasets(places).where(c.name >= name, or_(c.name > name, c.node > node))
         if contains:
             page = page.where(place(func.lower(c.name, type_=WORD), bindparam("contains", type_=WORD)) > ZERO)
         return page.order_by(c.name, c.node).limit(bindparam("limit"))
@@ -258,13 +272,15 @@ class SqlLineage:
         values = {"from_node": edge.source, "of_relation": edge.relation, "to_node": edge.target}
         return self._run.change(self._sql.remove, values) > 0
 
-    def reach(self, node: str, *, upstream: bool, depth_max: int | None = None, limit: int) -> list[Edge]:
+    def reach(
+        self, node: str, *, upstream: bool, depth_max: int | None = None, among: Texts | None = None, limit: int
+    ) -> list[Edge]:
         """See the interface."""
         # A node more than edges: when these are fewer than the limit, all nodes were seen.
-        values: dict[str, Any] = {"node": node, "nodes": limit + 1, "limit": limit}
+        values: dict[str, Any] = {"node": node, "nodes": limit + 1, "limit": limit, **seen_values(among)}
         if depth_max is not None:
             values["depth"] = depth_max
-        prepared = self._sql.reach(upstream=upstream, deep=depth_max is not None)
+        prepared = self._sql.reach(upstream=upstream, deep=depth_max is not None, places=places_of(among))
         return [_edge(row) for row in self._run.all(prepared, values)]
 
     def reaches(self, node: str, goal: str) -> bool:
@@ -309,30 +325,34 @@ class SqlDatasets:
         )
         self._run.change_each(self._sql.dataset_put, rows)
 
-    def get(self, nodes: Iterable[str]) -> Records:
+    def get(self, nodes: Iterable[str], *, among: Texts | None = None) -> Records:
         """See the interface."""
         wanted = iter(dict.fromkeys(nodes))
         found: Records = []
         while asked := list(islice(wanted, ASKED_AT_ONCE)):
-            prepared = self._sql.datasets(_power_of_two(len(asked)))
-            found += [_dataset(row) for row in self._run.all(prepared, _filled(asked))]
+            prepared = self._sql.datasets(_power_of_two(len(asked)), places_of(among))
+            found += [_dataset(row) for row in self._run.all(prepared, {**_filled(asked), **seen_values(among)})]
         return found
 
-    def named(self, name: str, *, limit: int) -> Records:
+    def named(self, name: str, *, among: Texts | None = None, limit: int) -> Records:
         """See the interface."""
-        return [_dataset(row) for row in self._run.all(self._sql.datasets_named, {"name": name, "limit": limit})]
+        values = {"name": name, "limit": limit, **seen_values(among)}
+        return [_dataset(row) for row in self._run.all(self._sql.datasets_named(places_of(among)), values)]
 
-    def starting(self, prefix: str, *, limit: int) -> Records:
+    def starting(self, prefix: str, *, among: Texts | None = None, limit: int) -> Records:
         """See the interface."""
-        values = {"low": prefix, "high": prefix + "\U0010ffff", "limit": limit}
-        return [_dataset(row) for row in self._run.all(self._sql.datasets_from, values)]
+        values = {"low": prefix, "high": prefix + "\U0010ffff", "limit": limit, **seen_values(among)}
+        return [_dataset(row) for row in self._run.all(self._sql.datasets_from(places_of(among)), values)]
 
-    def list(self, *, contains: str = "", after: tuple[str, str] = ("", ""), limit: int) -> Records:
+    def list(
+        self, *, contains: str = "", after: tuple[str, str] = ("", ""), among: Texts | None = None, limit: int
+    ) -> Records:
         """See the interface."""
-        values: dict[str, Any] = {"after_name": after[0], "after_node": after[1], "limit": limit}
+        values: dict[str, Any] = {"after_name": after[0], "after_node": after[1], "limit": limit, **seen_values(among)}
         if contains:
             values["contains"] = fold(contains)
-        return [_dataset(row) for row in self._run.all(self._sql.dataset_list(contains=bool(contains)), values)]
+        prepared = self._sql.dataset_list(contains=bool(contains), places=places_of(among))
+        return [_dataset(row) for row in self._run.all(prepared, values)]
 
 
 def _relation_in(relation: ColumnElement[Any], names: Sequence[str]) -> ColumnElement[bool]:

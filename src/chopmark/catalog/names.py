@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, bindparam, delete, func, or_, select, update
 
-from chopmark.abc.catalog import Taken
+from chopmark.abc.catalog import Taken, Texts
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.filters import ZERO, place
@@ -20,6 +20,7 @@ from chopmark.catalog.records import (
     project_row,
 )
 from chopmark.catalog.schema import WORD
+from chopmark.catalog.sight import in_sight, places_of, seen_values
 from chopmark.domain.query import fold
 from chopmark.domain.versions import Model, Project
 from chopmark.errors import NotFound
@@ -50,12 +51,9 @@ class NameStatements:
         p = self.tables.projects
         return self.compiler(self._projects().where(p.c.name == bindparam("name")).with_for_update(of=p))
 
-    @cached_property
-    def project_list(self) -> Prepared:
-        """By name from ``after``."""
-        p = self.tables.projects
-        page = self._projects().where(p.c.name > bindparam("after")).order_by(p.c.name)
-        return self.compiler(page.limit(bindparam("limit")))
+    def project_list(self, places: int) -> Prepared:
+        """By name from ``after``, with ``places`` only those that are seen."""
+        return self.compiler.shaped(("projects", places), lambda: self._project_page(places))
 
     @cached_property
     def project_insert(self) -> Prepared:
@@ -80,10 +78,10 @@ class NameStatements:
         """The same, locked until the transaction ends (SQLite has one writer anyway)."""
         return self.compiler(self._model().with_for_update(of=self.tables.models))
 
-    def model_list(self, *, in_project: bool, contains: bool, deleted: bool) -> Prepared:
-        """By project and name from ``after_project``, ``after_name``."""
-        shape = ("models", in_project, contains, deleted)
-        return self.compiler.shaped(shape, lambda: self._model_page(in_project, contains, deleted))
+    def model_list(self, *, in_project: bool, contains: bool, deleted: bool, places: int) -> Prepared:
+        """By project and name from ``after_project``, ``after_name``, with ``places`` only of projects that are seen."""
+        shape = ("models", in_project, contains, deleted, places)
+        return self.compiler.shaped(shape, lambda: self._model_page(in_project, contains, deleted, places))
 
     @cached_property
     def model_insert(self) -> Prepared:
@@ -117,6 +115,13 @@ class NameStatements:
         c = self.tables.projects.c
         return select(c.uid, c.name, c.description, c.rules, c.created_us, c.created_by)
 
+    def _project_page(self, places: int) -> Select[Any]:
+        p = self.tables.projects
+        page = self._projects().where(p.c.name > bindparam("after")).order_by(p.c.name)
+        if places:
+            page = page.where(in_sight(p.c.name, places))
+        return page.limit(bindparam("limit"))
+
     def _models(self) -> Select[Any]:
         p, m = self.tables.projects, self.tables.models
         c = m.c
@@ -131,13 +136,15 @@ class NameStatements:
             self.tables.models.c.name == bindparam("name"),
         )
 
-    def _model_page(self, in_project: bool, contains: bool, deleted: bool) -> Select[Any]:
+    def _model_page(self, in_project: bool, contains: bool, deleted: bool, places: int) -> Select[Any]:
         p, m = self.tables.projects.c.name, self.tables.models.c.name
         after_project, after_name = (bindparam(f"after_{what}", type_=WORD) for what in ("project", "name"))
         later = or_(p > after_project, m > after_name)
         page = self._models().where(p >= after_project, later).order_by(p, m)
         if in_project:
             page = page.where(p == bindparam("project"))
+        if places:
+            page = page.where(in_sight(p, places))
         if contains:
             wanted = bindparam("contains", type_=WORD)
             page = page.where(place(func.lower(m, type_=WORD), wanted) > ZERO)
@@ -166,9 +173,10 @@ class SqlProjects:
         row = self._run.one(self._sql.project_lock, {"name": name})
         return None if row is None else project_from_row(row)
 
-    def list(self, *, after: str = "", limit: int) -> list[Project]:
+    def list(self, *, after: str = "", among: Texts | None = None, limit: int) -> list[Project]:
         """See the interface."""
-        rows = self._run.all(self._sql.project_list, {"after": after, "limit": limit})
+        values = {"after": after, "limit": limit, **seen_values(among)}
+        rows = self._run.all(self._sql.project_list(places_of(among)), values)
         return [project_from_row(row) for row in rows]
 
     def insert(self, project: Project) -> None:
@@ -217,12 +225,15 @@ class SqlModels:
         project: str | None,
         contains: str = "",
         after: tuple[str, str] = ("", ""),
+        among: Texts | None = None,
         limit: int,
         deleted: bool = False,
     ) -> list[Model]:
         """See the interface."""
-        prepared = self._sql.model_list(in_project=project is not None, contains=bool(contains), deleted=deleted)
-        values = {"after_project": after[0], "after_name": after[1], "limit": limit}
+        prepared = self._sql.model_list(
+            in_project=project is not None, contains=bool(contains), deleted=deleted, places=places_of(among)
+        )
+        values = {"after_project": after[0], "after_name": after[1], "limit": limit, **seen_values(among)}
         if project is not None:
             values["project"] = project
         if contains:

@@ -82,6 +82,8 @@ class Plan(msgspec.Struct, frozen=True):
         Whether all rows of the leader are sorted, because they are few, not walked in its order.
     is_bounded
         Whether the walk ends at a row that was found before.
+    places
+        How many names of projects limit the search; 0 for no such limit.
     """
 
     where: Shape | None
@@ -96,6 +98,7 @@ class Plan(msgspec.Struct, frozen=True):
     rows_most: int
     is_sorted: bool = False
     is_bounded: bool = False
+    places: int = 0
 
 
 def plan_of(
@@ -107,6 +110,7 @@ def plan_of(
     in_model: bool,
     deleted: bool,
     limit: int,
+    places: int = 0,
 ) -> Plan:
     """The plan of a search that nothing rare leads; its values go into ``slots``.
 
@@ -121,7 +125,7 @@ def plan_of(
     part: Part = "present" if terms and terms[0].is_keyed else "all"
     rows_most = next(size for size in _SIZES if limit < size)
     bounds = _bounds(where, terms, slots)
-    plan = Plan(where, terms, place, part, (), bounds, in_project, in_model, deleted, rows_most)
+    plan = Plan(where, terms, place, part, (), bounds, in_project, in_model, deleted, rows_most, places=places)
     if not _is_newest_first(plan) or not _may_be_led(plan):
         return plan
     wanted = required(where)

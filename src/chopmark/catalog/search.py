@@ -30,7 +30,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_col
 from sqlalchemy.sql.expression import FromClause
 from sqlalchemy.sql.schema import Table
 
-from chopmark.abc.catalog import Found
+from chopmark.abc.catalog import Found, Texts
 from chopmark.catalog import plans
 from chopmark.catalog.execution import Compiler, Executor, Prepared, Row
 from chopmark.catalog.filters import Slots, Test, clause, compared, field_here, param_here, word_here
@@ -53,6 +53,7 @@ from chopmark.catalog.plans import (
 )
 from chopmark.catalog.records import NUMBER, TEXT, version_from_row
 from chopmark.catalog.schema import HEAD_LENGTH, WORD, Tables
+from chopmark.catalog.sight import keys_in_sight, places_of, seen_values
 from chopmark.domain.positions import position_of
 from chopmark.domain.query import Query
 
@@ -86,11 +87,14 @@ class Search:
         project: str | None,
         model_id: UUID | None,
         after: Sequence[Any] | None,
+        among: Texts | None = None,
         limit: int,
         deleted: bool,
     ) -> Found:
         """One page; see `chopmark.abc.catalog.Versions.search`."""
         slots = Slots()
+        if project is None and among is not None and len(among) == 1:
+            (project,), among = among, None  # which an index serves
         plan = plan_of(
             query,
             slots,
@@ -99,7 +103,9 @@ class Search:
             in_model=model_id is not None,
             deleted=deleted,
             limit=limit,
+            places=places_of(among),
         )
+        slots.values.update(seen_values(among))
         if project is not None:
             slots.values["project"] = project
         if model_id is not None:
@@ -315,6 +321,8 @@ class Search:
             where.append(v.project_key == self._project_key())
         if plan.in_model:
             where.append(v.model_key == self._model_key())
+        if plan.places:
+            where.append(v.project_key.in_(keys_in_sight(t, plan.places)))
         if plan.leader and not self._is_apart(plan.leader):
             where.append(self._here(plan.leader))
         has_stage = bool(plan.leader) and plan.leader[0].field == "tags"

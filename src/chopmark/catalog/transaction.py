@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from chopmark.abc import catalog as abc
+from chopmark.catalog.access import AccessStatements, SqlMembers, SqlPuts, SqlRoles, SqlTokens
 from chopmark.catalog.collection import SqlCollection
 from chopmark.catalog.collection_statements import CollectionStatements
 from chopmark.catalog.execution import Compiler, Executor
@@ -82,6 +83,11 @@ class Statements:
         return RowStatements(self.compiler)
 
     @cached_property
+    def access(self) -> AccessStatements:
+        """On who may do what."""
+        return AccessStatements(self.compiler)
+
+    @cached_property
     def schedules(self) -> ScheduleStatements:
         """On schedules."""
         return ScheduleStatements(self.compiler)
@@ -117,5 +123,9 @@ class SqlTransaction:
         self.idempotency: abc.IdempotencyKeys = SqlIdempotencyKeys(run, history)
         self.collection: abc.Collection = SqlCollection(run, statements.collection)
         self.rows: abc.Rows = SqlRows(run, statements.rows)
+        self.tokens: abc.Tokens = SqlTokens(run, statements.access)
+        self.members: abc.Members = SqlMembers(run, statements.access)
+        self.roles: abc.Roles = SqlRoles(run, statements.access)
+        self.puts: abc.Puts = SqlPuts(run, statements.access)
         self.schedules: abc.Schedules = SqlSchedules(run, statements.schedules)
         self.jobs: abc.Jobs = SqlJobs(run, statements.jobs)

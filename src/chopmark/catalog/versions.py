@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from chopmark.abc.catalog import Found, KeyedField, Taken, VersionChange
+from chopmark.abc.catalog import Found, KeyedField, Taken, Texts, VersionChange
 from chopmark.base.clock import to_us
 from chopmark.base.jsons import decoder, encode
 from chopmark.catalog.damage import row_of
@@ -122,6 +122,7 @@ class SqlVersions:
         project: str | None = None,
         model_id: UUID | None = None,
         after: Sequence[Any] | None = None,
+        among: Texts | None = None,
         limit: int,
         deleted: bool = False,
     ) -> Found:
@@ -132,6 +133,7 @@ class SqlVersions:
             project=project,
             model_id=model_id,
             after=after,
+            among=among,
             limit=limit,
             deleted=deleted,
         )

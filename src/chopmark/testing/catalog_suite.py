@@ -12,6 +12,7 @@ A plug-in's tests say how to open an empty catalog and inherit everything else::
 
 from __future__ import annotations
 
+from chopmark.testing.catalog_access import AccessLaws, SightLaws
 from chopmark.testing.catalog_audit import AboutLaws
 from chopmark.testing.catalog_collection import CollectionLaws
 from chopmark.testing.catalog_events import AuditLaws
@@ -43,6 +44,8 @@ class CatalogSuite(
     CollectionLaws,
     RowLaws,
     RecordedLaws,
+    AccessLaws,
+    SightLaws,
     JobLaws,
     ScheduleLaws,
     SearchLaws,

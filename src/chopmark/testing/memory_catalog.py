@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from chopmark.abc import catalog as abc
 from chopmark.errors import InvalidRequest, TimedOut
+from chopmark.testing.memory_access import MemoryMembers, MemoryPuts, MemoryRoles, MemoryTokens
 from chopmark.testing.memory_collection import MemoryCollection, MemoryRows
 from chopmark.testing.memory_history import (
     MemoryAudit,
@@ -42,8 +43,9 @@ class MemoryTransaction:
         self.aliases: abc.Aliases = MemoryAliases(scope)
         self.stages: abc.Stages = MemoryStages(scope)
         self.evaluations: abc.Evaluations = MemoryEvaluations(scope)
-        self.lineage: abc.Lineage = MemoryLineage(scope, self.versions.by_id)
-        self.datasets: abc.Datasets = MemoryDatasets(scope)
+        lineage = MemoryLineage(scope, self.versions.by_id)
+        self.lineage: abc.Lineage = lineage
+        self.datasets: abc.Datasets = MemoryDatasets(scope, lineage)
         self.trust: abc.Trust = MemoryTrust(scope)
         self.loads: abc.Loads = MemoryLoads(scope)
         self.audit: abc.Audit = MemoryAudit(scope)
@@ -52,6 +54,10 @@ class MemoryTransaction:
         self.idempotency: abc.IdempotencyKeys = MemoryIdempotencyKeys(scope)
         self.collection: abc.Collection = MemoryCollection(scope)
         self.rows: abc.Rows = MemoryRows(scope)
+        self.tokens: abc.Tokens = MemoryTokens(scope)
+        self.members: abc.Members = MemoryMembers(scope)
+        self.roles: abc.Roles = MemoryRoles(scope)
+        self.puts: abc.Puts = MemoryPuts(scope)
         self.schedules: abc.Schedules = MemorySchedules(scope)
         self.jobs: abc.Jobs = MemoryJobs(scope)
 

@@ -13,6 +13,7 @@ from chopmark.base.clock import to_us
 from chopmark.base.jsons import decode, encode
 from chopmark.domain.audit import GENESIS, AuditEvent, event_hash
 from chopmark.domain.lifecycle import StageMove
+from chopmark.domain.sight import project_of
 from chopmark.domain.versions import Evaluation
 from chopmark.errors import Conflict
 from chopmark.testing.memory_state import Surface, first_of, newest, of_key
@@ -79,6 +80,7 @@ class MemoryAudit(Surface):
         target: str = "",
         event: str = "",
         newest_first: bool = False,
+        among: Texts | None = None,
         limit: int,
     ) -> list[AuditEvent]:
         """See the interface."""
@@ -90,6 +92,7 @@ class MemoryAudit(Surface):
             and (before_seq is None or e.seq < before_seq)
             and target in ("", e.target)
             and event in ("", e.event)
+            and (among is None or project_of(e) in among)
         ]
         return (found[::-1] if newest_first else found)[:limit]
 

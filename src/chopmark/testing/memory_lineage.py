@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 from uuid import UUID
 
-from chopmark.abc.catalog import Records
+from chopmark.abc.catalog import Records, Texts
 from chopmark.base.clock import to_us
 from chopmark.base.jsons import decode, encode
 from chopmark.domain.datasets import DatasetRecord
@@ -66,10 +66,12 @@ class MemoryLineage:
         """See the interface."""
         return self._scope.write.edges.pop((edge.source, edge.relation, edge.target), None) is not None
 
-    def reach(self, node: str, *, upstream: bool, depth_max: int | None = None, limit: int) -> list[Edge]:
+    def reach(
+        self, node: str, *, upstream: bool, depth_max: int | None = None, among: Texts | None = None, limit: int
+    ) -> list[Edge]:
         """See the interface."""
         leaving: dict[str, list[Edge]] = {}
-        for edge in self._where(lambda _: True):
+        for edge in self._where(lambda e: self._is_seen(e.source, among) and self._is_seen(e.target, among)):
             leaving.setdefault(edge.downstream if upstream else edge.upstream, []).append(edge)
         depths, found = {node: 0}, list[Edge]()
         waiting = [node]
@@ -98,6 +100,12 @@ class MemoryLineage:
         """See the interface."""
         _ = self._scope.write.edges  # there is one writer anyway
 
+    def _is_seen(self, node: str, among: Texts | None) -> bool:
+        if among is None or not node.startswith("version:"):
+            return True
+        found = self._find(version_id_of(node))
+        return found is not None and found.project in among
+
     def _where(self, condition: Callable[[Edge], bool]) -> list[Edge]:
         edges = (decode(body, Edge) for body in self._scope.read.edges.values())
         return sorted(filter(condition, edges), key=lambda e: e.at)
@@ -106,8 +114,9 @@ class MemoryLineage:
 class MemoryDatasets:
     """`chopmark.abc.catalog.Datasets`."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, lineage: MemoryLineage) -> None:
         self._scope = scope
+        self._lineage = lineage
 
     def put(self, records: Iterable[DatasetRecord]) -> None:
         """See the interface."""
@@ -116,24 +125,31 @@ class MemoryDatasets:
             to_us(record.at)
             stored.setdefault(record.node, encode(record))
 
-    def get(self, nodes: Iterable[str]) -> Records:
+    def get(self, nodes: Iterable[str], *, among: Texts | None = None) -> Records:
         """See the interface."""
         wanted = set(nodes)
-        return [r for r in self._all() if r.node in wanted]
+        return [r for r in self._all(among) if r.node in wanted]
 
-    def named(self, name: str, *, limit: int) -> Records:
+    def named(self, name: str, *, among: Texts | None = None, limit: int) -> Records:
         """See the interface."""
-        found = sorted((r for r in self._all() if r.name == name), key=lambda r: r.node)
+        found = sorted((r for r in self._all(among) if r.name == name), key=lambda r: r.node)
         return sorted(found, key=lambda r: r.at, reverse=True)[:limit]
 
-    def starting(self, prefix: str, *, limit: int) -> Records:
+    def starting(self, prefix: str, *, among: Texts | None = None, limit: int) -> Records:
         """See the interface."""
-        return sorted((r for r in self._all() if r.node.startswith(prefix)), key=lambda r: r.node)[:limit]
+        return sorted((r for r in self._all(among) if r.node.startswith(prefix)), key=lambda r: r.node)[:limit]
 
-    def list(self, *, contains: str = "", after: tuple[str, str] = ("", ""), limit: int) -> Records:
+    def list(
+        self, *, contains: str = "", after: tuple[str, str] = ("", ""), among: Texts | None = None, limit: int
+    ) -> Records:
         """See the interface."""
-        found = [r for r in self._all() if (r.name, r.node) > after and fold(contains) in fold(r.name)]
+        found = [r for r in self._all(among) if (r.name, r.node) > after and fold(contains) in fold(r.name)]
         return sorted(found, key=lambda r: (r.name, r.node))[:limit]
 
-    def _all(self) -> Records:
-        return [decode(body, DatasetRecord) for body in self._scope.read.datasets.values()]
+    def _all(self, among: Texts | None) -> Records:
+        records = [decode(body, DatasetRecord) for body in self._scope.read.datasets.values()]
+        return [r for r in records if among is None or self._is_seen(r.node, among)]
+
+    def _is_seen(self, node: str, among: Texts) -> bool:
+        users = self._lineage.versions(e.source for e in self._lineage.incoming(node))
+        return any(v.project in among for v in users)

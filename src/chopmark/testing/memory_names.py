@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from chopmark.abc.catalog import Taken
+from chopmark.abc.catalog import Taken, Texts
 from chopmark.base.jsons import decode, encode
 from chopmark.domain.query import fold
 from chopmark.domain.versions import Model, Project
@@ -31,9 +31,9 @@ class MemoryProjects(Surface):
         body = self._scope.write.projects.get(name)
         return None if body is None else decode(body, Project)
 
-    def list(self, *, after: str = "", limit: int) -> list[Project]:
+    def list(self, *, after: str = "", among: Texts | None = None, limit: int) -> list[Project]:
         """See the interface."""
-        names = sorted(n for n in self._scope.read.projects if n > after)
+        names = sorted(n for n in self._scope.read.projects if n > after and (among is None or n in among))
         return [decode(self._scope.read.projects[n], Project) for n in names[:limit]]
 
     def insert(self, project: Project) -> None:
@@ -72,6 +72,7 @@ class MemoryModels(Surface):
         project: str | None,
         contains: str = "",
         after: tuple[str, str] = ("", ""),
+        among: Texts | None = None,
         limit: int,
         deleted: bool = False,
     ) -> list[Model]:
@@ -80,6 +81,7 @@ class MemoryModels(Surface):
             m
             for m in self._all(deleted)
             if (project is None or m.project == project)
+            and (among is None or m.project in among)
             and fold(contains) in fold(m.name)
             and (m.project, m.name) > after
         ]

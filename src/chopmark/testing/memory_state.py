@@ -49,6 +49,10 @@ class State:
         self.recorded_seq = 0
         self.generation = 0
         self.keys: dict[UUID, int] = {}
+        self.tokens: dict[str, tuple[bytes, str]] = {}
+        self.members: dict[tuple[str, str, str], bytes] = {}
+        self.roles: dict[str, bytes] = {}
+        self.puts: dict[tuple[str, str], datetime] = {}
         self.answers: dict[tuple[str, str], StoredAnswer] = {}
         self.schedules: dict[str, bytes] = {}
         self.jobs: dict[UUID, bytes] = {}

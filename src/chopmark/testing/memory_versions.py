@@ -88,6 +88,7 @@ class MemoryVersions(Surface):
         project: str | None = None,
         model_id: UUID | None = None,
         after: Sequence[Any] | None = None,
+        among: abc.Texts | None = None,
         limit: int,
         deleted: bool = False,
     ) -> Found:
@@ -97,6 +98,7 @@ class MemoryVersions(Surface):
             for v in self._all()
             if (v.deleted_at is not None) == deleted
             and (project is None or v.project == project)
+            and (among is None or v.project in among)
             and (model_id is None or v.model_id == model_id)
             and matches(query.where, v)
         ]
