@@ -76,7 +76,8 @@ def serve(resolved: Resolved, tell: Callable[[str], None]) -> None:
     settings = resolved.settings
     _check_loopback(settings.serve_host)
     log_to_stderr(settings.serve_log)
-    with socket.socket(socket.AF_INET6 if ":" in settings.serve_host else socket.AF_INET) as listening:
+    family = socket.AF_INET6 if ":" in settings.serve_host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:  # asyncio sets TCP_NODELAY by that
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((settings.serve_host, settings.serve_port))
@@ -111,7 +112,8 @@ def _opened(resolved: Resolved) -> LocalTransport:
 def served(app: App, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve an application from a thread for the length of the block; gives its address."""
     server = _server(app)
-    with socket.create_server((host, 0)) as listening:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.bind((host, 0))
         thread = threading.Thread(target=server.run, args=([listening],), name="chopmark-serve", daemon=True)
         thread.start()
         limit = time.monotonic() + _START_S
