@@ -345,6 +345,16 @@ def _is_missing(value: Any) -> bool:
     return type(value).__name__ in _MISSING_KINDS or (isinstance(value, float) and math.isnan(value))
 
 
+def _counted_apart(values: list[Any]) -> Counter[Any]:
+    """How often each value is there; True and 1, which are equal, by their texts, which are not, so that no order matters."""
+    kinds = set(map(type, values))
+    return Counter(map(_text_or_missing, values) if bool in kinds and kinds & {int, float} else values)
+
+
+def _text_or_missing(value: Any) -> Any:
+    return value if _is_missing(value) else _text(value)
+
+
 def _texts(name: str, values: NDArray[Any]) -> tuple[Counter[str], int]:
     """Text of each level → how often it is there; and how many are missing."""
     if values.dtype.kind in "mMcV":
@@ -356,7 +366,7 @@ def _texts(name: str, values: NDArray[Any]) -> tuple[Counter[str], int]:
     missing = 0
     for start in range(0, len(values), _CHUNK_ROWS):
         try:
-            found = Counter(values[start : start + _CHUNK_ROWS].tolist())
+            found = _counted_apart(values[start : start + _CHUNK_ROWS].tolist())
         except TypeError as error:
             raise InvalidRequest(
                 f"Column {name!r} holds what cannot be a level: {error}.", hint="Leave it out, or give texts."

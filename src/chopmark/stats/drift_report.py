@@ -138,7 +138,7 @@ def column_sentence(found: ColumnDrift, column: NumericBins | LevelBins, current
         fewer = min(found.reference_n, found.current_n)
         return f"{found.name} has {fewer:,} values to compare, and {minimum:,} are needed."
     if found.verdict == "ok":
-        return f"{found.name} is as it was."
+        return f"{found.name} shows no drift."
     drifted = {m.name: m for m in found.measures if m.verdict == "drift"}
     why = []
     if "missing" in drifted:
