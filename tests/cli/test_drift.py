@@ -83,6 +83,22 @@ def test_what_was_not_seen_did_not_pass(registered: Program, files: Path) -> Non
     assert registered("drift", "fraud", files / "few.csv", "--check", "--minimum", "50").code == 0
 
 
+def test_a_column_without_a_verdict_did_not_pass_beside_good_ones(program: Program, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"good": np.arange(2_000.0), "sparse": np.arange(2_000.0)})
+    frame.to_parquet(tmp_path / "train.parquet")
+    program.ok("register", "fraud", program.file(), "--dataset", tmp_path / "train.parquet")
+    frame = frame.assign(sparse=np.where(frame.index % 2, np.nan, frame["sparse"] + 1000))[:800]
+    frame["good"] = np.arange(0, 2_000, 2.5)
+    frame.to_csv(tmp_path / "live.csv", index=False)
+    arguments = ("drift", "fraud", tmp_path / "live.csv", "--threshold", "missing=1", "--check")
+    ran = program(*arguments)
+    assert (ran.code, ran.out.splitlines()[0]) == (1, "None of 1 columns drifted. 1 had too few values to tell.")
+    assert "not passed: sparse." in ran.err
+    quiet = program(*arguments, "-q")
+    assert (quiet.code, quiet.out) == (1, "ok\n")
+    assert program(*arguments, "--without", "sparse").code == 0
+
+
 def test_json_is_the_whole_report(registered: Program, files: Path) -> None:
     ran = registered("drift", "fraud", files / "moved.parquet", "--check", "--json")
     assert ran.code == 1

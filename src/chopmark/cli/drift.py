@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["drift"]
 
+_NAMED_COLUMNS = 5
+
 
 @command(
     "drift",
@@ -52,7 +54,7 @@ __all__ = ["drift"]
 @option("--alpha", type=float, default=0.01, metavar="NUMBER", help="Chance of a false drift at most.  [0.01]")
 @option("--minimum", type=click.IntRange(1), metavar="N", help="Values of a column that a verdict needs.  [500]")
 @option("--all", "everything", is_flag=True, help="Show the columns that did not drift as well.")
-@option("--check", is_flag=True, help="Exit with 1 unless the verdict is ok: for CI and schedules.")
+@option("--check", is_flag=True, help="Exit with 1 unless every column was judged ok: for CI and schedules.")
 @pass_session
 @click.pass_context
 def drift(
@@ -72,8 +74,8 @@ def drift(
     """Say whether rows still look like those that a version was registered with.
 
     A column drifts when a measure is beyond its threshold and a test finds it significant among
-    all columns. With fewer than 500 values there is no verdict; --check exits with 1 then, too,
-    for what was not seen did not pass. Quiet, only the verdict is printed.
+    all columns. With fewer than 500 values it has no verdict; --check exits with 1 then, too,
+    for what was not seen did not pass: leave such a column out with --without. Quiet, only the verdict is printed.
     """
     profiles = session.registry().profiles
     found = profiles.drift(
@@ -91,8 +93,18 @@ def drift(
     else:
         _print(found, everything=everything)
         _note_left_out(found, profiles.get(ref, dataset), rows, without)
-    if check and found.verdict != "ok":
+    if check and (found.verdict != "ok" or found.undecided):
+        _note_undecided(found)
         ctx.exit(FAILED)
+
+
+def _note_undecided(found: DriftReport) -> None:
+    """Say which columns did not pass because nothing could be said of them."""
+    names = found.undecided
+    if names and found.verdict != "not enough data":
+        more = f" and {len(names) - _NAMED_COLUMNS:,} more" if len(names) > _NAMED_COLUMNS else ""
+        which = plain(", ".join(names[:_NAMED_COLUMNS]) + more)
+        note(f"Without a verdict, and so not passed: {which}. Leave out what need not be judged with --without.")
 
 
 def _note_left_out(found: DriftReport, profile: DatasetProfile, rows: Path, without: tuple[str, ...]) -> None:

@@ -131,6 +131,12 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
         """Names of the columns that drifted, the worst first."""
         return tuple(column.name for column in self.columns if column.verdict == "drift")
 
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Names of the columns, and of the scores, without a verdict: whoever lets data pass because nothing drifted did not see them."""
+        told = [*self.columns, *([self.scores] if self.scores else [])]
+        return tuple(column.name for column in told if column.verdict not in ("ok", "drift"))
+
 
 def column_sentence(found: ColumnDrift, column: NumericBins | LevelBins, current: ColumnCounts, minimum: int) -> str:
     """What became of a column, and why one thinks so."""
