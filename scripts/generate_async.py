@@ -26,6 +26,7 @@ SURFACES = {
     "trust": ("trust.py", "Trust"),
     "audit": ("audit.py", "Audit"),
     "storage": ("storage.py", "Storage"),
+    "jobs": ("jobs.py", "Jobs"),
 }
 # A draft registers at the end of a synchronous block, and a dry run gives back a synchronous registry.
 # `on` only notes a function.

@@ -83,6 +83,7 @@ class LocalTransport:
     def __init__(self, dispatch: Dispatch, actor: Actor, location: str, *, own: bool) -> None:
         self._dispatch = dispatch
         self._actor = actor
+        self.catalog: Catalog = dispatch.catalog
         self.store: BlobStore = dispatch.store
         self.records: RecordStore = dispatch.records
         self.location = location

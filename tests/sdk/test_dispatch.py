@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
@@ -10,6 +11,7 @@ from chopmark.app.handlers import HANDLERS
 from chopmark.domain.access import ROLES
 from chopmark.domain.versions import Origin
 from chopmark.errors import Conflict, Denied, Unsupported
+from chopmark.ops import jobs as j
 from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
 from chopmark.ops.keeping import ImportVersion, RebuildCatalog
@@ -68,6 +70,15 @@ REQUESTS = {
     "alias.set": q.SetAlias(alias="fraud@a", target="fraud:1"),
     "alias.remove": q.RemoveAlias(alias="fraud@a"),
     "storage.collect": CollectStorage(),
+    "storage.sweep": j.SweepStorage(prefix="0a"),
+    "registry.expire": j.ExpireRegistry(),
+    "schedule.set": j.SetSchedule(name="nightly", kind="expiry", cron="@daily"),
+    "schedule.remove": j.RemoveSchedule(name="nightly"),
+    "schedule.pause": j.PauseSchedule(name="nightly"),
+    "schedule.resume": j.ResumeSchedule(name="nightly"),
+    "job.run": j.RunJob(kind="expiry"),
+    "job.retry": j.RetryJob(job=UUID(int=1)),
+    "job.cancel": j.CancelJob(job=UUID(int=1)),
     "trust.grant": q.TrustVersion(ref="fraud:1"),
     "trust.revoke": q.RevokeTrust(ref="fraud:1"),
 }

@@ -4,6 +4,7 @@ import contextlib
 import string
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from chopmark.errors import ChopmarkError, GateRefused, InvalidRequest, NotFound
 from chopmark.ops import requests as q
 from chopmark.ops.comparing import CompareVersions
 from chopmark.ops.http import HttpCall, check_reply, error_of, from_http, in_query, path_fields, problem_of, to_http
+from chopmark.ops.jobs import RetryJob, SetSchedule
 from chopmark.ops.table import BY_REQUEST, OPS, Op
 from chopmark.server.routes import Routes
 
@@ -47,6 +49,7 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
         bool: st.booleans(),
         type(None): st.none(),
         datetime: st.datetimes(timezones=st.just(UTC)),
+        UUID: st.uuids(),
     }
     return plain.get(hint, st.nothing())
 
@@ -77,6 +80,8 @@ def test_what_is_asked_in_a_path_and_a_query_arrives(op: Op, data: st.DataObject
         q.DeprecateVersion(ref="fraud:3", reason="r", at=datetime(2026, 1, 1, tzinfo=UTC)),
         q.SetAlias(alias="fraud@champion", target="fraud:^1.2", protected=False),
         CompareVersions(refs=(), directions={"f1": "maximize"}),
+        RetryJob(job=UUID(int=7), reason="r"),
+        SetSchedule(name="s", kind="backup", cron="@daily", arguments={"place": "/ä", "verify": True}),
     ],
     ids=lambda request: type(request).__name__,
 )

@@ -30,7 +30,7 @@ from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, Not
 from chopmark.ops.requests import VerifyAudit
 from chopmark.ops.storage import CheckPage, CheckStorage, Finding
 
-__all__ = ["check", "look"]
+__all__ = ["BYTES_A_PART", "backing", "check", "content_fault", "look", "lost"]
 
 BLOBS_A_PART = 5_000
 BYTES_A_PART = 256 * 1024 * 1024
@@ -113,14 +113,14 @@ def check(ctx: Context, request: CheckStorage) -> CheckPage:
 # Bytes
 
 
-def _backing(store: BlobStore) -> BlobStore:
+def backing(store: BlobStore) -> BlobStore:
     """The store behind a cache: what is cached says nothing of what is stored."""
     backing: BlobStore = getattr(store, "remote", store)
     return backing
 
 
 def _blobs(asked: _Asked) -> _Part:
-    store = _backing(asked.ctx.store)
+    store = backing(asked.ctx.store)
     last = str(asked.after or "")
     findings: list[Finding] = []
     orphans: list[BlobStat] = []
@@ -133,17 +133,17 @@ def _blobs(asked: _Asked) -> _Part:
             break
         checked, last = checked + 1, digest
         if stat is None:
-            findings.append(_lost(asked.ctx, digest, "blob_missing", "its bytes are missing from the store"))
+            findings.append(lost(asked.ctx, digest, "blob_missing", "its bytes are missing from the store"))
             continue
         if size_bytes is None:
             orphans.append(stat)
-        fault, read = _content_fault(store, stat) if asked.content else ("", 0)
+        fault, read = content_fault(store, stat) if asked.content else ("", 0)
         read_bytes += read
         if fault:
-            findings.append(_lost(asked.ctx, digest, "blob_corrupt", fault))
+            findings.append(lost(asked.ctx, digest, "blob_corrupt", fault))
         elif size_bytes is not None and stat.size_bytes != size_bytes:
             what = f"it has {counted(stat.size_bytes, 'byte')}, the catalog says {counted(size_bytes, 'byte')}"
-            findings.append(_lost(asked.ctx, digest, "blob_size", what))
+            findings.append(lost(asked.ctx, digest, "blob_size", what))
     if orphans:
         size = sum(s.stored_bytes for s in orphans)
         what = f"{counted(len(orphans), 'blob')} ({counted(size, 'byte')}) that no version refers to"
@@ -152,7 +152,7 @@ def _blobs(asked: _Asked) -> _Part:
     return _Part(findings, checked, read_bytes, last if more else None)
 
 
-def _content_fault(store: BlobStore, stat: BlobStat) -> tuple[str, int]:
+def content_fault(store: BlobStore, stat: BlobStat) -> tuple[str, int]:
     """What is wrong with the bytes of a blob, and how many were read."""
     try:
         store.open(stat.digest).close()  # verifies all of it
@@ -163,7 +163,8 @@ def _content_fault(store: BlobStore, stat: BlobStat) -> tuple[str, int]:
     return "", stat.size_bytes
 
 
-def _lost(ctx: Context, digest: str, code: str, what: str) -> Finding:
+def lost(ctx: Context, digest: str, code: str, what: str) -> Finding:
+    """What is lost with the bytes of a blob."""
     try:
         users = ctx.tx.versions.blob_users(digest, limit=USERS_SHOWN + 1)
         named = [_named(ctx, version, digest) for version in users[:USERS_SHOWN]]

@@ -102,6 +102,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Longest body that is not an artifact's.
     serve_timeout_s
         An op that takes longer is answered with an error, though it may still be done.
+    worker_jobs
+        Jobs that a worker does at one time.
+    worker_poll_s
+        How often it looks for jobs of which it hears nothing.
+    worker_lease_s
+        After so long without a sign of life its jobs are another's.
+    worker_stop_s
+        How long it waits for what it works on when it is told to stop, before it hands it back.
+    worker_job_timeout_s
+        A job that takes longer is left, and tried again.
     progress
         ``auto`` shows a bar for what takes long when a terminal is there; ``never`` none.
     """
@@ -139,6 +149,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     serve_waiting_max: Annotated[int, Meta(ge=1, le=100_000)] = 256
     serve_body_bytes_max: Bytes = 64 * 1024**2
     serve_timeout_s: Seconds = 60.0
+    worker_jobs: Annotated[int, Meta(ge=1, le=100)] = 2
+    worker_poll_s: Annotated[float, Meta(ge=0.05, le=3_600)] = 1.0
+    worker_lease_s: Annotated[float, Meta(ge=0.5, le=86_400)] = 60.0
+    worker_stop_s: Annotated[float, Meta(ge=0, le=3_600)] = 20.0
+    worker_job_timeout_s: Annotated[float, Meta(gt=0, le=30 * 86_400)] = 6 * 3_600.0
     progress: Literal["auto", "never"] = "auto"
 
 

@@ -88,6 +88,13 @@ _SECTIONS = {
             "Register the version of a file that was exported, here or elsewhere.",
         ),
     },
+    "Work without people": {
+        "job": Entry(
+            "chopmark.cli.jobs", "job", "Work that runs by itself: what waits, what was done, what could not be."
+        ),
+        "schedule": Entry("chopmark.cli.jobs", "schedule", "When work runs by itself."),
+        "worker": Entry("chopmark.cli.jobs", "worker", "Do the jobs of this registry until it is told to stop."),
+    },
     "The installation": {
         "serve": Entry("chopmark.cli.serve", "serve", "Serve the registry over HTTP."),
         "config": Entry("chopmark.cli.config", "config", "Settings and where they come from."),

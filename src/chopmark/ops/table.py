@@ -12,9 +12,11 @@ import msgspec
 
 from chopmark.domain.comparison import VersionComparison
 from chopmark.domain.datasets import DatasetRecord
+from chopmark.domain.jobs import Job
 from chopmark.domain.lineage_graph import Impact, LineageGraph
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.replay import RegistryThen
+from chopmark.domain.schedules import Schedule
 from chopmark.domain.story import VersionStory
 from chopmark.domain.versions import (
     Alias,
@@ -25,6 +27,7 @@ from chopmark.domain.versions import (
     Version,
 )
 from chopmark.ops import auditing as a
+from chopmark.ops import jobs as j
 from chopmark.ops import keeping as k
 from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
@@ -137,6 +140,18 @@ _ROWS = (
     _read("storage.totals", g.TotalStorage, g.StorageTotals, "/storage/totals"),
     _read("storage.why", g.ExplainBlob, g.Why, "/storage/blobs/{digest}"),
     _read("storage.check", g.CheckStorage, g.CheckPage, "/storage/check"),
+    Op("storage.sweep", j.SweepStorage, j.SweepPage, "configure", "POST", "/storage/sweep", "storage.damaged"),
+    Op("registry.expire", j.ExpireRegistry, j.Expired, "configure", "POST", "/expire", "registry.expired"),
+    Op("schedule.set", j.SetSchedule, Schedule, "configure", "PUT", "/schedules/{name}", "schedule.set"),
+    Op("schedule.remove", j.RemoveSchedule, r.Done, "configure", "DELETE", "/schedules/{name}", "schedule.removed"),
+    Op("schedule.pause", j.PauseSchedule, Schedule, "configure", "POST", "/schedules/{name}/pause", "schedule.paused"),
+    Op("schedule.resume", j.ResumeSchedule, Schedule, "configure", "POST", "/schedules/{name}/resume", "schedule.resumed"),
+    _read("schedule.list", j.ListSchedules, j.SchedulePage, "/schedules"),
+    _read("job.list", j.ListJobs, j.JobPage, "/jobs"),
+    _read("job.get", j.GetJob, Job, "/jobs/{job}"),
+    Op("job.run", j.RunJob, Job, "configure", "POST", "/jobs", "job.queued"),
+    Op("job.retry", j.RetryJob, Job, "configure", "POST", "/jobs/{job}/retry", "job.retried"),
+    Op("job.cancel", j.CancelJob, Job, "configure", "POST", "/jobs/{job}/cancel", "job.cancelled"),
     _read("audit.list", q.ListAudit, r.AuditPage, "/audit"),
     _read("audit.trail", a.ReadTrail, r.AuditPage, "/versions/{ref}/trail"),
     _read("audit.at", a.AuditAt, RegistryThen, "/audit/at"),

@@ -20,11 +20,13 @@ from chopmark.abc.blobs import Verify
 from chopmark.base.settings import Settings
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.datasets import DatasetRecord
+from chopmark.domain.jobs import Job, JobState
 from chopmark.domain.lifecycle import StageMove
 from chopmark.domain.lineage_graph import Direction, Impact, LineageNode
 from chopmark.domain.manifest import FileEntry, Kind, Manifest
 from chopmark.domain.replay import RegistryThen
 from chopmark.domain.retention import Retention
+from chopmark.domain.schedules import Misfire, Schedule
 from chopmark.domain.signature import Signature
 from chopmark.domain.storage import By
 from chopmark.domain.usage import LoadCount
@@ -37,6 +39,7 @@ from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
 from chopmark.sdk.comparing import Comparison
 from chopmark.sdk.draft import VersionFacts
+from chopmark.sdk.jobs import Jobs
 from chopmark.sdk.lineage import Lineage, LineageView
 from chopmark.sdk.models import Models
 from chopmark.sdk.opening import open_registry
@@ -47,7 +50,7 @@ from chopmark.sdk.registry import Registry
 from chopmark.sdk.results import Page
 from chopmark.sdk.stages import Stages
 from chopmark.sdk.storage import CheckReport, Collected, Storage
-from chopmark.sdk.surface import ModelReference, Reference
+from chopmark.sdk.surface import JobReference, ModelReference, Reference
 from chopmark.sdk.things import Thing
 from chopmark.sdk.trust import Trust
 from chopmark.sdk.version_files import Files, Verification
@@ -62,6 +65,7 @@ __all__ = [
     "AsyncAliases",
     "AsyncAudit",
     "AsyncFiles",
+    "AsyncJobs",
     "AsyncLineage",
     "AsyncModels",
     "AsyncProfiles",
@@ -677,6 +681,80 @@ class AsyncStorage:
         return await asyncio.to_thread(self._registry.record_again)
 
 
+class AsyncJobs:
+    """`registry.jobs` for an event loop."""
+
+    def __init__(self, registry: Jobs) -> None:
+        self._registry = registry
+
+    async def list(
+        self, *, state: JobState | None = None, kind: str = "", schedule: str = "", limit: int = 50, cursor: str = ""
+    ) -> Page[Job]:
+        """Jobs, newest first, a page at a time."""
+        return await asyncio.to_thread(
+            self._registry.list, state=state, kind=kind, schedule=schedule, limit=limit, cursor=cursor
+        )
+
+    async def get(self, job: JobReference) -> Job:
+        """A job as it is now."""
+        return await asyncio.to_thread(self._registry.get, job)
+
+    async def run(
+        self, kind: str = "", arguments: Mapping[str, Any] | None = None, *, schedule: str = "", reason: str = ""
+    ) -> Job:
+        """Have something done as soon as a worker is free; answers the job, which waits."""
+        return await asyncio.to_thread(self._registry.run, kind, arguments, schedule=schedule, reason=reason)
+
+    async def retry(self, job: JobReference, *, reason: str = "") -> Job:
+        """Try a job again that is dead, was cancelled, or waits for its next attempt."""
+        return await asyncio.to_thread(self._registry.retry, job, reason=reason)
+
+    async def cancel(self, job: JobReference, *, reason: str = "") -> Job:
+        """End a job that has not ended; one that runs stops at its next step."""
+        return await asyncio.to_thread(self._registry.cancel, job, reason=reason)
+
+    async def schedules(self, *, limit: int = 50, cursor: str = "") -> Page[Schedule]:
+        """Schedules by name, a page at a time."""
+        return await asyncio.to_thread(self._registry.schedules, limit=limit, cursor=cursor)
+
+    async def set_schedule(
+        self,
+        name: str,
+        kind: str,
+        cron: str,
+        *,
+        zone: str = "UTC",
+        arguments: Mapping[str, Any] | None = None,
+        misfire: Misfire = "once",
+        enabled: bool = True,
+        reason: str = "",
+    ) -> Schedule:
+        """Say when a kind of work is done; replaces the schedule of that name."""
+        return await asyncio.to_thread(
+            self._registry.set_schedule,
+            name,
+            kind,
+            cron,
+            zone=zone,
+            arguments=arguments,
+            misfire=misfire,
+            enabled=enabled,
+            reason=reason,
+        )
+
+    async def remove_schedule(self, name: str, *, reason: str = "") -> Done:
+        """Remove a schedule; its jobs stay."""
+        return await asyncio.to_thread(self._registry.remove_schedule, name, reason=reason)
+
+    async def pause(self, name: str, *, reason: str = "") -> Schedule:
+        """Let a schedule fire no more; jobs that wait are done all the same."""
+        return await asyncio.to_thread(self._registry.pause, name, reason=reason)
+
+    async def resume(self, name: str, *, reason: str = "") -> Schedule:
+        """Let a paused schedule fire again; what fell into the pause is not made up for."""
+        return await asyncio.to_thread(self._registry.resume, name, reason=reason)
+
+
 class AsyncRegistry:
     """A registry whose verbs are awaited; threads do the work.
 
@@ -699,6 +777,7 @@ class AsyncRegistry:
         self.trust = AsyncTrust(registry.trust)
         self.audit = AsyncAudit(registry.audit)
         self.storage = AsyncStorage(registry.storage)
+        self.jobs = AsyncJobs(registry.jobs)
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Any) -> Self:

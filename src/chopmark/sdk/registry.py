@@ -22,6 +22,7 @@ from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
 from chopmark.sdk.comparing import Comparison
 from chopmark.sdk.draft import Draft, VersionFacts
+from chopmark.sdk.jobs import Jobs
 from chopmark.sdk.lineage import Lineage
 from chopmark.sdk.loading import load_version
 from chopmark.sdk.models import Models
@@ -47,7 +48,7 @@ class Registry(Surface):
 
     Attributes
     ----------
-    versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage
+    versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage, jobs
         The surfaces.
     """
 
@@ -64,6 +65,7 @@ class Registry(Surface):
         self.trust = Trust(transport, settings)
         self.audit = Audit(transport, settings)
         self.storage = Storage(transport, settings)
+        self.jobs = Jobs(transport, settings)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,87 @@
+"""A worker as a process of its own: waits for its database, says what it does, ends cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from chopmark.base.settings import Resolved
+from chopmark.errors import ChopmarkError, Unavailable
+from chopmark.wiring import LocalTransport, connect
+from chopmark.workers.defaults import make_default_schedules
+from chopmark.workers.loop import run_workers
+from chopmark.workers.telling import LOGGER
+
+__all__ = ["work"]
+
+_PAUSE_MAX_S = 10.0
+
+
+def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
+    """Do the jobs of the registry of these settings until a signal says to stop.
+
+    Parameters
+    ----------
+    resolved
+        The settings.
+    tell
+        Is told as soon as it works.
+    """
+    _log_to_stderr()
+    stop = threading.Event()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        LOGGER.info("Stopping (%s).", signal.Signals(number).name)
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        transport = _opened(resolved, stop)
+        if transport is None:
+            return
+        with contextlib.closing(transport):
+            settings = resolved.settings
+            _make_schedules(transport)
+            tell(f"Doing the jobs of {transport.location}, {settings.worker_jobs} at a time")
+            run_workers(transport, settings, stop)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _make_schedules(transport: LocalTransport) -> None:
+    try:
+        make_default_schedules(transport)
+    except ChopmarkError as error:
+        LOGGER.warning("The usual schedules were not made: %s %s", error.message, error.hint)
+
+
+def _opened(resolved: Resolved, stop: threading.Event) -> LocalTransport | None:
+    """The registry as soon as its database answers; None when told to stop before."""
+    pause_s, told = 0.5, False
+    while not stop.is_set():
+        try:
+            return connect(resolved)
+        except Unavailable as error:
+            if not resolved.settings.database_url.startswith("postgresql"):
+                raise
+            if not told:
+                LOGGER.warning("Waiting for the database: %s", error.message)
+            told = True
+        stop.wait(pause_s)
+        pause_s = min(2 * pause_s, _PAUSE_MAX_S)
+    return None
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
