@@ -24,7 +24,7 @@ def clock() -> FakeClock:
 @contextmanager
 def over_http(directory: Path, clock: FakeClock, **settings: Any) -> Iterator[cm.Registry]:
     """A registry in memory behind a server of its own on a real socket."""
-    resolved = load_settings({"actor": "ada", **settings}, environ={})
+    resolved = load_settings({"actor": "ada", "serve_auth": "none", **settings}, environ={})
     behind = memory_transport(resolved.settings, clock=clock)
     with (
         served(application(behind, resolved.settings)) as url,

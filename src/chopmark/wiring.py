@@ -17,6 +17,7 @@ from chopmark.abc.catalog import Catalog
 from chopmark.abc.records import RecordStore
 from chopmark.app.dispatch import Dispatch
 from chopmark.app.handlers import HANDLERS
+from chopmark.app.identities import Identities
 from chopmark.app.recording import Recorder
 from chopmark.base.calls import Caller
 from chopmark.base.clock import Clock, system_clock
@@ -89,6 +90,7 @@ class LocalTransport:
         self.location = location
         self.own = own
         self._closed = threading.Event()
+        self.identities = Identities(dispatch.catalog, dispatch.clock)
         self._recorder = Recorder(dispatch.catalog, dispatch.records)
         self._recording = Deferred(self._record, RECORDED_WITHIN_S)
         self._loads: Tally[tuple[UUID, date]] = Tally(self._record_loads, _tell_loads_wait)
@@ -104,6 +106,14 @@ class LocalTransport:
         if op.event is not None and not dry_run:
             self._recording.ask()
         return answer
+
+    def hides_bytes(self, digest: str, actor: Actor) -> bool:
+        """Whether a blob is to the actor as if it were not there."""
+        return self.identities.hides_bytes(digest, actor)
+
+    def note_put(self, digest: str, actor: Actor) -> None:
+        """Let somebody know of the bytes that they put."""
+        self.identities.note_put(digest, actor)
 
     def check(self) -> None:
         """Ask the database something; raises what keeps it from answering."""
@@ -156,6 +166,7 @@ class LocalTransport:
             with ExitStack() as rest:  # each, whatever becomes of those before it
                 rest.callback(self._dispatch.store.close)
                 rest.callback(self._dispatch.catalog.close)
+                rest.callback(self.identities.close)
                 rest.callback(self._recording.close)
                 self._loads.close()
 

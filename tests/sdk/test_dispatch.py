@@ -12,6 +12,7 @@ from chopmark.domain.access import ROLES
 from chopmark.domain.versions import Origin
 from chopmark.errors import Conflict, Denied, Unsupported
 from chopmark.ops import jobs as j
+from chopmark.ops import access as w
 from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
 from chopmark.ops.keeping import ImportVersion, RebuildCatalog
@@ -70,6 +71,12 @@ REQUESTS = {
     "alias.set": q.SetAlias(alias="fraud@a", target="fraud:1"),
     "alias.remove": q.RemoveAlias(alias="fraud@a"),
     "storage.collect": CollectStorage(),
+    "token.create": w.CreateToken(name="ci"),
+    "token.revoke": w.RevokeToken(token="0" * 16),
+    "member.set": w.SetMember(project="*", member="bob", role="viewer"),
+    "member.remove": w.RemoveMember(project="*", member="bob"),
+    "role.define": w.DefineRole(name="tester", permissions=("evaluate",)),
+    "role.remove": w.RemoveRole(name="tester"),
     "storage.sweep": j.SweepStorage(prefix="0a"),
     "registry.expire": j.ExpireRegistry(),
     "schedule.set": j.SetSchedule(name="nightly", kind="expiry", cron="@daily"),

@@ -30,7 +30,7 @@ class Plain(NamedTuple):
 
 def served_registry(**settings: Any) -> Iterator[Plain]:
     """One server, for one turn of a loop."""
-    resolved = load_settings({"actor": "ada", **settings}, environ={})
+    resolved = load_settings({"actor": "ada", "serve_auth": "none", **settings}, environ={})
     behind = memory_transport(resolved.settings, clock=FakeClock(step=timedelta(seconds=1)))
     behind.call(CreateModel(model="fraud", description="odd payments"))
     with served(application(behind, resolved.settings)) as url:

@@ -23,6 +23,7 @@ def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[tuple
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("CHOPMARK_")},
         "HOME": str(directory),
+        "CHOPMARK_SERVE_AUTH": "none",
         **{f"CHOPMARK_{name.upper()}": value for name, value in settings.items()},
     }
     with (directory / "err.txt").open("a") as errors:
@@ -84,6 +85,7 @@ def test_it_listens_nowhere_else_without_asking_who_calls(tmp_path: Path) -> Non
     done = subprocess.run(
         [sys.executable, "-m", "chopmark", "serve", "--host", "0.0.0.0", "--port", "0"],
         cwd=tmp_path,
+        env={**os.environ, "CHOPMARK_SERVE_AUTH": "none"},
         capture_output=True,
         text=True,
         timeout=30,

@@ -17,6 +17,7 @@ from chopmark.app.context import Outside
 from chopmark.app.dispatch import Dispatch, Handler
 from chopmark.blobs.local import LocalStore
 from chopmark.catalog import upgrade_catalog
+from chopmark.domain.access import Actor
 from chopmark.errors import IntegrityFailure, Unavailable
 from chopmark.ops.requests import RegisterVersion, Request
 from chopmark.ops.storage import CollectStorage
@@ -253,8 +254,8 @@ def test_bytes_that_go_between_the_question_and_the_transaction_are_missed(
         with catalog.writing() as tx:
             tx.collection.open()
 
-    def then_collect(self: Dispatch, handler: Handler, request: Request, **options: bool) -> object:
-        answer = prepared(self, handler, request, **options)
+    def then_collect(self: Dispatch, handler: Handler, request: Request, actor: Actor, **options: bool) -> object:
+        answer = prepared(self, handler, request, actor, **options)
         if isinstance(request, RegisterVersion):
             monkeypatch.setattr(Dispatch, "_prepared", prepared)
             if is_cut_off:

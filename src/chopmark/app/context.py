@@ -10,13 +10,15 @@ from uuid import UUID
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Catalog, Transaction
 from chopmark.abc.records import RecordStore
-from chopmark.domain.access import Actor
+from chopmark.app.sight import seen_by
+from chopmark.domain.access import Actor, check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_alias
 from chopmark.domain.refs import DEFAULT_PROJECT, ModelRef, Ref, parse_model, parse_ref
 from chopmark.domain.semver import Range, SemVer
 from chopmark.domain.versions import Model, Project, Version
 from chopmark.errors import InvalidRequest, NotFound
+from chopmark.ops.table import Op
 
 __all__ = [
     "Context",
@@ -38,6 +40,7 @@ class Outside(NamedTuple):
     records: RecordStore
     now: datetime
     is_rehearsal: bool
+    actor: Actor
 
 
 class Context:
@@ -46,7 +49,8 @@ class Context:
     Parameters
     ----------
     tx
-        The transaction; for an op that only reads, one that cannot write.
+        The transaction; for an op that only reads, one that cannot write. Who may not read everything is shown what they
+        may (`chopmark.app.sight`).
     store
         Bytes. An op that writes asks it before its transaction (`Handler.before`), so that no lock is
         held while a distant store answers; only the collection of garbage must hold the lock.
@@ -56,11 +60,13 @@ class Context:
         Who asks, and the time of the call.
     new_id
         Makes an id of a time.
-    event
-        Name of the op's audit event.
+    op
+        Which one.
 
     Attributes
     ----------
+    whole
+        The transaction as it is, for questions whose answer must not depend on who asks; what it gives is told to nobody.
     prepared
         What `Handler.before` returned.
     is_rehearsal
@@ -75,15 +81,16 @@ class Context:
         actor: Actor,
         now: datetime,
         new_id: Callable[[datetime], UUID],
-        event: str,
+        op: Op,
     ) -> None:
-        self.tx = tx
+        self.whole = tx
+        self.tx = seen_by(actor, tx)
         self.store = store
         self.records = records
         self.actor = actor
         self.now = now
         self._new_id = new_id
-        self._event = event
+        self._op = op
         self.events: list[AuditEvent] = []
         self.prepared: Any = None
         self.is_rehearsal = False
@@ -91,6 +98,16 @@ class Context:
     def new_id(self) -> UUID:
         """A new id."""
         return self._new_id(self.now)
+
+    def check_may(self, project: str) -> None:
+        """Refuse the op in a project that only the catalog could tell.
+
+        Raises
+        ------
+        Denied
+            When the actor may not do it there.
+        """
+        check_permission(self.actor, self._op.permission, self._op.name, project)
 
     def emit(self, target: str, *, event: str = "", **data: Any) -> None:
         """Note what happened; it is written with the change, in the same transaction."""
@@ -100,7 +117,7 @@ class Context:
                 id=self.new_id(),
                 at=self.now,
                 actor=self.actor.name,
-                event=event or self._event,
+                event=event or self._op.event or "",
                 target=target,
                 data={k: v for k, v in data.items() if v not in ("", None)},
             )
@@ -118,7 +135,7 @@ def the_project(ctx: Context, name: str) -> Project:
     project = ctx.tx.projects.get(name)
     if project is not None:
         return project
-    if name != DEFAULT_PROJECT:
+    if name != DEFAULT_PROJECT or not ctx.actor.sees(name):
         msg = f"There is no project {name!r}."
         raise NotFound(msg, hint=f"Make it with: chopmark project create {name}")
     project = Project(id=ctx.new_id(), name=name, created_at=ctx.now, created_by=ctx.actor.name)

@@ -20,13 +20,14 @@ from chopmark.app.context import Context, Outside
 from chopmark.base.clock import Clock
 from chopmark.base.digest import digest_of
 from chopmark.base.jsons import canonical, converted, decode, encode, explained, unwrapped
-from chopmark.domain.access import Actor, check_permission
+from chopmark.domain.access import EVERYWHERE, Actor, check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
 from chopmark.domain.versions import Model, Project
-from chopmark.errors import Conflict, InvalidRequest, ListenerFailed, PreconditionFailed
+from chopmark.errors import Conflict, InvalidRequest, ListenerFailed, NotFound, PreconditionFailed
 from chopmark.ops.http import etag_of, path_fields
 from chopmark.ops.requests import Request
+from chopmark.ops.subjects import ANY, subject_of
 from chopmark.ops.table import OPS, Op
 
 __all__ = ["Dispatch", "Handler", "Listener"]
@@ -60,6 +61,7 @@ class _Call(NamedTuple):
     actor: Actor
     key: str
     expected: frozenset[str]
+    is_hidden: bool
 
 
 class Dispatch:
@@ -131,15 +133,15 @@ class Dispatch:
         """
         op = OPS[name]
         request = _validated(op, request)
-        check_permission(actor, op.permission, op.name)
+        is_hidden = _check_may(actor, op, request)
         handler = self.handlers[name]
         if not op.writes:
-            prepared = self._prepared(handler, request)
+            prepared = self._prepared(handler, request, actor)
             with self.catalog.reading() as tx:
                 ctx = self._context(tx, op, actor)
                 ctx.prepared = prepared
                 return handler.run(ctx, request)
-        call = _Call(op, handler, request, actor, key, _tags(op, expected))
+        call = _Call(op, handler, request, actor, key, _tags(op, expected), is_hidden)
         if dry_run:
             return self._rehearsed(call)
         for _ in range(RACES_MAX):
@@ -149,10 +151,11 @@ class Dispatch:
                 continue  # somebody was quicker: begin anew and see what they wrote
         return self._written(call)
 
-    def _prepared(self, handler: Handler, request: Request, *, is_rehearsal: bool = False) -> Any:
+    def _prepared(self, handler: Handler, request: Request, actor: Actor, *, is_rehearsal: bool = False) -> Any:
         if handler.before is None:
             return None
-        return handler.before(Outside(self.catalog, self.store, self.records, self.clock(), is_rehearsal), request)
+        outside = Outside(self.catalog, self.store, self.records, self.clock(), is_rehearsal, actor)
+        return handler.before(outside, request)
 
     def on(self, event: str, listener: Listener) -> Callable[[], None]:
         """Call a function after each event of that name (``*`` for all), in the same process.
@@ -166,21 +169,21 @@ class Dispatch:
         return lambda: self._listeners[event].remove(listener)
 
     def _context(self, tx: Transaction, op: Op, actor: Actor) -> Context:
-        return Context(tx, self.store, self.records, actor, self.clock(), self.new_id, op.event or "")
+        return Context(tx, self.store, self.records, actor, self.clock(), self.new_id, op)
 
     def _rehearsed(self, call: _Call) -> Any:
         answers: list[Any] = []
-        prepared = self._prepared(call.handler, call.request, is_rehearsal=True)
+        prepared = self._prepared(call.handler, call.request, call.actor, is_rehearsal=True)
         with suppress(_Undo), self.catalog.writing() as tx:
             ctx = self._context(tx, call.op, call.actor)
             ctx.prepared, ctx.is_rehearsal = prepared, True
             self._check_unchanged(tx, call)
-            answers.append(call.handler.run(ctx, call.request))
+            answers.append(_run(call, ctx))
             raise _Undo
         return answers[0]
 
     def _written(self, call: _Call) -> Any:
-        prepared = self._prepared(call.handler, call.request)
+        prepared = self._prepared(call.handler, call.request, call.actor)
         with self.catalog.writing() as tx:
             answer, events = self._write(tx, call, prepared)
         self._tell(events)
@@ -197,9 +200,10 @@ class Dispatch:
         ctx = self._context(tx, call.op, call.actor)
         ctx.prepared = prepared
         self._check_unchanged(tx, call)
-        answer = call.handler.run(ctx, call.request)
+        answer = _run(call, ctx)
         if call.key:
-            stored = StoredAnswer(digest, msgspec.json.encode(answer), ctx.now)
+            kept = msgspec.structs.replace(answer, **{call.op.once: ""}) if call.op.once else answer
+            stored = StoredAnswer(digest, msgspec.json.encode(kept), ctx.now)
             tx.idempotency.put(call.actor.name, call.key, call.op.name, stored)
         return answer, [_recorded(tx, event) for event in ctx.events]
 
@@ -233,6 +237,28 @@ class Dispatch:
                         ListenerFailed,
                         stacklevel=2,
                     )
+
+
+def _check_may(actor: Actor, op: Op, request: Request) -> bool:
+    """Refuse what the actor may not do; whether the request is about a project that they may not see.
+
+    What is hidden is then looked for in vain by the handler, whose words are those about what is not there.
+    """
+    check_permission(actor, op.permission, op.name)
+    if actor.grants is None:
+        return False
+    project = subject_of(op, request)
+    if project in (ANY, EVERYWHERE) or actor.sees(project):
+        check_permission(actor, op.permission, op.name, project)
+        return False
+    return True
+
+
+def _run(call: _Call, ctx: Context) -> Any:
+    answer = call.handler.run(ctx, call.request)
+    if call.is_hidden:  # no handler comes so far; the transaction ends with nothing done
+        raise NotFound("There is nothing of that name.")
+    return answer
 
 
 def _tags(op: Op, expected: str) -> frozenset[str]:

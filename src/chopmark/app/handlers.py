@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chopmark.app import (
+    access,
     aliases,
     audit,
     checking,
@@ -100,6 +101,16 @@ HANDLERS: dict[str, Handler] = {
     "job.run": Handler(jobs.run),
     "job.retry": Handler(jobs.retry),
     "job.cancel": Handler(jobs.cancel),
+    "actor.get": Handler(access.whoami),
+    "token.create": Handler(access.create_token),
+    "token.list": Handler(access.list_tokens),
+    "token.revoke": Handler(access.revoke_token),
+    "member.set": Handler(access.set_member),
+    "member.remove": Handler(access.remove_member),
+    "member.list": Handler(access.list_members),
+    "role.define": Handler(access.define_role),
+    "role.remove": Handler(access.remove_role),
+    "role.list": Handler(access.list_roles),
     "audit.list": Handler(audit.list_page),
     "audit.trail": Handler(audit.trail),
     "audit.at": Handler(audit.at),

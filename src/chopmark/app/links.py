@@ -100,7 +100,9 @@ def unlink(ctx: Context, request: UnlinkLineage) -> Done:
 def _edge(ctx: Context, source: str, relation: str, target: str, *, deleted: bool) -> Edge:
     if source.startswith(("dataset:", "run:")):
         check_link(kind_of_node(source), relation, kind_of_node(target))
-    node = version_node(find_version_node(ctx, source, deleted=deleted).id)
+    version = find_version_node(ctx, source, deleted=deleted)
+    ctx.check_may(version.project)
+    node = version_node(version.id)
     check_link("version", relation, kind_of_node(target))
     if node == target:
         raise InvalidRequest(f"{source} cannot be {relation} itself.")
@@ -179,7 +181,7 @@ def _cycle(ctx: Context, edge: Edge, way: Sequence[Edge]) -> Conflict:
         shown.append(f"and so on, {len(steps):,} steps in all")
     msg = (
         f"{labels[edge.source]} {edge.relation} {labels[edge.target]} would close a cycle, "
-        f"because {'; '.join(shown) or 'of a way that is very long'}."
+        f"because {'; '.join(shown) or 'of a way that is very long, or not yours to see'}."
     )
     hint = "Take back the link that is wrong first: chopmark unlink SOURCE RELATION TARGET --reason '…'"
     return Conflict(msg, hint=hint, path=[[e.source, e.relation, e.target] for e in way])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chopmark.app import lineage
 from chopmark.app.audit import newest_of_trail
 from chopmark.app.context import Context, resolve, the_model
-from chopmark.app.uses import uses_of
+from chopmark.app.uses import seen_uses_of
 from chopmark.app.versions import manifest
 from chopmark.domain.lineage_graph import LineageGraph
 from chopmark.domain.refs import ModelRef
@@ -42,7 +42,7 @@ def tell(ctx: Context, request: TellStory) -> VersionStory:
         trust=tuple(tx.trust.get(version.digest)),
         events=tuple(newest_of_trail(tx, model, version.number, limit=EVENTS_MAX)),
         loads=tuple(_loads(ctx, version)),
-        uses=tuple(uses_of(ctx, version)),
+        uses=tuple(seen_uses_of(ctx, version)),
         lineage=_lineage(ctx, version),
         siblings=tuple(_siblings(ctx, version)),
     )

@@ -112,6 +112,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         How long it waits for what it works on when it is told to stop, before it hands it back.
     worker_job_timeout_s
         A job that takes longer is left, and tried again.
+    serve_auth
+        ``tokens`` asks everybody for a token; ``none`` takes whoever reaches the server for its own user.
+    serve_open
+        Without tokens the server listens to this machine only, unless this says ``yes, to everybody``.
+    serve_token_cache_s
+        For so long another server of the same registry may still take a token that was revoked.
+    serve_token_rate_per_s, serve_address_rate_per_s
+        Requests a second with one token, and from one address, in the long run; 0 is without a limit.
+    serve_failures_max
+        So many wrong tokens from one address cost nothing; after each further one it waits twice as long.
+    oidc_issuer, oidc_audience
+        Whose tokens are taken beside those of the registry, and what they call this server.
+    oidc_jwks_url
+        Where the issuer's keys are, when it does not tell itself.
+    oidc_name_claim, oidc_groups_claim
+        What of such a token is the actor's name, and what its groups. A name must be one that nobody can choose for
+        themselves: it is who the registry's members are.
+    oidc_group_roles
+        Roles of the issuer's groups, beside those that the registry's members give them:
+        ``ml-admins=*:admin, risk-team=risk:maintainer``.
     progress
         ``auto`` shows a bar for what takes long when a terminal is there; ``never`` none.
     """
@@ -154,6 +174,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker_lease_s: Annotated[float, Meta(ge=0.5, le=86_400)] = 60.0
     worker_stop_s: Annotated[float, Meta(ge=0, le=3_600)] = 20.0
     worker_job_timeout_s: Annotated[float, Meta(gt=0, le=30 * 86_400)] = 6 * 3_600.0
+    serve_auth: Literal["tokens", "none"] = "tokens"
+    serve_open: Literal["", "yes, to everybody"] = ""
+    serve_token_cache_s: Annotated[float, Meta(ge=0, le=300)] = 5.0
+    serve_token_rate_per_s: Annotated[float, Meta(ge=0, le=1_000_000)] = 1_000.0
+    serve_address_rate_per_s: Annotated[float, Meta(ge=0, le=1_000_000)] = 2_000.0
+    serve_failures_max: Annotated[int, Meta(ge=0, le=1_000_000)] = 10
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_jwks_url: str = ""
+    oidc_name_claim: str = "sub"
+    oidc_groups_claim: str = "groups"
+    oidc_group_roles: str = ""
     progress: Literal["auto", "never"] = "auto"
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from chopmark.domain.access import CustomRole, Member
 from chopmark.domain.comparison import VersionComparison
 from chopmark.domain.datasets import DatasetRecord
 from chopmark.domain.jobs import Job
@@ -18,6 +19,7 @@ from chopmark.domain.manifest import Manifest
 from chopmark.domain.replay import RegistryThen
 from chopmark.domain.schedules import Schedule
 from chopmark.domain.story import VersionStory
+from chopmark.domain.tokens import Token
 from chopmark.domain.versions import (
     Alias,
     Evaluation,
@@ -26,6 +28,7 @@ from chopmark.domain.versions import (
     TrustDecision,
     Version,
 )
+from chopmark.ops import access as w
 from chopmark.ops import auditing as a
 from chopmark.ops import jobs as j
 from chopmark.ops import keeping as k
@@ -58,6 +61,8 @@ class Op(msgspec.Struct, frozen=True):
     moves
         Name of the verb that reads what this one changes, asked with the same fields of the path: who passes the
         entity tag of that answer changes nothing that has changed since. Empty where there is none.
+    once
+        Field of the answer that is given once and kept nowhere: a repeated call's answer leaves it empty.
     counts
         Whether it writes measurements (how often a version was loaded), which are no change of the
         registry and leave no event.
@@ -72,6 +77,7 @@ class Op(msgspec.Struct, frozen=True):
     event: str | None = None
     moves: str = ""
     counts: bool = False
+    once: str = ""
 
     @property
     def writes(self) -> bool:
@@ -152,6 +158,16 @@ _ROWS = (
     Op("job.run", j.RunJob, Job, "configure", "POST", "/jobs", "job.queued"),
     Op("job.retry", j.RetryJob, Job, "configure", "POST", "/jobs/{job}/retry", "job.retried"),
     Op("job.cancel", j.CancelJob, Job, "configure", "POST", "/jobs/{job}/cancel", "job.cancelled"),
+    _read("actor.get", w.WhoAmI, w.Whoami, "/whoami"),
+    Op("token.create", w.CreateToken, w.NewToken, "token", "POST", "/tokens", "token.created", once="secret"),
+    _read("token.list", w.ListTokens, w.TokenPage, "/tokens"),
+    Op("token.revoke", w.RevokeToken, Token, "token", "DELETE", "/tokens/{token}", "token.revoked"),
+    Op("member.set", w.SetMember, Member, "admit", "PUT", "/members", "member.set"),
+    Op("member.remove", w.RemoveMember, r.Done, "admit", "DELETE", "/members", "member.removed"),
+    _read("member.list", w.ListMembers, w.MemberPage, "/members"),
+    Op("role.define", w.DefineRole, CustomRole, "admit", "PUT", "/roles/{name}", "role.defined"),
+    Op("role.remove", w.RemoveRole, r.Done, "admit", "DELETE", "/roles/{name}", "role.removed"),
+    _read("role.list", w.ListRoles, w.RoleList, "/roles"),
     _read("audit.list", q.ListAudit, r.AuditPage, "/audit"),
     _read("audit.trail", a.ReadTrail, r.AuditPage, "/versions/{ref}/trail"),
     _read("audit.at", a.AuditAt, RegistryThen, "/audit/at"),

@@ -18,6 +18,14 @@ class Acting(Protocol):
         """Do the op of a request as ``actor``; see `chopmark.app.dispatch.Dispatch`."""
         ...
 
+    def hides_bytes(self, digest: str, actor: Actor) -> bool:
+        """Whether a blob is to the actor as if it were not there."""
+        ...
+
+    def note_put(self, digest: str, actor: Actor) -> None:
+        """Let somebody know of the bytes that they put."""
+        ...
+
 
 class Callers(Protocol):
     """Who sends a request."""

@@ -102,8 +102,7 @@ class BlobRoutes:
         exchange.op = "blob.stat"
 
         def look() -> Answer:
-            self._admit(exchange, "read")
-            return _json(self._known(places["digest"]))
+            return _json(self._shown(places["digest"], self._admit(exchange, "read")))
 
         await exchange.send(await self._run(look))
 
@@ -112,8 +111,7 @@ class BlobRoutes:
         exchange.op = "blob.get"
 
         def look() -> BlobStat:
-            self._admit(exchange, "read")
-            return self._known(places["digest"])
+            return self._shown(places["digest"], self._admit(exchange, "read"))
 
         await self._send_blob(exchange, await self._run(look), "")
 
@@ -172,7 +170,7 @@ class BlobRoutes:
     async def put(self, exchange: Exchange, places: dict[str, str]) -> None:
         """Store a blob: the bytes are hashed as they come, and refused when they are not those of the digest."""
         exchange.op = "blob.put"
-        await self._run(lambda: self._admit(exchange, "register"))
+        actor: Actor = await self._run(lambda: self._admit(exchange, "register"))
         digest = parse_digest(places["digest"])
         loop = asyncio.get_running_loop()
         arriving = Arriving(loop)
@@ -188,13 +186,21 @@ class BlobRoutes:
             await asyncio.wait([storing])
             storing.exception()
             raise
-        await exchange.send(_json(await storing, HTTPStatus.OK))
+        stored = await storing
+        await self._run(lambda: self._acting.note_put(digest, actor))
+        await exchange.send(_json(stored, HTTPStatus.OK))
 
     def _admit(self, exchange: Exchange, permission: str) -> Actor:
         actor = self._callers.actor(exchange)
         exchange.actor = actor.name
         check_permission(actor, permission, exchange.op)
         return actor
+
+    def _shown(self, digest: str, actor: Actor) -> BlobStat:
+        """A blob of a version that the actor may read, or that they put; others are as if they were not there."""
+        if self._acting.hides_bytes(parse_digest(digest), actor):
+            raise NotFound(f"The blob {digest} is not in the store.")
+        return self._known(digest)
 
     def _known(self, digest: str) -> BlobStat:
         stat = self._store.stat(parse_digest(digest))

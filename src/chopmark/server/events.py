@@ -20,6 +20,7 @@ from chopmark.base.jsons import encode
 from chopmark.domain.access import check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.cloud_events import Wanted, cloud_event
+from chopmark.domain.sight import is_seen
 from chopmark.errors import ChopmarkError, InvalidRequest, Unavailable
 from chopmark.server.acting import Callers
 from chopmark.server.exchange import Exchange
@@ -29,12 +30,14 @@ __all__ = ["EventRoutes", "Events"]
 HEARERS_MAX = 2_000
 _ASKED_EVERY_S = 0.25
 _ALIVE_EVERY_S = 15.0
+_ADMITTED_FOR_S = 15.0
 _KEPT = 10_000
 _PAGE = 500
 _RETRY_MS = 1_000
 _SEQ = re.compile(r"[0-9]{1,18}")
 
 T = TypeVar("T")
+Sight = frozenset[str] | None
 
 
 class Events(Protocol):
@@ -93,7 +96,7 @@ class EventRoutes:
         Without ``Last-Event-ID`` (or ``after`` in the query) from now on.
         """
         exchange.op = "event.hear"
-        await self._run(lambda: self._admit(exchange))
+        sight = await self._run(lambda: self._admit(exchange))
         wanted, after = _asked(exchange)
         if self._hearers >= HEARERS_MAX:
             raise Unavailable(f"{HEARERS_MAX:,} hear events already.", hint="Try again later.")
@@ -105,7 +108,7 @@ class EventRoutes:
         try:
             await exchange.begin(HTTPStatus.OK, headers, None)
             await exchange.piece(f"retry: {_RETRY_MS}\n: from {position}\n\n".encode(), more=True)
-            await self._follow(exchange, wanted, position, leaving)
+            await self._follow(exchange, wanted, sight, position, leaving)
             await exchange.piece(b"", more=False)
         finally:
             leaving.cancel()
@@ -114,12 +117,22 @@ class EventRoutes:
                 self._reading.cancel()
                 self._reading = None
 
-    async def _follow(self, exchange: Exchange, wanted: Wanted, position: int, leaving: asyncio.Future[None]) -> None:
+    async def _follow(
+        self, exchange: Exchange, wanted: Wanted, sight: Sight, position: int, leaving: asyncio.Future[None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        asked_again = loop.time() + _ADMITTED_FOR_S
         while not (leaving.done() or self._ended):
+            if loop.time() >= asked_again:  # a token that is revoked meanwhile hears no more, nor of a project it lost
+                try:
+                    sight = await self._run(lambda: self._admit(exchange))
+                except ChopmarkError:
+                    return
+                asked_again = loop.time() + _ADMITTED_FOR_S
             told = await self._after(position)
             if told:
                 position = told[-1].event.seq
-                text = b"".join(each.text for each in told if wanted.fits(each.event))
+                text = b"".join(each.text for each in told if _is_for(each.event, wanted, sight))
                 if text:
                     await exchange.piece(text, more=True)
             elif not await self._news_within(position, _ALIVE_EVERY_S, leaving):
@@ -189,13 +202,18 @@ class EventRoutes:
             self._registry = registry_id(self._source.events(0, 1)[0])
         return [_Told(event, _as_text(event, self._registry)) for event in events]
 
-    def _admit(self, exchange: Exchange) -> None:
+    def _admit(self, exchange: Exchange) -> Sight:
         actor = self._callers.actor(exchange)
         exchange.actor = actor.name
         check_permission(actor, "read", exchange.op)
+        return actor.sight
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _is_for(event: AuditEvent, wanted: Wanted, sight: Sight) -> bool:
+    return wanted.fits(event) and (sight is None or is_seen(event, sight))
 
 
 def _as_text(event: AuditEvent, registry: str) -> bytes:

@@ -12,42 +12,29 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from chopmark.base.settings import Resolved, Settings
-from chopmark.domain.access import Actor
+from chopmark.domain.access import EVERYWHERE, PERMISSIONS, Actor
 from chopmark.errors import Denied, Unavailable, Unsupported
+from chopmark.ops.access import CreateToken, NewToken, SetMember
 from chopmark.server.app import App
-from chopmark.server.exchange import Exchange
+from chopmark.server.callers import callers_of
 from chopmark.server.telemetry import LOGGER, log_to_stderr
 from chopmark.wiring import LocalTransport, connect
 
-__all__ = ["Everybody", "application", "serve", "served"]
+__all__ = ["FIRST_ADMIN", "application", "serve", "served"]
+
+FIRST_ADMIN = "admin"
+"""Owner of the first token."""
 
 _PAUSE_MAX_S = 10.0
 _START_S = 10.0
 
 
-class Everybody:
-    """Takes whoever asks for one actor: for a server that only this machine reaches.
-
-    Parameters
-    ----------
-    actor
-        Who everybody is.
-    """
-
-    def __init__(self, actor: Actor) -> None:
-        self._actor = actor
-
-    def actor(self, exchange: Exchange) -> Actor:  # noqa: ARG002
-        """That one."""
-        return self._actor
-
-
 def application(transport: LocalTransport, settings: Settings) -> App:
-    """The application over an open registry."""
+    """The application over an open registry; who may ask it is up to ``serve_auth``."""
     return App(
         transport,
         transport.store,
-        Everybody(Actor(settings.actor)),
+        callers_of(transport, settings),
         settings,
         events=transport,
         is_ready=transport.check,
@@ -74,7 +61,7 @@ def serve(resolved: Resolved, tell: Callable[[str], None]) -> None:
         When the address is taken.
     """
     settings = resolved.settings
-    _check_loopback(settings.serve_host)
+    _check_open(settings)
     log_to_stderr(settings.serve_log)
     family = socket.AF_INET6 if ":" in settings.serve_host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:  # asyncio sets TCP_NODELAY by that
@@ -89,9 +76,23 @@ def serve(resolved: Resolved, tell: Callable[[str], None]) -> None:
             server = _server(application(transport, settings))
             host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
             tell(f"Serving {transport.location} at http://{host}:{listening.getsockname()[1]}")
+            if settings.serve_auth == "tokens" and not transport.identities.has_tokens():
+                tell(_first_token(transport))
             server.run([listening])
         finally:
             transport.close()
+
+
+def _first_token(transport: LocalTransport) -> str:
+    """Make the token of the registry's first administrator; the words that show it, this once."""
+    system = Actor("chopmark serve", kind="system")
+    reason = "the first start of a server that asks for tokens"
+    transport.act(SetMember(project=EVERYWHERE, member=FIRST_ADMIN, role="admin", reason=reason), system)
+    asked = CreateToken(
+        name="first token", owner=FIRST_ADMIN, kind="service", scopes=tuple(sorted(PERMISSIONS)), reason=reason
+    )
+    made: NewToken = transport.act(asked, system)
+    return f"Nobody has a token yet. This one may do everything, and is shown this once:\n{made.secret}"
 
 
 def _opened(resolved: Resolved) -> LocalTransport:
@@ -166,11 +167,17 @@ def _server(app: App) -> Any:
     return Server(config)
 
 
-def _check_loopback(host: str) -> None:
+def _check_open(settings: Settings) -> None:
+    """Refuse to listen beyond this machine without asking who is there, unless that is said by name."""
+    if settings.serve_auth != "none" or settings.serve_open or _is_loopback(settings.serve_host):
+        return
+    msg = f"The server would listen on {settings.serve_host}, and ask nobody who they are."
+    hint = "Ask for tokens (serve_auth = 'tokens'), or listen on 127.0.0.1; or say serve_open = 'yes, to everybody'."
+    raise Denied(msg, hint=hint)
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        msg = f"The server would listen on {host}, and ask nobody who they are."
-        raise Denied(msg, hint="Listen on 127.0.0.1, and let a proxy that asks stand before it.")
+        return False
