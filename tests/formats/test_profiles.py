@@ -384,4 +384,4 @@ def test_one_and_true_are_two_levels_in_any_order() -> None:
 def test_numbers_are_counted_in_the_levels_of_a_reference() -> None:
     found = made(pd.DataFrame({"kind": pd.Categorical([1, 2, 2, 3, 3, 3])}))
     counts = count_table(found, table_of({"kind": [3, 3, 7]}))
-    assert counts.column("kind") == count_values(found.column("kind"), np.array(["3", "3", "7"], dtype=object))
+    assert counts.column("kind").counts == count_values(found.column("kind"), np.array(["3", "3", "7"])).counts

@@ -290,3 +290,71 @@ def test_a_profile_whose_bytes_are_gone_is_not_read(quick: Registry) -> None:
 def test_a_version_without_files_of_its_own_can_have_one(quick: Registry) -> None:
     version = quick.register("vendor", uri="s3://vendor/1", digest="sha256:" + "0" * 64, dataset=rows())
     assert quick.profiles.drift(version, rows(seed=4)).verdict == "ok"
+
+
+def mixed(count: int = 2_000) -> pd.DataFrame:
+    random = np.random.default_rng(7)
+    words = random.choice(["red", "green", "NA"], count).astype(object)
+    words[random.random(count) < 0.2] = None
+    truth = (random.random(count) < 0.3).astype(object)
+    gaps = truth.copy()
+    gaps[::5] = None
+    return pd.DataFrame(
+        {
+            "text": words,
+            "code": [f"{v:05d}" for v in random.integers(0, 40, count)],
+            "day": [f"2026-01-{v:02d}" for v in random.integers(1, 28, count)],
+            "truth": truth.astype(bool),
+            "gaps": gaps,
+            "number": random.normal(size=count),
+            "grade": pd.Categorical(random.integers(1, 4, count).astype(float)),
+            "empty": random.choice(["", "full"], count),
+        }
+    )
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("truths", [lambda v: v, lambda v: v.astype("Int64")], ids=["words", "numbers"])
+def test_the_same_rows_do_not_drift_between_a_frame_and_a_text(
+    quick: Registry, tmp_path: Path, separator: str, truths: Any
+) -> None:
+    frame = mixed()
+    version = quick.register("m", {"a": 1}, dataset=frame)
+    written = frame.assign(truth=truths(frame["truth"]), gaps=truths(frame["gaps"].astype("boolean")))
+    written.to_csv(tmp_path / "rows.csv", index=False, sep=separator)
+    report = quick.profiles.drift(version, tmp_path / "rows.csv")
+    assert (report.verdict, report.undecided, len(report.columns)) == ("ok", (), 8)
+    assert {m.value for c in report.columns for m in c.measures if m.name in ("missing", "psi", "unseen")} == {0.0}
+    assert quick.profiles.drift(version, written).verdict == "ok"
+
+
+def test_and_between_a_text_and_a_frame(quick: Registry, tmp_path: Path) -> None:
+    frame = mixed().drop(columns=["day", "empty"])  # times as texts are times there, and empty texts missing
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    version = quick.register("m", {"a": 1}, dataset=tmp_path / "rows.csv")
+    for rows_now in (frame, tmp_path / "rows.csv"):
+        report = quick.profiles.drift(version, rows_now)
+        assert (report.verdict, len(report.columns)) == ("ok", 6), report
+
+
+def test_another_kind_of_value_is_told(quick: Registry) -> None:
+    frame = mixed()
+    version = quick.register("m", {"a": 1}, dataset=frame)
+    report = quick.profiles.drift(version, frame.assign(code=frame["code"].astype(int)))
+    assert report.drifted == ("code",)
+    assert "its values are numbers now, and were texts or categories" in report.columns[0].sentence
+    with pytest.raises(InvalidRequest, match="'number' holds texts such as 'broken', and numbers in the reference"):
+        quick.profiles.drift(version, frame.assign(number=["1.5", "broken"] * 1_000))
+
+
+def test_texts_that_are_another_case_of_a_truth_value_are_others_in_a_frame(quick: Registry) -> None:
+    version = quick.register("m", {"a": 1}, dataset=pd.DataFrame({"x": ["true", "false"] * 1_000}))
+    assert quick.profiles.drift(version, pd.DataFrame({"x": ["True", "False"] * 1_000})).drifted == ("x",)
+
+
+def test_a_text_with_semicolons_drifts(quick: Registry, tmp_path: Path) -> None:
+    frame = mixed()[["code", "number"]]
+    frame.to_csv(tmp_path / "rows.csv", index=False, sep=";")
+    version = quick.register("m", {"a": 1}, dataset=tmp_path / "rows.csv")
+    frame.assign(number=frame["number"] + 1).to_csv(tmp_path / "live.csv", index=False, sep="|")
+    assert quick.profiles.drift(version, tmp_path / "live.csv").drifted == ("number",)

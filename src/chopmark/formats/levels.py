@@ -30,6 +30,7 @@ class LevelCounts(NamedTuple):
     levels: list[str]
     counts: list[int]
     missing: int
+    numbers: int = 0  # values that are not texts, but numbers
 
 
 def counts_in_column(column: Column) -> Iterator[LevelCounts]:
@@ -43,10 +44,12 @@ def counts_in_column(column: Column) -> Iterator[LevelCounts]:
         else:
             present = (part if mask is None else part[~mask]).tolist()
         gone = len(part) - len(present)
+        numbers = 0
         if set(map(type, present)) != {str}:  # 1, 1.0 and True would be counted as one
+            numbers = sum(map(_is_number, present)) if column.type != "category" else 0
             present = list(map(level_text, present))
         found = Counter(present)
-        yield LevelCounts([level[:TEXT_LENGTH_MAX] for level in found], list(found.values()), gone)
+        yield LevelCounts([level[:TEXT_LENGTH_MAX] for level in found], list(found.values()), gone, numbers)
 
 
 def counts_in_arrow(array: Any) -> LevelCounts:
@@ -59,6 +62,10 @@ def counts_in_arrow(array: Any) -> LevelCounts:
         return LevelCounts([level[:TEXT_LENGTH_MAX] for level in levels], counts, 0)
     gone = counts.pop(levels.index(None))
     return LevelCounts([level[:TEXT_LENGTH_MAX] for level in levels if level is not None], counts, gone)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def level_text(value: Any) -> str:
@@ -84,7 +91,7 @@ def level_bins(name: str, parts: Callable[[], Iterable[LevelCounts]]) -> LevelBi
     """
     import numpy as np
 
-    hashes, sizes, missing = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
+    hashes, sizes, missing, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0, 0
     kept: list[LevelCounts] | None = []
     for part in parts():
         if kept is not None:
@@ -93,13 +100,14 @@ def level_bins(name: str, parts: Callable[[], Iterable[LevelCounts]]) -> LevelBi
         hashes.append(np.fromiter(map(hash, part.levels), np.int64, len(part.levels)))
         sizes.append(np.array(part.counts, np.int64))
         missing += part.missing
+        numbers += part.numbers
     keys, counts = _summed(np.concatenate(hashes), np.concatenate(sizes))
     hashes.clear()
     total, distinct = int(counts.sum()), len(keys)
     found = {} if 2 * distinct > total else _most_frequent(kept or parts(), keys, counts, LEVELS_MAX)
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     frequent = tuple(count for _, count in ranked)
-    reference = ColumnCounts(name, (*frequent, total - sum(frequent), missing))
+    reference = ColumnCounts(name, (*frequent, total - sum(frequent), missing), numbers=numbers)
     return LevelBins(name, tuple(level for level, _ in ranked), distinct, reference)
 
 
@@ -142,14 +150,10 @@ def _most_frequent(
     return {level_of[key]: count for key, count in above.items()} | dict.fromkeys(ties, least)
 
 
-def count_levels(bins: LevelBins, parts: Iterable[LevelCounts]) -> ColumnCounts:
-    """How often each level of a reference is there, and what is other or missing."""
-    known = dict.fromkeys(bins.levels, 0)
-    total = missing = 0
+def count_levels(bins: LevelBins, parts: Iterable[LevelCounts], *, is_written: bool = False) -> ColumnCounts:
+    """How often each level of a reference is there, and what is other or missing; ``is_written`` as in `count_values`."""
+    counted = ColumnCounts(bins.name, (0,) * (len(bins.levels) + 2))
     for part in parts:
-        for level, count in zip(part.levels, part.counts, strict=True):
-            if level in known:
-                known[level] += count
-        total += sum(part.counts)
-        missing += part.missing
-    return ColumnCounts(bins.name, (*known.values(), total - sum(known.values()), missing))
+        found = zip(part.levels, part.counts, strict=True)
+        counted += bins.counted(found, part.missing, numbers=part.numbers, is_written=is_written)
+    return counted

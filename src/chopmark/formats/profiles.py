@@ -31,7 +31,7 @@ from chopmark.stats.profile import COLUMNS_MAX, Counts, Profile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DatasetProfile", "count_table", "profile_of", "read_profile", "write_profile"]
+__all__ = ["DatasetProfile", "count_table", "names_of_levels", "profile_of", "read_profile", "write_profile"]
 
 _SCORES = "scores"
 
@@ -255,6 +255,12 @@ def _one_a_row(table: Table, given: Any, what: str) -> NDArray[Any]:
 # Other rows
 
 
+def names_of_levels(profile: Profile, scores: Any = None) -> list[str]:
+    """Columns that a file of texts must give as they stand there, for they are levels of the reference; with that of the scores."""
+    names = [column.name for column in profile.columns if isinstance(column, LevelBins)]
+    return [*names, scores] if isinstance(scores, str) and isinstance(profile.scores, LevelBins) else names
+
+
 def count_table(profile: Profile, table: Table, *, scores: Any = None) -> Counts:
     """Counts of a table's rows in the bins of a profile, column after column.
 
@@ -276,14 +282,12 @@ def count_table(profile: Profile, table: Table, *, scores: Any = None) -> Counts
     """
     if scores is not None and profile.scores is None:
         raise InvalidRequest("The profile has no scores.", hint="Register with scores= to have them compared.")
-    return Counts(
-        profile=profile.digest,
-        rows=table.rows,
-        columns=tuple(_counted(column, table.read(column.name), table.rows) for column in profile.columns),
-        scores=None
-        if scores is None or profile.scores is None
-        else count_values(profile.scores, _one_a_row(table, scores, "scores")),
-    )
+    columns = tuple(_counted(column, table.read(column.name), table.rows) for column in profile.columns)
+    answers = None
+    if scores is not None and profile.scores is not None:
+        is_written = isinstance(scores, str) and table.read(scores).is_written
+        answers = count_values(profile.scores, _one_a_row(table, scores, "scores"), is_written=is_written)
+    return Counts(profile=profile.digest, rows=table.rows, columns=columns, scores=answers)
 
 
 def _counted(bins: NumericBins | LevelBins, parts: Parts, rows: int) -> ColumnCounts:
@@ -296,11 +300,30 @@ def _counted(bins: NumericBins | LevelBins, parts: Parts, rows: int) -> ColumnCo
                 f"Column {bins.name!r} holds {reason}, and levels in the reference.",
                 hint="Give the column as it was when the profile was made.",
             )
-        counted = count_levels(bins, parts.level_counts())
+        counted = count_levels(bins, parts.level_counts(), is_written=parts.is_written)
     else:
         counted = count_values(bins, np.empty(0))
         for column in parts:
-            counted += count_values(bins, _numbers(column))
+            counted += count_values(bins, _as_in_reference(bins, column))
     if counted.rows != rows:
         raise InvalidRequest(f"Column {bins.name!r} has {counted.rows:,} of {rows:,} rows.", hint="Try again.")
     return counted
+
+
+def _as_in_reference(bins: NumericBins, column: Column) -> NDArray[Any]:
+    """Numbers for a reference of numbers, also where they came as texts: `InvalidRequest` names one that is none."""
+    import numpy as np
+
+    values = _numbers(column)
+    if column.type not in ("string", "category") or not isinstance(column.values, list):
+        return values
+    found = np.empty(len(column.values))
+    for i, value in enumerate(column.values):
+        try:
+            found[i] = np.nan if value is None or value == "" else float(value)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(
+                f"Column {shown(bins.name)} holds texts such as {shown(str(value))}, and numbers in the reference.",
+                hint="Give the column as it was when the profile was made, or leave it out: without=… (--without).",
+            ) from error
+    return found

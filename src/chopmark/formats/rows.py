@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from chopmark.formats.tables import InMemory, Parts, Table, table_of_columns, ta
 __all__ = ["frame_of_series", "is_series", "table_of", "table_of_array"]
 
 
-def table_of(data: Any) -> Table:
+def table_of(data: Any, texts: Collection[str] = ()) -> Table:
     """The table in what was given.
 
     Parameters
@@ -24,6 +24,8 @@ def table_of(data: Any) -> Table:
     data
         A data frame (pandas, polars), Arrow table, list of dicts, dict of columns, array, series, ``(X, y)`` (of which ``X``), or the path of a
         Parquet, CSV or TSV file.
+    texts
+        Columns of a CSV or TSV file to give as they stand there, whatever they look like.
 
     Raises
     ------
@@ -36,9 +38,9 @@ def table_of(data: Any) -> Table:
         path = Path(data)
         if not path.is_file():
             raise NotFound(f"There is no file at {str(path)!r}.")
-        return table_of_file(path)
+        return table_of_file(path, texts)
     if isinstance(data, tuple) and data:
-        return table_of(data[0])
+        return table_of(data[0], texts)
     if is_series(data):
         data = frame_of_series(data)
     if is_table(data):

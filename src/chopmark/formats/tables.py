@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +32,11 @@ class Parts:
     @property
     def is_text(self) -> bool:
         """Whether it is known, without a look at the values, that they are texts."""
+        return False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether they are texts as they stood in a file of texts, in which numbers and truth values are written, too."""
         return False
 
     def level_counts(self) -> Iterator[LevelCounts]:
@@ -116,8 +121,15 @@ def obstacle_to_reading(path: Path) -> str:
     return f"it has {cells:,} values" if cells > FILE_CELLS_MAX else ""
 
 
-def table_of_file(path: Path) -> Table:
+def table_of_file(path: Path, texts: Collection[str] = ()) -> Table:
     """The table of a Parquet, CSV or TSV file. Of Parquet a column is read when it is asked for, of texts all at once.
+
+    Parameters
+    ----------
+    path
+        The file.
+    texts
+        Columns of a text file to give as they stand there, whatever they look like.
 
     Raises
     ------
@@ -133,9 +145,12 @@ def table_of_file(path: Path) -> Table:
             f"{path.name} is no table that can be read.", hint="Pass a file that ends in .parquet, .pq, .csv or .tsv."
         )
     with _reading(path):
-        table = read_csv(path)
+        table = read_csv(path, texts)
     _check_names(table.column_names)
-    return Table(table.num_rows, {name: partial(_ArrowParts, name, table.column(name)) for name in table.column_names})
+    read = {
+        name: partial(_ArrowParts, name, table.column(name), is_written=name in texts) for name in table.column_names
+    }
+    return Table(table.num_rows, read)
 
 
 def _parquet_table(path: Path) -> Table:
@@ -166,9 +181,10 @@ def _parquet_parts(path: Path, name: str) -> Parts:
 class _ArrowParts(Parts):
     """Numbers and truth values as one part, all others in several: as Python objects they are many times larger."""
 
-    def __init__(self, name: str, column: Any) -> None:
+    def __init__(self, name: str, column: Any, *, is_written: bool = False) -> None:
         self._name = name
         self._column = column
+        self._is_written = is_written
 
     def __iter__(self) -> Iterator[Column]:
         from pyarrow import types
@@ -188,6 +204,10 @@ class _ArrowParts(Parts):
 
         kind = self._column.type
         return bool(types.is_string(kind) or types.is_large_string(kind))
+
+    @property
+    def is_written(self) -> bool:
+        return self._is_written
 
     def level_counts(self) -> Iterator[LevelCounts]:
         if not self.is_text:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chopmark.domain.datasets import ColumnProfile
 from chopmark.domain.signature import FieldType
+from chopmark.errors import InvalidRequest
+from chopmark.formats.text_dialects import HEAD_BYTES, dialect_of
 
 __all__ = ["CSV_SIZE_BYTES_MAX", "TableFacts", "is_parquet", "is_text_table", "read_csv", "table_facts"]
 
@@ -42,7 +45,7 @@ def table_facts(path: Path) -> TableFacts | None:
             return _parquet_facts(path)
         table = read_csv(path)
         return TableFacts(table.num_rows, table=table)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, InvalidRequest):
         return None
 
 
@@ -56,12 +59,47 @@ def is_text_table(path: Path) -> bool:
     return path.suffix.lower() in (".csv", ".tsv")
 
 
-def read_csv(path: Path) -> Any:
-    """The Arrow table of a text file; its errors are Arrow's own."""
+def read_csv(path: Path, texts: Collection[str] = ()) -> Any:
+    """The Arrow table of a text file; its errors are Arrow's own.
+
+    An empty field is missing, of texts as of numbers: no program that writes such files tells the two apart.
+
+    Parameters
+    ----------
+    path
+        The file. What stands between its columns is seen from its first lines.
+    texts
+        Columns to give as they stand in the file: ``007`` is otherwise the number 7.
+
+    Raises
+    ------
+    InvalidRequest
+        When its header and the lines below do not fit together.
+    """
+    import pyarrow as pa
     from pyarrow import csv
 
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    return csv.read_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter))
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    dialect = dialect_of(head, usual="\t" if path.suffix.lower() == ".tsv" else ",")
+    table = csv.read_csv(
+        path,
+        parse_options=csv.ParseOptions(delimiter=dialect.delimiter),
+        convert_options=csv.ConvertOptions(
+            decimal_point=dialect.decimal_point, column_types=dict.fromkeys(texts, pa.string())
+        ),
+    )
+    for i, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            table = table.set_column(i, field.name, _without_empty(table.column(i)))
+    return table
+
+
+def _without_empty(column: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
 
 
 def _parquet_facts(path: Path) -> TableFacts:

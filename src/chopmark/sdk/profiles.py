@@ -120,13 +120,13 @@ class Profiles(Surface):
         InvalidRequest
             When the data lack a column that the model takes, or one holds something else than it did.
         """
-        from chopmark.formats.profiles import count_table
+        from chopmark.formats.profiles import count_table, names_of_levels
         from chopmark.formats.rows import table_of
         from chopmark.stats.drift import MINIMUM, check_drift
 
         manifest = self._manifest(ref)
         profile = self._read(ref, manifest, dataset)
-        table = table_of(data)
+        table = table_of(data, names_of_levels(profile, scores))
         taken = {field.name for field in manifest.signature.inputs} if manifest.signature else set()
         wanted = _compared(profile, [*table.columns, *table.left_out], without, taken)
         kept = msgspec.structs.replace(profile, columns=tuple(c for c in profile.columns if c.name in wanted))

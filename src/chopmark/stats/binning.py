@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ BINS_MAX = 64
 LEVELS_MAX = 64
 _LEVEL_LENGTH_MAX = 100
 _CHUNK_ROWS = 65_536  # sorting what fits into a cache is faster than binning, and needs no more memory for more rows
+_TRUTH_VALUES = {"1": "true", "1.0": "true", "true": "true", "0": "false", "0.0": "false", "false": "false"}
 _LARGE = 2.0**500  # squares of larger numbers overflow
 _LARGEST = 1.7976931348623157e308
 
@@ -54,15 +56,18 @@ class ColumnCounts(msgspec.Struct, frozen=True):
     between
         Of a numeric column with one bin a value: how many of each bin are not that value, but lie between it and the one before.
         Empty where none do.
+    numbers
+        Of a categorical column: how many of its values were numbers, and not texts or truth values.
     """
 
     name: str
     counts: tuple[int, ...]
     sums: tuple[float, ...] = ()
     between: tuple[int, ...] = ()
+    numbers: int = 0
 
     def __post_init__(self) -> None:
-        if not all(type(count) is int and count >= 0 for count in (*self.counts, *self.between)):
+        if not all(type(count) is int and count >= 0 for count in (*self.counts, *self.between, self.numbers)):
             raise InvalidRequest(
                 f"Counts of {self.name!r} are no counts.", hint="A count is a whole number, 0 or more."
             )
@@ -75,7 +80,7 @@ class ColumnCounts(msgspec.Struct, frozen=True):
         between = self.between or other.between
         if self.between and other.between:
             between = tuple(a + b for a, b in zip(self.between, other.between, strict=True))
-        return ColumnCounts(self.name, counts, sums, between)
+        return ColumnCounts(self.name, counts, sums, between, self.numbers + other.numbers)
 
     @property
     def rows(self) -> int:
@@ -176,6 +181,48 @@ class LevelBins(msgspec.Struct, frozen=True, tag="category", tag_field="kind"):
         if len(counted.counts) != len(self.levels) + 2 or counted.sums or counted.between:
             raise _other_bins(self.name)
 
+    @property
+    def are_truth_values(self) -> bool:
+        """Whether the levels are truth values, or texts that say so, and nothing else."""
+        return 0 < self.distinct == len(self.levels) and {"true", "false"}.issuperset(self.levels)
+
+    def level_of(self, text: str) -> str:
+        """The level that is written otherwise in a text, where there is one: ``True`` and ``1`` for ``true``, ``3.0`` for ``3``."""
+        if text in self.levels:
+            return text
+        if self.are_truth_values:
+            return _TRUTH_VALUES.get(text.lower(), text)
+        return text[:-2] if text.endswith(".0") and text[:-2] in self.levels else text
+
+    def counted(
+        self, found: Iterable[tuple[str, int]], missing: int, *, numbers: int = 0, is_written: bool = False
+    ) -> ColumnCounts:
+        """Counts in these levels.
+
+        Parameters
+        ----------
+        found
+            Texts of values with how often each is there; a text may come twice.
+        missing
+            Values that are missing.
+        numbers
+            Values that are numbers.
+        is_written
+            As in `count_values`.
+        """
+        known = dict.fromkeys(self.levels, 0)
+        other = 0
+        is_lenient = is_written or (numbers > 0 and self.are_truth_values)
+        for text, count in found:
+            level = self.level_of(text) if is_lenient and text not in known else text
+            if level in known:
+                known[level] += count
+            else:
+                other += count
+        if is_written and "" in known and not self.reference.missing:  # a file of texts cannot tell the two apart
+            known[""], missing = known[""] + missing, 0
+        return ColumnCounts(self.name, (*known.values(), other, missing), numbers=numbers)
+
 
 def bins_of(
     name: str, values: NDArray[Any], *, bins: int = BINS_MAX, levels: int = LEVELS_MAX
@@ -204,12 +251,23 @@ def bins_of(
     ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[: levels if is_telling else 0]
     kept = tuple(text for text, _ in ranked)
     counts = tuple(count for _, count in ranked)
-    reference = ColumnCounts(name, (*counts, total - sum(counts), missing))
+    numbers = _numbers_among(values, total)
+    reference = ColumnCounts(name, (*counts, total - sum(counts), missing), numbers=numbers)
     return LevelBins(name, kept, len(counted), reference)
 
 
-def count_values(column: NumericBins | LevelBins, values: NDArray[Any]) -> ColumnCounts:
-    """How many values of a column fall into each of its bins; shape (n,).
+def count_values(column: NumericBins | LevelBins, values: NDArray[Any], *, is_written: bool = False) -> ColumnCounts:
+    """How many values of a column fall into each of its bins.
+
+    Parameters
+    ----------
+    column
+        The bins.
+    values
+        Shape (n,).
+    is_written
+        Whether the values are texts as they stood in a file of texts, where what is no level may still be written otherwise than the
+        level was (see `LevelBins.level_of`).
 
     Raises
     ------
@@ -219,8 +277,9 @@ def count_values(column: NumericBins | LevelBins, values: NDArray[Any]) -> Colum
     if isinstance(column, NumericBins):
         return _count_numbers(column, values)
     counted, missing = _texts(column.name, values)
-    known = tuple(counted.get(level, 0) for level in column.levels)
-    return ColumnCounts(column.name, (*known, counted.total() - sum(known), missing))
+    return column.counted(
+        counted.items(), missing, numbers=_numbers_among(values, counted.total()), is_written=is_written
+    )
 
 
 # Numbers
@@ -339,6 +398,17 @@ def _holds_numbers(values: NDArray[Any], *, or_nothing: bool = False) -> bool:
 # Levels
 
 _MISSING_KINDS = frozenset({"NoneType", "NAType", "NaTType"})
+
+
+def _numbers_among(values: NDArray[Any], present: int) -> int:
+    """How many are numbers and not texts or truth values."""
+    if values.dtype.kind in "iuf":
+        return present
+    return sum(map(_is_number, values.tolist())) if values.dtype.kind == "O" else 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_missing(value)
 
 
 def _is_missing(value: Any) -> bool:

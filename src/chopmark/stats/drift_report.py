@@ -155,6 +155,8 @@ def column_sentence(found: ColumnDrift, column: NumericBins | LevelBins, current
             "beyond the reference's range" if found.kind == "numeric" else "in levels that the reference does not have"
         )
         why.append(f"{drifted['unseen'].value:.1%} of its values are {beyond}")
+    if _has_become_numbers(column, current):
+        why.append("its values are numbers now, and were texts or categories")
     others = []
     if found.reference_mean is not None and found.current_mean is not None and "wasserstein" in drifted:
         others.append(f"its mean went from {found.reference_mean:.4g} to {found.current_mean:.4g}")
@@ -165,6 +167,10 @@ def column_sentence(found: ColumnDrift, column: NumericBins | LevelBins, current
     if not why:
         why.append(", ".join(f"{m.name} {m.value:.3g}" for m in drifted.values()))
     return f"{found.name} drifted: {'; '.join(why).replace('%', ' %')}."
+
+
+def _has_become_numbers(column: NumericBins | LevelBins, current: ColumnCounts) -> bool:
+    return 2 * current.numbers > current.present and 2 * column.reference.numbers <= column.reference.present
 
 
 def report_sentence(verdict: Verdict, columns: tuple[ColumnDrift, ...], scores: list[ColumnDrift], minimum: int) -> str:
