@@ -345,7 +345,7 @@ def test_any_counts_make_a_verdict_and_no_nan(counts: list[tuple[int, ...]], met
     assert verdict.sentence.endswith(".")
     assert (verdict.winner is not None) == (verdict.decision == "winner")
     if verdict.winner == "b":
-        assert experiment.readings[0].interval.low > threshold
+        assert experiment.readings[0].interval.is_above(threshold)
     assert b"NaN" not in msgspec.json.encode((experiment, verdict, experiment.readings))
 
 

@@ -11,6 +11,7 @@ from scipy.optimize import brentq
 from scipy.stats import binom
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.results import Interval
 from chopmark.stats.sequential import BernoulliEProcess, bernoulli_p_values
 from chopmark.stats.summaries import Proportion
 
@@ -215,7 +216,8 @@ def test_the_interval_leaves_zero_out_once_decided_while_the_estimate_stays_ther
     assert test.decided
     test = test.observe(Proportion(905, 1_000), Proportion(885, 1_000))
     assert test.differences.interval(0.05).low < 0 < test.differences.estimate
-    assert 0 < test.interval.low < test.interval.high
+    assert test.interval.is_above(0)
+    assert test.interval == Interval(0.0, test.differences.interval(0.05).high, excludes_zero=True)
     reversed_ = test.observe(Proportion(900, 1_000), Proportion(830, 1_000))
     assert reversed_.decided
     assert 0.0 in reversed_.interval

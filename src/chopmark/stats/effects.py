@@ -11,14 +11,17 @@ from chopmark.stats.results import Effect, Flag, Interval
 __all__ = [
     "is_noise",
     "no_answer",
+    "normal_deviate",
     "normal_effect",
     "normal_quantile",
     "student_effect",
+    "student_reach",
 ]
 
 UNBOUNDED = Interval(-math.inf, math.inf)
 
 _ROUNDINGS = 8
+_DEVIATE_MAX = 37.5  # further out a float holds no chance
 
 
 def normal_quantile(confidence: float) -> float:
@@ -87,6 +90,31 @@ def student_effect(
         degrees_of_freedom=degrees_of_freedom,
         flags=flags,
     )
+
+
+def normal_deviate(effect: Effect) -> float:
+    """The normal deviate that is as far in its tail as the statistic is in its own distribution, with its sign; 37.5 at most.
+
+    What compares statistics with bounds of the normal distribution (`chopmark.stats.looks`) takes this: Student's t of few units is
+    far larger where nothing differs.
+
+    >>> round(normal_deviate(student_effect(12.7, 1.0, 1.0, 0.95)), 2)
+    1.96
+    """
+    from scipy.special import ndtri
+
+    if effect.degrees_of_freedom is None:
+        return effect.statistic
+    tail = effect.p_greater if effect.statistic > 0 else effect.p_less
+    size = min(_DEVIATE_MAX, -float(ndtri(tail))) if tail > 0 else _DEVIATE_MAX
+    return math.copysign(max(0.0, size), effect.statistic)
+
+
+def student_reach(deviate: float, degrees_of_freedom: float) -> float:
+    """The t that is as far in its tail as a normal deviate, 0 or more, is in its own: the inverse of `normal_deviate`."""
+    from scipy.special import ndtr, stdtrit
+
+    return abs(float(stdtrit(degrees_of_freedom, float(ndtr(-min(deviate, _DEVIATE_MAX))))))
 
 
 def no_answer(estimate: float, *flags: Flag, interval: Interval = UNBOUNDED) -> Effect:

@@ -18,9 +18,19 @@ from typing import Any, Self, cast
 import msgspec
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.effects import normal_deviate
 from chopmark.stats.looks import PlannedLooks
 from chopmark.stats.plans import Batch, Metric, Plan, Summary, check_batch
-from chopmark.stats.readings import Reading, adjusted, fixed_effect, linearised, value_of
+from chopmark.stats.readings import (
+    DECIDES_NOTHING,
+    Reading,
+    adjusted,
+    fixed_effect,
+    linearised,
+    look_effect,
+    repeated_interval,
+    value_of,
+)
 from chopmark.stats.results import Effect, Flag, Interval
 from chopmark.stats.sequential import BernoulliEProcess, EventShare, MeanSequence
 from chopmark.stats.sketch import QuantileSketch
@@ -167,11 +177,15 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         information = min(1.0, self.units / (self.plan.planned_n or 1))
         looks, looked = dict(self.looks), dict(self.looked)
         for variant, before in self.looks.items():
-            effect = self._fixed(variant, self.plan.primary)
-            if before.ended or effect is None:
+            arms = self._arms(variant, self.plan.primary)
+            if before.ended or None in arms:
                 continue
-            looks[variant] = before.observe(information, 0.0 if effect.flags else effect.statistic, last=last)
-            looked[variant] = effect
+            effect = look_effect(*arms, 1 - self._alpha(self.plan.primary))
+            z = normal_deviate(effect) if DECIDES_NOTHING.isdisjoint(effect.flags) else 0.0
+            looks[variant] = before.observe(information, z, last=last)
+            bound = looks[variant].looks[-1].boundary
+            interval = repeated_interval(effect, *arms, bound, sided=self.plan.looks.sided)
+            looked[variant] = msgspec.structs.replace(effect, interval=interval)
         return msgspec.structs.replace(self, looks=looks, looked=looked)
 
     @property
@@ -300,18 +314,22 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
             return estimate, test.interval, test.p_value, test.flags
         if metric.role == "primary" and variant in self.looked:
             seen, looks = self.looked[variant], self.looks[variant]
-            return seen.estimate, looks.interval(seen.estimate, seen.standard_error), looks.p_value, seen.flags
+            return seen.estimate, seen.interval, looks.p_value, seen.flags
         if effect is None or not self.has_ended:
             return (estimate, *(_NOTHING if effect is None else _TOO_EARLY))
         return estimate, effect.interval, effect.p_value, effect.flags
 
     def _fixed(self, variant: str, metric: Metric) -> Effect | None:
         """The test at a fixed horizon on all there is; None where an arm has nothing."""
-        source = self.exceeded if metric.kind == "quantile" else self.totals.records
-        control, treatment = (_of(source, v, metric) for v in (self.plan.control, variant))
+        control, treatment = self._arms(variant, metric)
         if control is None or treatment is None:
             return None
         return fixed_effect(control, treatment, 1 - self._alpha(metric))
+
+    def _arms(self, variant: str, metric: Metric) -> tuple[Any, Any]:
+        """What the test at a fixed horizon compares, of all batches; None where there is nothing."""
+        source = self.exceeded if metric.kind == "quantile" else self.totals.records
+        return _of(source, self.plan.control, metric), _of(source, variant, metric)
 
 
 def _checked(check: EventShare, counts: Exposures, shares: Mapping[str, float]) -> EventShare:

@@ -32,6 +32,7 @@ __all__ = [
     "difference",
     "miettinen_nurminen_interval",
     "newcombe_interval",
+    "newcombe_reaching",
     "score_bound",
     "score_statistic",
     "unpooled_error",
@@ -105,7 +106,10 @@ def wilson_interval(proportion: Proportion, *, confidence: float = 0.95) -> Inte
     >>> round(interval.low, 4), round(interval.high, 4)
     (0.5958, 0.9821)
     """
-    z = normal_quantile(confidence)
+    return _wilson(proportion, normal_quantile(confidence))
+
+
+def _wilson(proportion: Proportion, z: float) -> Interval:
     if not proportion.n:
         return Interval(0.0, 1.0)
     x, n = proportion.successes, proportion.n
@@ -141,7 +145,12 @@ def newcombe_interval(control: Proportion, treatment: Proportion, *, confidence:
     >>> round(interval.low, 4), round(interval.high, 4)
     (-0.0713, 0.0713)
     """
-    c, t = (wilson_interval(p, confidence=confidence) for p in (control, treatment))
+    return newcombe_reaching(control, treatment, normal_quantile(confidence))
+
+
+def newcombe_reaching(control: Proportion, treatment: Proportion, z: float) -> Interval:
+    """`newcombe_interval` by the normal quantile, which may be too far out for a confidence to tell from 1."""
+    c, t = (_wilson(p, z) for p in (control, treatment))
     if not control.n or not treatment.n:
         return ANYTHING
     estimate = difference(control, treatment)

@@ -8,20 +8,35 @@ from typing import Literal, cast
 
 import msgspec
 
-from chopmark.stats.means import cuped_means, cuped_slope, cuped_test, ratio_mean, ratio_test, welch_test
+from chopmark.stats.effects import normal_quantile, student_reach
+from chopmark.stats.exact import FISHER_TRIALS_MAX, fisher_test
+from chopmark.stats.means import cuped_means, cuped_slope, cuped_test, guarded_test, ratio_mean, ratio_test, welch_test
 from chopmark.stats.multiplicity import holm
 from chopmark.stats.plans import Metric, Summary
-from chopmark.stats.proportions import newcombe_interval, z_test
+from chopmark.stats.proportions import newcombe_reaching, z_test
 from chopmark.stats.results import Effect, Flag, Interval
+from chopmark.stats.sequential.difference import without_zero
 from chopmark.stats.sketch import QuantileSketch
 from chopmark.stats.summaries import Cuped, Mean, Proportion, Ratio
 
-__all__ = ["Reading", "adjusted", "fixed_effect", "linearised", "standing", "value_of"]
+__all__ = [
+    "Reading",
+    "adjusted",
+    "fixed_effect",
+    "linearised",
+    "look_effect",
+    "repeated_interval",
+    "standing",
+    "value_of",
+]
 
 Standing = Literal["better", "worse", "same", "not better", "unclear"]
 DECIDES_NOTHING: frozenset[Flag] = frozenset(
     {"no_data", "too_few", "no_variance", "all_equal", "not_constant", "too_early"}
 )
+
+
+_P_LEAST = 1e-300
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,16 +80,14 @@ def standing(metric: Metric, reading: Reading) -> Standing:
     """
     if not DECIDES_NOTHING.isdisjoint(reading.flags):
         return "unclear"
-    low, high = reading.interval.low, reading.interval.high
-    if metric.better == "lower":
-        low, high = -high, -low
-    if reading.is_significant and low > metric.threshold:
+    gain = reading.interval if metric.better == "higher" else reading.interval.mirrored
+    if reading.is_significant and gain.is_above(metric.threshold):
         return "better"
-    if reading.is_significant and high < -metric.threshold:
+    if reading.is_significant and gain.is_below(-metric.threshold):
         return "worse"
-    if -metric.threshold < low and high < metric.threshold:
+    if gain.is_above(-metric.threshold) and gain.is_below(metric.threshold):
         return "same"
-    return "not better" if high < metric.threshold else "unclear"
+    return "not better" if gain.is_below(metric.threshold) else "unclear"
 
 
 def adjusted(readings: Sequence[Reading], alpha: float) -> list[Reading]:
@@ -89,12 +102,10 @@ def adjusted(readings: Sequence[Reading], alpha: float) -> list[Reading]:
 
 
 def fixed_effect(control: Summary, treatment: Summary, confidence: float) -> Effect:
-    """The test at a fixed horizon of two summaries of one kind; of rates with Newcombe's interval."""
+    """The test at a fixed horizon of two summaries of one kind; of rates with Newcombe's interval, and Fisher's test of few."""
     match control:
         case Proportion():
-            other = cast("Proportion", treatment)
-            effect = z_test(control, other, confidence=confidence)
-            return msgspec.structs.replace(effect, interval=newcombe_interval(control, other, confidence=confidence))
+            return _rate_effect(control, cast("Proportion", treatment), confidence)
         case Mean():
             return welch_test(control, cast("Mean", treatment), confidence=confidence)
         case Ratio():
@@ -104,6 +115,61 @@ def fixed_effect(control: Summary, treatment: Summary, confidence: float) -> Eff
         case QuantileSketch():
             msg = "a sketch is compared by the share of records beyond a limit"
             raise TypeError(msg)
+
+
+def look_effect(control: Summary, treatment: Summary, confidence: float) -> Effect:
+    """The test at a planned look: as `fixed_effect`, and of means `guarded_test`, for an early look has few units."""
+    match control, treatment:
+        case Mean(), Mean():
+            return guarded_test(control, treatment, confidence=confidence)
+        case (Ratio(), Ratio()) | (Cuped(), Cuped()):
+            return guarded_test(*linearised(control, treatment), confidence=confidence)
+        case _:
+            return fixed_effect(control, treatment, confidence)
+
+
+def repeated_interval(effect: Effect, control: Summary, treatment: Summary, boundary: float, *, sided: int) -> Interval:
+    """What a planned look leaves possible: all differences that the effect does not take beyond the bound of the look."""
+    if not DECIDES_NOTHING.isdisjoint(effect.flags):
+        return effect.interval
+    if "exact" in effect.flags:
+        found = _agreeing(cast("Proportion", control), cast("Proportion", treatment), boundary, effect)
+    else:
+        freedom = effect.degrees_of_freedom
+        reach = (boundary if freedom is None else student_reach(boundary, freedom)) * effect.standard_error
+        found = Interval(effect.estimate - reach, effect.estimate + reach)
+    return Interval(found.low, math.inf) if sided == 1 else found
+
+
+def _rate_effect(control: Proportion, treatment: Proportion, confidence: float) -> Effect:
+    effect = z_test(control, treatment, confidence=confidence)
+    if "too_few" not in effect.flags or control.n + treatment.n > FISHER_TRIALS_MAX:
+        return effect
+    found = fisher_test(control, treatment)
+    effect = msgspec.structs.replace(
+        effect,
+        statistic=_deviate(found.p_value, effect.estimate),
+        p_value=found.p_value,
+        p_greater=found.p_greater,
+        p_less=found.p_less,
+        flags=("exact",),
+    )
+    return msgspec.structs.replace(effect, interval=_agreeing(control, treatment, normal_quantile(confidence), effect))
+
+
+def _agreeing(control: Proportion, treatment: Proportion, z: float, effect: Effect) -> Interval:
+    """Newcombe's interval, with 0 in it if and only if the exact test does not reject so far out."""
+    interval = newcombe_reaching(control, treatment, z)
+    if abs(effect.statistic) < z:
+        return Interval(min(0.0, interval.low), max(0.0, interval.high))
+    return without_zero(interval, 1 if effect.statistic > 0 else -1, effect.estimate)
+
+
+def _deviate(p_value: float, estimate: float) -> float:
+    """The normal deviate of a two-sided p-value, with the sign of the estimate."""
+    from scipy.special import ndtri
+
+    return math.copysign(-float(ndtri(max(p_value, _P_LEAST) / 2)), estimate)
 
 
 def linearised(control: Summary, treatment: Summary) -> tuple[Mean, Mean]:

@@ -16,11 +16,19 @@ else:
     _End = float | None  # JSON has no infinite numbers: such an end is written as null, and read back from it
 
 Flag = Literal[
-    "no_data", "too_few", "no_variance", "all_equal", "no_baseline", "approximate", "not_constant", "too_early"
+    "no_data",
+    "too_few",
+    "no_variance",
+    "all_equal",
+    "no_baseline",
+    "approximate",
+    "exact",
+    "not_constant",
+    "too_early",
 ]
 """``no_data``: an arm is empty. ``too_few``: fewer than the method is good for. ``no_variance``: nothing varies in an arm
 that should. ``all_equal``: both arms hold one and the same value. ``no_baseline``: relative to a control that is 0.
-``approximate``: a fallback was used. ``not_constant``: the looks together rule out every constant difference.
+``approximate``: a fallback was used. ``exact``: counts are small, and an exact test was used. ``not_constant``: the looks together rule out every constant difference.
 ``too_early``: the method answers at its end, which is not reached."""
 
 
@@ -28,11 +36,20 @@ Scale = Literal["absolute", "relative"]
 """``absolute``: in units of the metric (0.02 of a rate is two points). ``relative``: a share of the baseline (0.02 is 2 %)."""
 
 
-class Interval(msgspec.Struct, frozen=True):
-    """A range that holds the true value with a confidence; the ends may be infinite (null in JSON) where nothing is known."""
+class Interval(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True):
+    """A range that holds the true value with a confidence; the ends may be infinite (null in JSON) where nothing is known.
+
+    Attributes
+    ----------
+    low, high
+        The ends, which belong to it.
+    excludes_zero
+        An end at 0 does not: a test ruled 0 out, and says nothing of how near to it the value may be.
+    """
 
     low: _End
     high: _End
+    excludes_zero: bool = False
 
     def __post_init__(self) -> None:
         for end, unknown in (("low", -math.inf), ("high", math.inf)):
@@ -40,7 +57,20 @@ class Interval(msgspec.Struct, frozen=True):
                 force_setattr(self, end, unknown)
 
     def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
+        return self.low <= value <= self.high and not (self.excludes_zero and value == 0)
+
+    @property
+    def mirrored(self) -> Interval:
+        """That of the difference the other way round."""
+        return Interval(-self.high, -self.low, self.excludes_zero)
+
+    def is_above(self, value: float) -> bool:
+        """Whether all of it is greater."""
+        return self.low > value or (self.excludes_zero and self.low == value == 0)
+
+    def is_below(self, value: float) -> bool:
+        """Whether all of it is less."""
+        return self.high < value or (self.excludes_zero and self.high == value == 0)
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True):

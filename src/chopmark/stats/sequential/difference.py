@@ -8,8 +8,6 @@ tell; no batch is compared with another, so neither drift nor a share that is ra
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 from chopmark.stats.results import Interval
@@ -99,5 +97,6 @@ def without_zero(interval: Interval, side: int, estimate: float) -> Interval:
     """An interval cut at 0, when another test ruled 0 out to one side (1: greater, -1: less) and the estimate is there."""
     if 0.0 not in interval or estimate * side <= 0:
         return interval
-    least = math.nextafter(0.0, math.inf)
-    return Interval(least, interval.high) if side > 0 else Interval(interval.low, -least)
+    if side > 0:
+        return Interval(0.0, interval.high, excludes_zero=True)
+    return Interval(interval.low, 0.0, excludes_zero=True)

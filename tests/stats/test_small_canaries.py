@@ -1,0 +1,59 @@
+"""Arms of few records: what is plain is said, by exact tests, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from chopmark.stats.experiment import Experiment
+from chopmark.stats.looks import PlannedLooks
+from chopmark.stats.plans import Batch, Metric, Plan
+from chopmark.stats.readings import fixed_effect
+from chopmark.stats.summaries import Proportion
+
+SUCCESS = Metric(name="s", kind="proportion", role="primary", threshold=0.05)
+
+
+@pytest.mark.parametrize("method", ["fixed", "planned"])
+def test_what_is_plain_at_a_small_canary_is_said(method: str) -> None:
+    plan = Plan(
+        variants={"a": 0.99, "b": 0.01},
+        control="a",
+        metrics=(SUCCESS,),
+        method=method,  # type: ignore[arg-type]
+        planned_n=10_000,
+        looks=PlannedLooks.evenly(1) if method == "planned" else None,
+    )
+    experiment = Experiment.planned(plan)
+    few = Batch(records={"a": {"s": Proportion(0, 9_900)}, "b": {"s": Proportion(4, 100)}})
+    plain = Batch(records={"a": {"s": Proportion(0, 9_900)}, "b": {"s": Proportion(60, 100)}})
+    found = [
+        after if method == "fixed" else after.look() for after in (experiment.observe(part) for part in (plain, few))
+    ]
+    assert [each.verdict.winner for each in found] == ["b", None]
+    assert [each.readings[0].is_significant for each in found] == [True, True]
+    assert [each.readings[0].flags for each in found] == [("exact",)] * 2
+
+
+counts = st.tuples(st.integers(0, 12), st.integers(0, 40)).map(lambda c: Proportion(c[0], sum(c)))
+
+
+@given(counts, counts)
+def test_small_counts_are_tested_exactly_and_interval_and_p_agree(control: Proportion, treatment: Proportion) -> None:
+    effect = fixed_effect(control, treatment, 0.95)
+    if "exact" not in effect.flags:
+        return
+    table = [[control.successes, control.failures], [treatment.successes, treatment.failures]]
+    assert effect.p_value == pytest.approx(stats.fisher_exact(table)[1], rel=1e-6)
+    assert (0.0 not in effect.interval) == (effect.p_value <= 0.05)
+    assert effect.estimate in effect.interval or effect.estimate == 0
+    swapped = fixed_effect(treatment, control, 0.95)
+    assert swapped.p_value == pytest.approx(effect.p_value)
+    assert swapped.statistic == pytest.approx(-effect.statistic, abs=1e-9)
+
+
+def test_more_trials_than_the_exact_test_takes_are_few_still() -> None:
+    effect = fixed_effect(Proportion(3, 11_000_000), Proportion(0, 110_000), 0.95)
+    assert effect.flags == ("too_few",)
