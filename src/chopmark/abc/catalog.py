@@ -575,29 +575,120 @@ class Transaction(Protocol):
     `NotFound` that the caller handles leaves the transaction usable.
     """
 
-    projects: Projects
-    models: Models
-    versions: Versions
-    manifests: Manifests
-    aliases: Aliases
-    stages: Stages
-    evaluations: Evaluations
-    lineage: Lineage
-    datasets: Datasets
-    trust: Trust
-    loads: Loads
-    audit: Audit
-    recorded: Recorded
-    outbox: Outbox
-    idempotency: IdempotencyKeys
-    collection: Collection
-    rows: Rows
-    tokens: Tokens
-    members: Members
-    roles: Roles
-    puts: Puts
-    schedules: Schedules
-    jobs: Jobs
+    @property
+    def projects(self) -> Projects:
+        """Projects by name."""
+        ...
+
+    @property
+    def models(self) -> Models:
+        """Models by project and name."""
+        ...
+
+    @property
+    def versions(self) -> Versions:
+        """Versions of models."""
+        ...
+
+    @property
+    def manifests(self) -> Manifests:
+        """Manifests by their digest."""
+        ...
+
+    @property
+    def aliases(self) -> Aliases:
+        """Where aliases point, and pointed."""
+        ...
+
+    @property
+    def stages(self) -> Stages:
+        """Moves between stages."""
+        ...
+
+    @property
+    def evaluations(self) -> Evaluations:
+        """Metrics of versions on data sets."""
+        ...
+
+    @property
+    def lineage(self) -> Lineage:
+        """Edges between versions, data sets and runs."""
+        ...
+
+    @property
+    def datasets(self) -> Datasets:
+        """Data sets by their node."""
+        ...
+
+    @property
+    def trust(self) -> Trust:
+        """Decisions on code."""
+        ...
+
+    @property
+    def loads(self) -> Loads:
+        """Loads by version and day."""
+        ...
+
+    @property
+    def audit(self) -> Audit:
+        """The chain of events."""
+        ...
+
+    @property
+    def recorded(self) -> Recorded:
+        """How far the audit is recorded beside the blobs."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """Events that wait for delivery."""
+        ...
+
+    @property
+    def idempotency(self) -> IdempotencyKeys:
+        """First answers, by the keys of their calls."""
+        ...
+
+    @property
+    def collection(self) -> Collection:
+        """What may go, and the collector's lock."""
+        ...
+
+    @property
+    def rows(self) -> Rows:
+        """Rows as they are stored."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """Tokens by their id."""
+        ...
+
+    @property
+    def members(self) -> Members:
+        """Who has which role where."""
+        ...
+
+    @property
+    def roles(self) -> Roles:
+        """Roles beside those that are always there."""
+        ...
+
+    @property
+    def puts(self) -> Puts:
+        """Who put which bytes lately."""
+        ...
+
+    @property
+    def schedules(self) -> Schedules:
+        """When what runs."""
+        ...
+
+    @property
+    def jobs(self) -> Jobs:
+        """The queue of jobs."""
+        ...
 
 
 class Catalog(Protocol):

@@ -99,33 +99,123 @@ class Statements:
 
 
 class SqlTransaction:
-    """`chopmark.abc.catalog.Transaction` over one connection."""
+    """`chopmark.abc.catalog.Transaction` over one connection; its parts are made when first used, as most calls need few."""
 
     def __init__(self, run: Executor, statements: Statements) -> None:
-        pointers = statements.pointers
-        versions = statements.versions
-        history = statements.history
-        lineage = SqlLineage(run, statements.lineage)
-        self.projects: abc.Projects = SqlProjects(run, statements.names)
-        self.models: abc.Models = SqlModels(run, statements.names, lineage.remove_versions)
-        self.versions: abc.Versions = SqlVersions(run, versions, lineage.remove_versions)
-        self.manifests: abc.Manifests = SqlManifests(run, versions)
-        self.aliases: abc.Aliases = SqlAliases(run, pointers)
-        self.stages: abc.Stages = SqlStages(run, history)
-        self.evaluations: abc.Evaluations = SqlEvaluations(run, history)
-        self.lineage: abc.Lineage = lineage
-        self.datasets: abc.Datasets = SqlDatasets(run, statements.lineage)
-        self.trust: abc.Trust = SqlTrust(run, pointers)
-        self.loads: abc.Loads = SqlLoads(run, statements.loads)
-        self.audit: abc.Audit = SqlAudit(run, history)
-        self.recorded: abc.Recorded = SqlRecorded(run, statements.recorded)
-        self.outbox: abc.Outbox = SqlOutbox(run, history)
-        self.idempotency: abc.IdempotencyKeys = SqlIdempotencyKeys(run, history)
-        self.collection: abc.Collection = SqlCollection(run, statements.collection)
-        self.rows: abc.Rows = SqlRows(run, statements.rows)
-        self.tokens: abc.Tokens = SqlTokens(run, statements.access)
-        self.members: abc.Members = SqlMembers(run, statements.access)
-        self.roles: abc.Roles = SqlRoles(run, statements.access)
-        self.puts: abc.Puts = SqlPuts(run, statements.access)
-        self.schedules: abc.Schedules = SqlSchedules(run, statements.schedules)
-        self.jobs: abc.Jobs = SqlJobs(run, statements.jobs)
+        self._run = run
+        self._statements = statements
+
+    @cached_property
+    def projects(self) -> abc.Projects:
+        """See the interface."""
+        return SqlProjects(self._run, self._statements.names)
+
+    @cached_property
+    def models(self) -> abc.Models:
+        """See the interface."""
+        return SqlModels(self._run, self._statements.names, self.lineage.remove_versions)
+
+    @cached_property
+    def versions(self) -> abc.Versions:
+        """See the interface."""
+        return SqlVersions(self._run, self._statements.versions, self.lineage.remove_versions)
+
+    @cached_property
+    def manifests(self) -> abc.Manifests:
+        """See the interface."""
+        return SqlManifests(self._run, self._statements.versions)
+
+    @cached_property
+    def aliases(self) -> abc.Aliases:
+        """See the interface."""
+        return SqlAliases(self._run, self._statements.pointers)
+
+    @cached_property
+    def stages(self) -> abc.Stages:
+        """See the interface."""
+        return SqlStages(self._run, self._statements.history)
+
+    @cached_property
+    def evaluations(self) -> abc.Evaluations:
+        """See the interface."""
+        return SqlEvaluations(self._run, self._statements.history)
+
+    @cached_property
+    def lineage(self) -> SqlLineage:
+        """See the interface."""
+        return SqlLineage(self._run, self._statements.lineage)
+
+    @cached_property
+    def datasets(self) -> abc.Datasets:
+        """See the interface."""
+        return SqlDatasets(self._run, self._statements.lineage)
+
+    @cached_property
+    def trust(self) -> abc.Trust:
+        """See the interface."""
+        return SqlTrust(self._run, self._statements.pointers)
+
+    @cached_property
+    def loads(self) -> abc.Loads:
+        """See the interface."""
+        return SqlLoads(self._run, self._statements.loads)
+
+    @cached_property
+    def audit(self) -> abc.Audit:
+        """See the interface."""
+        return SqlAudit(self._run, self._statements.history)
+
+    @cached_property
+    def recorded(self) -> abc.Recorded:
+        """See the interface."""
+        return SqlRecorded(self._run, self._statements.recorded)
+
+    @cached_property
+    def outbox(self) -> abc.Outbox:
+        """See the interface."""
+        return SqlOutbox(self._run, self._statements.history)
+
+    @cached_property
+    def idempotency(self) -> abc.IdempotencyKeys:
+        """See the interface."""
+        return SqlIdempotencyKeys(self._run, self._statements.history)
+
+    @cached_property
+    def collection(self) -> abc.Collection:
+        """See the interface."""
+        return SqlCollection(self._run, self._statements.collection)
+
+    @cached_property
+    def rows(self) -> abc.Rows:
+        """See the interface."""
+        return SqlRows(self._run, self._statements.rows)
+
+    @cached_property
+    def tokens(self) -> abc.Tokens:
+        """See the interface."""
+        return SqlTokens(self._run, self._statements.access)
+
+    @cached_property
+    def members(self) -> abc.Members:
+        """See the interface."""
+        return SqlMembers(self._run, self._statements.access)
+
+    @cached_property
+    def roles(self) -> abc.Roles:
+        """See the interface."""
+        return SqlRoles(self._run, self._statements.access)
+
+    @cached_property
+    def puts(self) -> abc.Puts:
+        """See the interface."""
+        return SqlPuts(self._run, self._statements.access)
+
+    @cached_property
+    def schedules(self) -> abc.Schedules:
+        """See the interface."""
+        return SqlSchedules(self._run, self._statements.schedules)
+
+    @cached_property
+    def jobs(self) -> abc.Jobs:
+        """See the interface."""
+        return SqlJobs(self._run, self._statements.jobs)
