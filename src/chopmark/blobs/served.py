@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 
@@ -11,12 +13,13 @@ import msgspec
 
 from chopmark.abc.blobs import BlobStat, Progress
 from chopmark.base.calls import Caller, Reply
-from chopmark.base.digest import parse_digest
-from chopmark.base.jsons import decode
+from chopmark.base.digest import digest_of, parse_digest
+from chopmark.base.jsons import decode, encode
 from chopmark.blobs.copying import Content
 from chopmark.blobs.distant import DistantStore
-from chopmark.errors import NotFound, Unavailable, Unsupported
-from chopmark.ops.http import PREFIX, check_reply
+from chopmark.blobs.transfer import parts
+from chopmark.errors import NotFound, TooLarge, Unavailable, Unsupported
+from chopmark.ops.http import PREFIX, MissingBlobs, PartsOfBlob, check_reply
 
 __all__ = ["ServedStore"]
 
@@ -24,7 +27,12 @@ _PIECE_BYTES = 1 << 20
 _ASK_FROM_BYTES = 16 << 10
 """Below this, sending the bytes costs no more than asking whether they are there."""
 
+_LARGE_BYTES = 16 << 20
+"""From here on, what breaks off is not sent again from its beginning, but in parts."""
+
+_PART_BYTES = 8 << 20
 _PARALLEL = 4
+_JSON = {"content-type": "application/json"}
 _BREAKS_MAX = 5
 
 
@@ -50,20 +58,53 @@ class ServedStore(DistantStore):
         return f"ServedStore({self._caller.url!r})"
 
     def _store(self, staged: int, content: Content, progress: Progress | None) -> BlobStat:
+        told = _Told(progress, content.size_bytes)
         known = self.stat(content.digest) if content.size_bytes >= _ASK_FROM_BYTES else None
         if known is not None and known.size_bytes == content.size_bytes:
-            if progress is not None:
-                progress(content.size_bytes)
+            told.all()
             return msgspec.structs.replace(known, leaves=content.leaves)
-        headers = {"content-type": "application/octet-stream", "content-length": str(content.size_bytes)}
-        body = _Pieces(staged, content.size_bytes, progress)
-        stat = decode(self._answered("PUT", _path(content.digest), body, headers).body, BlobStat)
+        is_large = content.size_bytes >= _LARGE_BYTES
+        try:
+            stat = self._put(content.digest, _Pieces(staged, 0, content.size_bytes, told), repeatable=not is_large)
+        except (Unavailable, TooLarge):
+            if not is_large:
+                raise
+            stat = self._put_parts(staged, content, told)
+        told.all()
         return msgspec.structs.replace(stat, leaves=content.leaves)
 
+    def _put(self, digest: str, pieces: _Pieces, *, repeatable: bool = True) -> BlobStat:
+        headers = {"content-type": "application/octet-stream", "content-length": str(pieces.size_bytes)}
+        return decode(self._answered("PUT", _path(digest), pieces, headers, repeatable=repeatable).body, BlobStat)
+
+    def _put_parts(self, staged: int, content: Content, told: _Told) -> BlobStat:
+        """Send what broke off again, in parts that need not be sent twice: those that have arrived are asked for."""
+        spans = list(parts(content.size_bytes, _PART_BYTES))
+        digests = [digest_of(_Pieces(staged, start, end - start, None)) for start, end in spans]
+        asked = MissingBlobs(tuple(dict.fromkeys(digests)))
+        answer = self._answered("POST", f"{PREFIX}/blobs/missing", encode(asked), _JSON)
+        missing_there = set(decode(answer.body, MissingBlobs).digests)
+        rest = {digest: span for digest, span in zip(digests, spans, strict=True) if digest in missing_there}
+
+        def put(part: tuple[str, tuple[int, int]]) -> None:
+            digest, (start, end) = part
+            self._put(digest, _Pieces(staged, start, end - start, told))
+
+        with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="chopmark-put-part") as pool:
+            list(pool.map(put, rest.items()))
+        whole = PartsOfBlob(tuple(digests))
+        return decode(self._answered("POST", f"{_path(content.digest)}/assemble", encode(whole), _JSON).body, BlobStat)
+
     def _answered(
-        self, method: str, path: str, body: _Pieces | bytes = b"", headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: _Pieces | bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        repeatable: bool = True,
     ) -> Reply:
-        reply = self._caller.call(method, path, body=body, headers=headers)
+        reply = self._caller.call(method, path, body=body, headers=headers, repeatable=repeatable)
         check_reply(reply.status, reply.body, self._caller.url)
         return reply
 
@@ -116,19 +157,41 @@ class ServedStore(DistantStore):
 
 
 class _Pieces:
-    """An open file's bytes, to be sent any number of times."""
+    """A part of an open file, to be sent any number of times."""
 
-    def __init__(self, descriptor: int, size_bytes: int, progress: Progress | None) -> None:
+    def __init__(self, descriptor: int, start: int, size_bytes: int, told: _Told | None) -> None:
         self._descriptor = descriptor
-        self._size_bytes = size_bytes
-        self._progress = progress
+        self._start = start
+        self.size_bytes = size_bytes
+        self._told = told
 
     def __iter__(self) -> Iterator[bytes]:
-        for at in range(0, self._size_bytes, _PIECE_BYTES):
-            piece = os.pread(self._descriptor, min(_PIECE_BYTES, self._size_bytes - at), at)
+        for at in range(0, self.size_bytes, _PIECE_BYTES):
+            piece = os.pread(self._descriptor, min(_PIECE_BYTES, self.size_bytes - at), self._start + at)
             yield piece
-            if self._progress is not None:
-                self._progress(len(piece))
+            if self._told is not None:
+                self._told.moved(len(piece))
+
+
+class _Told:
+    """Tells of progress so that it adds up to the size, though some bytes go twice and others not at all."""
+
+    def __init__(self, progress: Progress | None, size_bytes: int) -> None:
+        self._progress = progress
+        self._rest_bytes = size_bytes
+        self._lock = threading.Lock()
+
+    def moved(self, size_bytes: int) -> None:
+        """So many bytes went."""
+        with self._lock:
+            told = min(size_bytes, self._rest_bytes)
+            self._rest_bytes -= told
+        if self._progress is not None and told:
+            self._progress(told)
+
+    def all(self) -> None:
+        """All is there."""
+        self.moved(self._rest_bytes)
 
 
 def _path(digest: str) -> str:

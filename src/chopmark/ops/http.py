@@ -26,6 +26,8 @@ from chopmark.ops.table import Op
 __all__ = [
     "PREFIX",
     "HttpCall",
+    "MissingBlobs",
+    "PartsOfBlob",
     "Problem",
     "check_reply",
     "error_of",
@@ -78,6 +80,18 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hint: str = ""
     request_id: str = ""
     details: dict[str, Any] = {}
+
+
+class MissingBlobs(msgspec.Struct, frozen=True):
+    """Digests that are asked about, and those of them that are not there."""
+
+    digests: tuple[str, ...]
+
+
+class PartsOfBlob(msgspec.Struct, frozen=True):
+    """Digests of the blobs that make a blob, one behind the other."""
+
+    parts: tuple[str, ...]
 
 
 _STATUS = {

@@ -19,6 +19,7 @@ from chopmark.server.blobs import BlobRoutes
 from chopmark.server.events import EventRoutes, Events
 from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
 from chopmark.server.telemetry import Telemetry
+from chopmark.server.uploads import UploadRoutes
 
 __all__ = ["App"]
 
@@ -67,6 +68,7 @@ class App:
             waiting_max=settings.serve_waiting_max,
             streaming=(
                 *BlobRoutes(acting, store, callers, self._transfers).rows(),
+                *UploadRoutes(acting, store, callers, self._transfers).rows(),
                 *self._events.rows(),
             ),
             seen=self._telemetry.seen,

@@ -1,0 +1,137 @@
+"""Large blobs in parts: parts are blobs of their own, sent in any order, at once, and again after a break.
+
+Nothing is kept of an upload but its parts, so any server can put them together, and a client that comes back asks which are
+there. What is left of an upload that nobody finishes is collected as any blob that nobody refers to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO
+
+import msgspec
+
+from chopmark.abc.blobs import BlobStat, BlobStore
+from chopmark.base.digest import parse_digest
+from chopmark.base.jsons import decode, encode
+from chopmark.domain.access import Actor, check_permission
+from chopmark.errors import Conflict, InvalidRequest
+from chopmark.ops.http import MissingBlobs, PartsOfBlob
+from chopmark.server.acting import Acting, Callers
+from chopmark.server.exchange import Answer, Exchange
+
+__all__ = ["UploadRoutes"]
+
+ASKED_MAX = 10_000
+_BODY_BYTES_MAX = 1 << 20
+
+
+class UploadRoutes:
+    """What is served of uploads in parts.
+
+    Parameters
+    ----------
+    acting
+        Says which bytes the caller may know of.
+    store
+        The bytes.
+    callers
+        Who asks.
+    pool
+        Threads for bytes on their way.
+    """
+
+    def __init__(self, acting: Acting, store: BlobStore, callers: Callers, pool: ThreadPoolExecutor) -> None:
+        self._acting = acting
+        self._store = store
+        self._callers = callers
+        self._pool = pool
+
+    def rows(self) -> Iterable[tuple[str, str, Callable[[Exchange, dict[str, str]], Awaitable[None]]]]:
+        """Method, path and what serves them."""
+        return (("POST", "/blobs/missing", self.missing), ("POST", "/blobs/{digest}/assemble", self.assemble))
+
+    async def missing(self, exchange: Exchange, places: dict[str, str]) -> None:  # noqa: ARG002
+        """Which of some blobs are not there, as far as the caller may know."""
+        exchange.op = "blob.missing"
+        body = await exchange.body(_BODY_BYTES_MAX)
+
+        def look() -> Answer:
+            actor = self._admit(exchange)
+            digests = decode(body, MissingBlobs).digests
+            if len(digests) > ASKED_MAX:
+                raise InvalidRequest(f"{len(digests):,} blobs are asked for at once.", hint=f"Ask for {ASKED_MAX:,}.")
+            return _json(MissingBlobs(tuple(d for d in digests if self._is_missing(parse_digest(d), actor))))
+
+        await exchange.send(await self._run(look))
+
+    async def assemble(self, exchange: Exchange, places: dict[str, str]) -> None:
+        """Store the bytes of some blobs, one behind the other, as one blob."""
+        exchange.op = "blob.assemble"
+        body = await exchange.body(_BODY_BYTES_MAX)
+
+        def store() -> Answer:
+            actor = self._admit(exchange)
+            digest = parse_digest(places["digest"])
+            parts = decode(body, PartsOfBlob).parts
+            missing = [part for part in parts if self._is_missing(parse_digest(part), actor)]
+            if missing:
+                raise Conflict(
+                    f"{len(missing):,} of {len(parts):,} parts are not there.", hint="Send them, then repeat."
+                )
+            with io.BufferedReader(_Joined(self._store, parts), 1 << 20) as joined:
+                stat: BlobStat = self._store.put(joined, expected=digest)
+            self._acting.note_put(digest, actor)
+            return _json(stat)
+
+        await exchange.send(await self._run(store))
+
+    def _admit(self, exchange: Exchange) -> Actor:
+        actor = self._callers.actor(exchange)
+        exchange.actor = actor.name
+        check_permission(actor, "register", exchange.op)
+        return actor
+
+    def _is_missing(self, digest: str, actor: Actor) -> bool:
+        return self._acting.hides_bytes(digest, actor) or self._store.stat(digest) is None
+
+    async def _run(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+class _Joined(io.RawIOBase):
+    """Blobs one behind the other; each is opened when the one before it has ended."""
+
+    def __init__(self, store: BlobStore, digests: Sequence[str]) -> None:
+        self._store = store
+        self._rest = list(digests)
+        self._open: BinaryIO | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        while self._open is not None or self._rest:
+            if self._open is None:
+                self._open = self._store.open(self._rest.pop(0), verify="changed")
+            piece = self._open.read(len(view))
+            if piece:
+                view[: len(piece)] = piece
+                return len(piece)
+            self._open.close()
+            self._open = None
+        return 0
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+        super().close()
+
+
+def _json(value: msgspec.Struct) -> Answer:
+    return Answer(200, {"content-type": "application/json", "cache-control": "no-store"}, encode(value))
