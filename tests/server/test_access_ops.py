@@ -1,0 +1,255 @@
+"""Every op of the table with everybody: the answer is what its row says, and what is hidden is as if it were not there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import chopmark as cm
+from chopmark.base.settings import load_settings
+from chopmark.domain.access import EVERYWHERE, ROLES, Actor
+from chopmark.ops.requests import GetVersion
+from chopmark.ops.subjects import ANY, FIELD_OF, field_of
+from chopmark.ops.table import OPS, Op
+from chopmark.testing.registry import memory_transport
+from chopmark.wiring import LocalTransport, connect
+from tests.server.access_world import ALL, REGISTRY, filled, member_of, outcome, reader, request_of
+
+REFUSED = ("Denied", "NotFound", "Unauthenticated")
+WHOLE = {
+    "project.create", "registry.rebuild", "registry.expire", "storage.plan", "storage.collect", "storage.usage",
+    "storage.totals", "storage.why", "storage.check", "storage.sweep", "audit.verify", "role.define", "role.remove",
+    "schedule.set", "schedule.remove", "schedule.pause", "schedule.resume", "schedule.list", "job.list", "job.get",
+    "job.run", "job.retry", "job.cancel",
+}  # fmt: skip
+OF_ONESELF = {"token.create", "token.revoke", "usage.record"}
+
+
+class World:
+    """A registry with the projects ``risk`` and ``other``."""
+
+    def __init__(self, transport: LocalTransport, settings: cm.Settings) -> None:
+        self.transport = transport
+        for project in ("risk", "other"):
+            filled(transport, settings, project)
+        self.version: cm.Version = transport.act(GetVersion(ref="risk/fraud:1"), REGISTRY)
+
+    def ask(self, op: Op, project: str, actor: Actor, *, dry_run: bool = True) -> tuple[str, str]:
+        """What somebody gets for a request about a project; a write is rehearsed."""
+        request = request_of(op, project, self.version)
+        return outcome(lambda: self.transport.act(request, actor, dry_run=dry_run and op.writes))
+
+    def state(self) -> dict[str, Any]:
+        """Everything that is kept, but counts of loads."""
+        kept = dict(vars(self.transport._dispatch.catalog._state))  # type: ignore[attr-defined]
+        return {name: value for name, value in kept.items() if name != "loads"}
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    settings = load_settings({"actor": "root"}, environ={}).settings
+    transport = memory_transport(settings)
+    yield World(transport, settings)
+    transport.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def any_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    arguments: dict[str, Any] = {"actor": "root", "url": str(tmp_path / "registry")}
+    if request.param == "postgres":
+        arguments["database_url"] = request.getfixturevalue("postgres_catalog_url")
+    resolved = load_settings(arguments, environ={})
+    transport = memory_transport(resolved.settings) if request.param == "memory" else connect(resolved)
+    yield World(transport, resolved.settings)
+    transport.close()
+
+
+def test_what_is_about_the_whole_registry_is_what_is_meant_to_be() -> None:
+    assert {op.name for op in ALL if field_of(op) == EVERYWHERE} == WHOLE
+    assert {op.name for op in ALL if field_of(op) == ANY and op.writes} == OF_ONESELF
+    for op in ALL:
+        field = field_of(op)
+        assert field in (ANY, EVERYWHERE) or field in op.request.__struct_fields__, op.name
+    named = {op.name for op in ALL} | {op.name.partition(".")[0] for op in ALL}
+    assert set(FIELD_OF) <= named
+
+
+@pytest.mark.parametrize("op", ALL, ids=lambda op: op.name)
+def test_every_role_may_what_the_row_says(world: World, op: Op) -> None:
+    for role, held in ROLES.items():
+        name, told = world.ask(op, "risk", member_of("risk", role))
+        if op.permission not in held or field_of(op) == EVERYWHERE:
+            assert name == "Denied", (role, told)
+            assert repr(op.permission) in told
+        elif op.name == "token.revoke":
+            assert name == "NotFound", (role, told)  # it is nobody's
+        elif op.name == "member.remove":
+            assert (name, "no member" in told) == ("NotFound", True), (role, told)
+        elif op.name in ("lineage.impact", "audit.at", "version.deprecate") and name == "Conflict":
+            pytest.fail(told)
+        else:
+            assert name not in REFUSED, (role, told)
+
+
+@pytest.mark.parametrize("op", ALL, ids=lambda op: op.name)
+def test_roles_on_the_whole_registry_hold_everywhere(world: World, op: Op) -> None:
+    for role, held in ROLES.items():
+        name, told = world.ask(op, "risk", member_of(EVERYWHERE, role))
+        if op.permission not in held:
+            assert name == "Denied", (role, told)
+        else:
+            assert name != "Denied", (role, told)
+
+
+@pytest.mark.parametrize("op", ALL, ids=lambda op: op.name)
+def test_nobody_may_nothing(world: World, op: Op) -> None:
+    for grants in ({}, {"risk": frozenset[str]()}):
+        name, told = world.ask(op, "risk", Actor("nobody", "admin", grants=grants))
+        assert name == "Denied", told
+        assert "risk" not in told.replace("at-risk", "")
+
+
+@pytest.mark.parametrize("op", ALL, ids=lambda op: op.name)
+def test_a_stolen_token_that_reads_changes_nothing(world: World, op: Op) -> None:
+    before = world.state()
+    name, told = world.ask(op, "risk", reader("risk"), dry_run=False)
+    if op.event is not None:
+        assert name == "Denied", told
+    assert world.state() == before
+
+
+def test_that_this_state_would_show_a_change(world: World) -> None:
+    before = world.state()
+    name, _ = world.ask(OPS["model.create"], "risk", member_of("risk", "contributor"), dry_run=False)
+    assert name == ""
+    assert world.state() != before
+
+
+@pytest.mark.parametrize("op", [op for op in ALL if field_of(op) != EVERYWHERE], ids=lambda op: op.name)
+def test_what_is_hidden_is_told_of_as_what_is_not_there(world: World, op: Op) -> None:
+    for actor in (member_of("other", "admin"), member_of("other", "viewer")):
+        hidden = world.ask(op, "risk", actor)
+        missing = world.ask(op, "none", actor)
+        assert (hidden[0], hidden[1].replace("risk", "none")) == missing, op.name
+        if field_of(op) not in (ANY, "alias") and op.permission in actor.permissions("other"):
+            assert hidden[0] == "NotFound", hidden
+
+
+def test_nothing_that_somebody_reads_tells_of_what_they_may_not(any_world: World) -> None:
+    actor = member_of("other", "admin")
+    secrets = ("risk", any_world.version.id.hex, str(any_world.version.id), any_world.version.digest)
+    asked = 0
+    for op in ALL:
+        if op.permission != "read" or op.writes or field_of(op) == EVERYWHERE:
+            continue
+        wanted = request_of(op, "other", any_world.version)
+        open_ended = {name: None for name in ("project",) if name in op.request.__struct_fields__}
+        open_ended |= {"of": ""} if op.name == "audit.at" else {}
+        requests = [wanted, msgspec.structs.replace(wanted, **open_ended)]
+        for each in requests:
+            name, told = outcome(lambda each=each: any_world.transport.act(each, actor))  # type: ignore[misc]
+            assert name == "", (op.name, told)
+            assert not [secret for secret in secrets if secret in told], (op.name, told)
+            asked += 1
+    assert asked > 50
+
+
+def test_pages_of_what_one_sees_are_full(any_world: World) -> None:
+    from chopmark.ops import lineage as n
+    from chopmark.ops import requests as q
+
+    actor = member_of("other", "viewer")
+    for kind, count in (
+        (q.ListProjects, 1),
+        (q.ListModels, 1),
+        (q.SearchVersions, 4),
+        (n.ListDatasets, 1),
+        (q.ListAudit, 12),
+    ):
+        seen, cursor = 0, ""
+        while True:
+            page = any_world.transport.act(kind(limit=1, cursor=cursor), actor)
+            seen += len(page.items)
+            assert len(page.items) == 1
+            if not (cursor := page.cursor):
+                break
+        assert seen == count, kind
+
+
+def test_an_edge_to_what_is_hidden_is_hidden_with_its_event(any_world: World) -> None:
+    from chopmark.ops import lineage as n
+    from chopmark.ops import requests as q
+
+    link = n.LinkLineage(source="other/fraud:3", relation="derived_from", target="risk/fraud:1", reason="r")
+    back = n.LinkLineage(source="risk/fraud:3", relation="fine_tuned_from", target="other/fraud:1", reason="r")
+    for each in (link, back):
+        any_world.transport.act(each, REGISTRY)
+    actor, act = member_of("other", "admin"), any_world.transport.act
+    for ref in ("other/fraud:3", "other/fraud:1"):
+        for request in (n.GetLineage(of=ref), n.GetImpact(of=ref), q.ListUses(ref=ref), q.ListAudit()):
+            assert "risk" not in msgspec.json.encode(act(request, actor)).decode(), request
+    act(q.RemoveAlias(alias="other/fraud@champion"), REGISTRY)
+    name, told = outcome(lambda: act(q.DeleteVersion(ref="other/fraud:1"), actor))
+    assert name == "Conflict"
+    assert "something that you may not see is fine tuned from other/fraud:1" in told
+    assert "risk" not in told
+    cycle = n.LinkLineage(source="other/fraud:1", relation="derived_from", target="other/fraud:3", reason="r")
+    act(n.LinkLineage(source="risk/fraud:1", relation="derived_from", target="other/fraud:1", reason="r"), REGISTRY)
+    name, told = outcome(lambda: act(cycle, actor))
+    assert name == "Conflict"
+    assert "risk" not in told
+
+
+def test_a_link_is_asked_where_its_source_is(world: World) -> None:
+    from chopmark.ops import lineage as n
+
+    node = f"version:{world.version.id.hex}"
+    admin = member_of("other", "admin")
+    both = Actor("both", grants={"risk": ROLES["viewer"], "other": ROLES["admin"]})
+    for source in ("risk/fraud:1", node):
+        link = n.LinkLineage(source=source, relation="derived_from", target="other/fraud:1", reason="r")
+        assert outcome(lambda link=link: world.transport.act(link, both, dry_run=True))[0] == "Denied"  # type: ignore[misc]
+        assert outcome(lambda link=link: world.transport.act(link, admin, dry_run=True))[0] == "NotFound"  # type: ignore[misc]
+    link = n.LinkLineage(source="other/fraud:3", relation="derived_from", target="risk/fraud:1", reason="r")
+    assert outcome(lambda: world.transport.act(link, both, dry_run=True))[0] == ""
+
+
+def test_loads_of_what_is_hidden_are_not_counted(world: World) -> None:
+    from chopmark.ops.usage import ListUsage
+
+    before = world.transport.act(ListUsage(ref="risk/fraud"), REGISTRY)
+    world.ask(OPS["usage.record"], "risk", member_of("other", "admin"), dry_run=False)
+    assert world.transport.act(ListUsage(ref="risk/fraud"), REGISTRY) == before
+    world.ask(OPS["usage.record"], "risk", member_of("risk", "viewer"), dry_run=False)
+    assert world.transport.act(ListUsage(ref="risk/fraud"), REGISTRY) != before
+
+
+def test_the_default_project_is_made_by_who_may_write_to_it(world: World) -> None:
+    from chopmark.ops import requests as q
+
+    create = q.CreateModel(model="new")
+    admin = member_of("other", "admin")
+    name, told = outcome(lambda: world.transport.act(create, admin))
+    assert (name, "no project 'default'" in told) == ("NotFound", True)
+    plan = q.PlanVersion(
+        model="new", manifest=cm.Manifest(kind="external", config={"uri": "s3://x", "digest": "sha256:" + "1" * 64})
+    )
+    assert outcome(lambda: world.transport.act(plan, admin))[0] == "NotFound"
+    assert outcome(lambda: world.transport.act(create, member_of("default", "viewer")))[0] == "Denied"
+    assert outcome(lambda: world.transport.act(create, member_of("default", "contributor")))[0] == ""
+
+
+def test_a_surface_or_method_that_nobody_thought_of_is_refused(world: World) -> None:
+    from chopmark.app.sight import seen_by
+
+    with world.transport._dispatch.catalog.reading() as tx:
+        seen = seen_by(member_of("risk", "viewer"), tx)
+        assert seen_by(REGISTRY, tx) is tx
+        for surface, method in (("versions", "blob_users"), ("collection", "open"), ("audit", "append")):
+            with pytest.raises(AttributeError):
+                getattr(getattr(seen, surface), method)
+        for surface in ("jobs", "rows", "idempotency", "recorded"):
+            with pytest.raises(AttributeError):
+                getattr(seen, surface)
