@@ -28,13 +28,13 @@ OF_ONESELF = {"token.create", "token.revoke", "usage.record"}
 
 
 class World:
-    """A registry with the projects ``risk`` and ``other``."""
+    """A registry with the projects ``vault`` and ``other``."""
 
     def __init__(self, transport: LocalTransport, settings: cm.Settings) -> None:
         self.transport = transport
-        for project in ("risk", "other"):
+        for project in ("vault", "other"):
             filled(transport, settings, project)
-        self.version: cm.Version = transport.act(GetVersion(ref="risk/fraud:1"), REGISTRY)
+        self.version: cm.Version = transport.act(GetVersion(ref="vault/fraud:1"), REGISTRY)
 
     def ask(self, op: Op, project: str, actor: Actor, *, dry_run: bool = True) -> tuple[str, str]:
         """What somebody gets for a request about a project; a write is rehearsed."""
@@ -79,7 +79,7 @@ def test_what_is_about_the_whole_registry_is_what_is_meant_to_be() -> None:
 @pytest.mark.parametrize("op", ALL, ids=lambda op: op.name)
 def test_every_role_may_what_the_row_says(world: World, op: Op) -> None:
     for role, held in ROLES.items():
-        name, told = world.ask(op, "risk", member_of("risk", role))
+        name, told = world.ask(op, "vault", member_of("vault", role))
         if op.permission not in held or field_of(op) == EVERYWHERE:
             assert name == "Denied", (role, told)
             assert repr(op.permission) in told
@@ -96,7 +96,7 @@ def test_every_role_may_what_the_row_says(world: World, op: Op) -> None:
 @pytest.mark.parametrize("op", ALL, ids=lambda op: op.name)
 def test_roles_on_the_whole_registry_hold_everywhere(world: World, op: Op) -> None:
     for role, held in ROLES.items():
-        name, told = world.ask(op, "risk", member_of(EVERYWHERE, role))
+        name, told = world.ask(op, "vault", member_of(EVERYWHERE, role))
         if op.permission not in held:
             assert name == "Denied", (role, told)
         else:
@@ -105,16 +105,16 @@ def test_roles_on_the_whole_registry_hold_everywhere(world: World, op: Op) -> No
 
 @pytest.mark.parametrize("op", ALL, ids=lambda op: op.name)
 def test_nobody_may_nothing(world: World, op: Op) -> None:
-    for grants in ({}, {"risk": frozenset[str]()}):
-        name, told = world.ask(op, "risk", Actor("nobody", "admin", grants=grants))
+    for grants in ({}, {"vault": frozenset[str]()}):
+        name, told = world.ask(op, "vault", Actor("nobody", "admin", grants=grants))
         assert name == "Denied", told
-        assert "risk" not in told.replace("at-risk", "")
+        assert "vault" not in told
 
 
 @pytest.mark.parametrize("op", ALL, ids=lambda op: op.name)
 def test_a_stolen_token_that_reads_changes_nothing(world: World, op: Op) -> None:
     before = world.state()
-    name, told = world.ask(op, "risk", reader("risk"), dry_run=False)
+    name, told = world.ask(op, "vault", reader("vault"), dry_run=False)
     if op.event is not None:
         assert name == "Denied", told
     assert world.state() == before
@@ -122,7 +122,7 @@ def test_a_stolen_token_that_reads_changes_nothing(world: World, op: Op) -> None
 
 def test_that_this_state_would_show_a_change(world: World) -> None:
     before = world.state()
-    name, _ = world.ask(OPS["model.create"], "risk", member_of("risk", "contributor"), dry_run=False)
+    name, _ = world.ask(OPS["model.create"], "vault", member_of("vault", "contributor"), dry_run=False)
     assert name == ""
     assert world.state() != before
 
@@ -130,16 +130,16 @@ def test_that_this_state_would_show_a_change(world: World) -> None:
 @pytest.mark.parametrize("op", [op for op in ALL if field_of(op) != EVERYWHERE], ids=lambda op: op.name)
 def test_what_is_hidden_is_told_of_as_what_is_not_there(world: World, op: Op) -> None:
     for actor in (member_of("other", "admin"), member_of("other", "viewer")):
-        hidden = world.ask(op, "risk", actor)
+        hidden = world.ask(op, "vault", actor)
         missing = world.ask(op, "none", actor)
-        assert (hidden[0], hidden[1].replace("risk", "none")) == missing, op.name
+        assert (hidden[0], hidden[1].replace("vault", "none")) == missing, op.name
         if field_of(op) not in (ANY, "alias") and op.permission in actor.permissions("other"):
             assert hidden[0] == "NotFound", hidden
 
 
 def test_nothing_that_somebody_reads_tells_of_what_they_may_not(any_world: World) -> None:
     actor = member_of("other", "admin")
-    secrets = ("risk", any_world.version.id.hex, str(any_world.version.id), any_world.version.digest)
+    secrets = ("vault", any_world.version.id.hex, str(any_world.version.id), any_world.version.digest)
     asked = 0
     for op in ALL:
         if op.permission != "read" or op.writes or field_of(op) == EVERYWHERE:
@@ -182,24 +182,24 @@ def test_an_edge_to_what_is_hidden_is_hidden_with_its_event(any_world: World) ->
     from chopmark.ops import lineage as n
     from chopmark.ops import requests as q
 
-    link = n.LinkLineage(source="other/fraud:3", relation="derived_from", target="risk/fraud:1", reason="r")
-    back = n.LinkLineage(source="risk/fraud:3", relation="fine_tuned_from", target="other/fraud:1", reason="r")
+    link = n.LinkLineage(source="other/fraud:3", relation="derived_from", target="vault/fraud:1", reason="r")
+    back = n.LinkLineage(source="vault/fraud:3", relation="fine_tuned_from", target="other/fraud:1", reason="r")
     for each in (link, back):
         any_world.transport.act(each, REGISTRY)
     actor, act = member_of("other", "admin"), any_world.transport.act
     for ref in ("other/fraud:3", "other/fraud:1"):
         for request in (n.GetLineage(of=ref), n.GetImpact(of=ref), q.ListUses(ref=ref), q.ListAudit()):
-            assert "risk" not in msgspec.json.encode(act(request, actor)).decode(), request
+            assert "vault" not in msgspec.json.encode(act(request, actor)).decode(), request
     act(q.RemoveAlias(alias="other/fraud@champion"), REGISTRY)
     name, told = outcome(lambda: act(q.DeleteVersion(ref="other/fraud:1"), actor))
     assert name == "Conflict"
     assert "something that you may not see is fine tuned from other/fraud:1" in told
-    assert "risk" not in told
+    assert "vault" not in told
     cycle = n.LinkLineage(source="other/fraud:1", relation="derived_from", target="other/fraud:3", reason="r")
-    act(n.LinkLineage(source="risk/fraud:1", relation="derived_from", target="other/fraud:1", reason="r"), REGISTRY)
+    act(n.LinkLineage(source="vault/fraud:1", relation="derived_from", target="other/fraud:1", reason="r"), REGISTRY)
     name, told = outcome(lambda: act(cycle, actor))
     assert name == "Conflict"
-    assert "risk" not in told
+    assert "vault" not in told
 
 
 def test_a_link_is_asked_where_its_source_is(world: World) -> None:
@@ -207,23 +207,23 @@ def test_a_link_is_asked_where_its_source_is(world: World) -> None:
 
     node = f"version:{world.version.id.hex}"
     admin = member_of("other", "admin")
-    both = Actor("both", grants={"risk": ROLES["viewer"], "other": ROLES["admin"]})
-    for source in ("risk/fraud:1", node):
+    both = Actor("both", grants={"vault": ROLES["viewer"], "other": ROLES["admin"]})
+    for source in ("vault/fraud:1", node):
         link = n.LinkLineage(source=source, relation="derived_from", target="other/fraud:1", reason="r")
         assert outcome(lambda link=link: world.transport.act(link, both, dry_run=True))[0] == "Denied"  # type: ignore[misc]
         assert outcome(lambda link=link: world.transport.act(link, admin, dry_run=True))[0] == "NotFound"  # type: ignore[misc]
-    link = n.LinkLineage(source="other/fraud:3", relation="derived_from", target="risk/fraud:1", reason="r")
+    link = n.LinkLineage(source="other/fraud:3", relation="derived_from", target="vault/fraud:1", reason="r")
     assert outcome(lambda: world.transport.act(link, both, dry_run=True))[0] == ""
 
 
 def test_loads_of_what_is_hidden_are_not_counted(world: World) -> None:
     from chopmark.ops.usage import ListUsage
 
-    before = world.transport.act(ListUsage(ref="risk/fraud"), REGISTRY)
-    world.ask(OPS["usage.record"], "risk", member_of("other", "admin"), dry_run=False)
-    assert world.transport.act(ListUsage(ref="risk/fraud"), REGISTRY) == before
-    world.ask(OPS["usage.record"], "risk", member_of("risk", "viewer"), dry_run=False)
-    assert world.transport.act(ListUsage(ref="risk/fraud"), REGISTRY) != before
+    before = world.transport.act(ListUsage(ref="vault/fraud"), REGISTRY)
+    world.ask(OPS["usage.record"], "vault", member_of("other", "admin"), dry_run=False)
+    assert world.transport.act(ListUsage(ref="vault/fraud"), REGISTRY) == before
+    world.ask(OPS["usage.record"], "vault", member_of("vault", "viewer"), dry_run=False)
+    assert world.transport.act(ListUsage(ref="vault/fraud"), REGISTRY) != before
 
 
 def test_the_default_project_is_made_by_who_may_write_to_it(world: World) -> None:
@@ -245,7 +245,7 @@ def test_a_surface_or_method_that_nobody_thought_of_is_refused(world: World) -> 
     from chopmark.app.sight import seen_by
 
     with world.transport._dispatch.catalog.reading() as tx:
-        seen = seen_by(member_of("risk", "viewer"), tx)
+        seen = seen_by(member_of("vault", "viewer"), tx)
         assert seen_by(REGISTRY, tx) is tx
         for surface, method in (("versions", "blob_users"), ("collection", "open"), ("audit", "append")):
             with pytest.raises(AttributeError):
