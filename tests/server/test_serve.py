@@ -127,3 +127,18 @@ def test_the_command_line_over_http(tmp_path: Path, command: list[str]) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    environ = {**os.environ, "CHOPMARK_TOKEN": "cm_secret_secret", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "chopmark", "config", "show"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "token" in done.stdout
+    assert "cm_secret" not in done.stdout + done.stderr

@@ -41,6 +41,11 @@ def masked(value: Any) -> Any:
     return f"{scheme}://{user}{':***' if colon else ''}{at}{place}"
 
 
+def _shown(name: str, value: Any) -> Any:
+    return "***" if name in _SECRETS and value else masked(value)
+
+
+_SECRETS = ("token",)
 _VALUES = (Column("SETTING", lambda s: s.name), Column("VALUE", lambda s: str(s.value)))
 _ORIGINS = (*_VALUES, Column("FROM", lambda s: s.origin))
 
@@ -64,5 +69,5 @@ def show(session: Session, origin: bool) -> None:
     """
     resolved = session.resolved()
     values = msgspec.structs.asdict(resolved.settings)
-    items = [Setting(name, masked(value), resolved.origins[name]) for name, value in values.items()]
+    items = [Setting(name, _shown(name, value), resolved.origins[name]) for name, value in values.items()]
     session.output.page(items, _ORIGINS if origin else _VALUES, name=lambda s: s.name)

@@ -22,15 +22,17 @@ __all__ = ["serve"]
 @option("--host", help="Address to listen on: 127.0.0.1 unless set.")
 @option("--port", type=click.IntRange(0, 65_535), help="Port to listen on: 8400 unless set; 0 takes a free one.")
 @option("--log", type=click.Choice(["text", "json"]), help="A line a request on standard error, or JSON.")
+@option("--workers", type=click.IntRange(0, 100), help="Jobs done at a time beside it: 2 unless set, 0 for none.")
 @pass_session
-def serve(session: Session, host: str | None, port: int | None, log: str | None) -> None:
+def serve(session: Session, host: str | None, port: int | None, log: str | None, workers: int | None) -> None:
     """Serve this registry over HTTP until it is told to stop.
 
     Whoever opens the printed address with `chopmark.open`, `CHOPMARK_URL` or curl has the same registry. The API's
-    description is at /openapi.json, its health at /healthz and /readyz, its figures at /metrics. Ctrl-C or SIGTERM
-    ends it once what it works on is done.
+    description is at /openapi.json, its health at /healthz and /readyz, its figures at /metrics. Scheduled jobs are done
+    beside it. Ctrl-C or SIGTERM ends it once what it works on is done.
     """
     from chopmark.server.serving import serve as run
+    from chopmark.workers.process import work_beside
 
-    session.arguments |= {"serve_host": host, "serve_port": port, "serve_log": log}
-    run(session.resolved(), tell=click.echo)
+    session.arguments |= {"serve_host": host, "serve_port": port, "serve_log": log, "worker_jobs": workers or None}
+    run(session.resolved(), tell=click.echo, beside=None if workers == 0 else work_beside)

@@ -41,7 +41,11 @@ def application(transport: LocalTransport, settings: Settings) -> App:
     )
 
 
-def serve(resolved: Resolved, tell: Callable[[str], None]) -> None:
+Beside = Callable[[LocalTransport, Settings], contextlib.AbstractContextManager[object]]
+"""What goes on beside a server as long as it serves: its workers."""
+
+
+def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None = None) -> None:
     """Serve the registry of these settings until a signal says to stop.
 
     A database that is not up yet is waited for.
@@ -52,6 +56,8 @@ def serve(resolved: Resolved, tell: Callable[[str], None]) -> None:
         The settings.
     tell
         Is told the address as soon as it is listened on.
+    beside
+        What else goes on as long as it serves.
 
     Raises
     ------
@@ -78,7 +84,8 @@ def serve(resolved: Resolved, tell: Callable[[str], None]) -> None:
             tell(f"Serving {transport.location} at http://{host}:{listening.getsockname()[1]}")
             if settings.serve_auth == "tokens" and not transport.identities.has_tokens():
                 tell(_first_token(transport))
-            server.run([listening])
+            with beside(transport, settings) if beside else contextlib.nullcontext():
+                server.run([listening])
         finally:
             transport.close()
 

@@ -7,17 +7,17 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
-from chopmark.base.settings import Resolved
+from chopmark.base.settings import Resolved, Settings
 from chopmark.errors import ChopmarkError, Unavailable
 from chopmark.wiring import LocalTransport, connect
 from chopmark.workers.defaults import make_default_schedules
-from chopmark.workers.loop import run_workers
+from chopmark.workers.loop import run_workers, working
 from chopmark.workers.telling import LOGGER
 
-__all__ = ["work"]
+__all__ = ["work", "work_beside"]
 
 _PAUSE_MAX_S = 10.0
 
@@ -52,6 +52,14 @@ def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def work_beside(transport: LocalTransport, settings: Settings) -> Iterator[None]:
+    """Do jobs beside a server, for the length of the block; the usual schedules are made where there are none."""
+    _make_schedules(transport)
+    with working(transport, settings):
+        yield
 
 
 def _make_schedules(transport: LocalTransport) -> None:
