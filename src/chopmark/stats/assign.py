@@ -116,6 +116,8 @@ class Assignment(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         _prefix(self.salt)
         check_between("coverage", self.coverage, 0, 1)
+        if not isinstance(self.weights, Mapping):
+            raise InvalidRequest("Arms have weights.", hint='Give {"control": 90, "treatment": 10}.')
         if not 1 <= len(self.weights) <= ARMS_MAX:
             raise InvalidRequest(f"An experiment has 1 to {ARMS_MAX} arms, not {len(self.weights):,}.")
         for name, weight in self.weights.items():
@@ -186,12 +188,18 @@ def _cost(u: float, weight: float) -> float:
 
 
 def _prefix(salt: str) -> bytes:
+    if not isinstance(salt, str):
+        raise InvalidRequest(f"{salt!r} cannot be a salt.", hint="Use the experiment's id, a text.")
     if "\0" in salt or not salt:
         raise InvalidRequest(f"{salt[:80]!r} cannot be a salt.", hint="Use the experiment's id; it must hold no NUL.")
     return _bytes(salt) + b"\0"
 
 
 def _bytes(text: str) -> bytes:
+    if not isinstance(text, str):
+        raise InvalidRequest(
+            f"{text!r} cannot be a unit.", hint="Units are texts: give str(…) of a number, always in one form."
+        )
     try:
         return text.encode()
     except UnicodeEncodeError as error:

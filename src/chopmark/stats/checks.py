@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "as_array",
     "check_between",
     "check_count",
     "check_number",
@@ -26,14 +27,19 @@ __all__ = [
 ]
 
 _SUM_PRECISION = 1e-9
+_COUNT_MAX = 2**63 - 1
 
 
 def check_count(name: str, value: Any) -> None:
-    """Raise `InvalidRequest` unless the value is a whole number, 0 or more."""
+    """Raise `InvalidRequest` unless the value is a whole number, 0 or more, that eight bytes hold."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InvalidRequest(
             f"{name} is {value!r}, which is no count.",
             hint=f"A count is a whole number, 0 or more.{_plain_hint(value, int)}",
+        )
+    if value > _COUNT_MAX:
+        raise InvalidRequest(
+            f"{name} has more than {len(str(_COUNT_MAX)) - 1} digits.", hint=f"Counts go to {_COUNT_MAX:,}."
         )
 
 
@@ -48,7 +54,7 @@ def check_numbers(values: ArrayLike, what: str = "a value") -> NDArray[np.float6
     """Return the values as numbers, shape (n,); raise `InvalidRequest` unless they are finite numbers."""
     import numpy as np
 
-    found = np.asarray(values)
+    found = as_array(values)
     if found.dtype.kind not in "biuf":
         raise InvalidRequest(f"An array of {found.dtype} holds no numbers.", hint="Give an array of numbers.")
     numbers = found.astype(np.float64, copy=False).reshape(-1)
@@ -57,6 +63,16 @@ def check_numbers(values: ArrayLike, what: str = "a value") -> NDArray[np.float6
             f"{what.capitalize()} is not finite.", hint="Drop missing values first, and count them apart."
         )
     return numbers
+
+
+def as_array(values: ArrayLike) -> NDArray[Any]:
+    """Return the values as an array; raise `InvalidRequest` when they are rows of different lengths."""
+    import numpy as np
+
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InvalidRequest("Rows of different lengths are no array.", hint="Give one row of numbers.") from error
 
 
 def check_between(name: str, value: Any, low: float, high: float, *, hint: str = "") -> None:
@@ -94,9 +110,9 @@ def check_positive(name: str, value: Any) -> None:
         raise InvalidRequest(f"{name} is {value!r}.", hint="Give a number above 0.")
 
 
-def check_word(name: str, word: str, words: object) -> None:
+def check_word(name: str, word: Any, words: object) -> None:
     """Raise `InvalidRequest` unless the word is one of a `Literal`."""
-    if word not in get_args(words):
+    if not isinstance(word, str) or word not in get_args(words):
         raise InvalidRequest(f"{name} is {word!r}.", hint=f"Use one of: {', '.join(get_args(words))}.")
 
 

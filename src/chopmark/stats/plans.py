@@ -51,9 +51,9 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
         In the metric's own units, 0 or more: by how much a primary metric must be better to matter, by how much a guardrail may
         be worse. For a quantile it is a share of records beyond the limit.
     baseline
-        Success rate to expect (``proportion``), such as that of the validation at registration: it lends power to the first looks.
+        Success rate to expect (``proportion`` only), such as that of the validation at registration: it lends power to the first looks.
     quantile, limit
-        Of a ``quantile``: which (0.95), and the value that it is compared at. Without a limit the control's quantile is frozen once it
+        Of a ``quantile`` only: which (0.95), and the value that it is compared at. Without a limit the control's quantile is frozen once it
         has 500 values, and what comes after is compared.
     """
 
@@ -67,11 +67,17 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.name:
+        if not self.name or not isinstance(self.name, str):
             raise InvalidRequest("A metric needs a name.", hint="Name it as it is recorded.")
         for field, allowed in (("kind", Kind), ("role", Role), ("better", Better)):
             check_word(f"{field} of {self.name}", getattr(self, field), allowed)
         check_number(f"threshold of {self.name}", self.threshold, least=0.0)
+        for field, value, kind in (("baseline", self.baseline, "proportion"), ("limit", self.limit, "quantile")):
+            if value is not None and self.kind != kind:
+                raise InvalidRequest(
+                    f"{self.name} is a {self.kind}, and a {field} is of a {kind} only.",
+                    hint=f"Leave {field} out, or name the kind that it is of.",
+                )
         for field, value in (("threshold", self.threshold), ("baseline", self.baseline)):
             if value is not None and self.kind in {"proportion", "quantile"}:
                 check_between(f"{field} of {self.name}", value, 0, 1, hint="Shares go to 1: give 0.95 for 95 %.")
@@ -86,7 +92,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     variants
-        Variant → share of the units, two or more, summing to 1.
+        Variant → share of the units, two or more, each above 0, summing to 1. An arm that gets no units yet is left out: a plan
+        compares what is recorded, and another one is laid down when its units come.
     control
         The variant that the others are compared with.
     metrics
@@ -125,6 +132,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidRequest(
                 f"A {self.method} experiment has an end.", hint="Give planned_n: the units of all variants together."
             )
+        if self.looks is not None and not isinstance(self.looks, PlannedLooks):
+            raise InvalidRequest("Looks are PlannedLooks.", hint="Give looks=PlannedLooks.evenly(4).")
         if (self.looks is not None) != (self.method == "planned"):
             raise InvalidRequest("Looks belong to a planned experiment.", hint='Give looks with method="planned" only.')
         if self.looks is not None and self.looks.alpha != self.alpha:
@@ -169,9 +178,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     exposures
-        Units that each variant was shown to.
+        Units that each variant was shown to, those that are new in this batch.
     records
-        Variant → metric → summary of the batch only.
+        Variant → metric → summary of the batch only. A unit is recorded once in the whole experiment, at the end of its time: one
+        that comes back in a later batch would count twice, and its two records are alike.
     shares
         Shares that were in force, when they are not the plan's. A batch must not mix shares.
     """
@@ -180,12 +190,26 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     records: Mapping[str, Mapping[str, Summary]] = {}
     shares: Mapping[str, float] | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.exposures, Exposures):
+            raise InvalidRequest("A batch has Exposures.", hint="Give exposures=Exposures({variant: units}).")
+        records: Any = self.records
+        if not isinstance(records, Mapping) or not all(isinstance(found, Mapping) for found in records.values()):
+            raise InvalidRequest(
+                "Records are told by variant, and then by metric.",
+                hint='Give records={"a": {"success": Proportion(9, 10)}}.',
+            )
+        if self.shares is not None and not isinstance(self.shares, Mapping):
+            raise InvalidRequest("Shares are told by variant.", hint='Give shares={"a": 0.9, "b": 0.1}.')
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing came in."""
         return not self.records and not self.exposures.total
 
     def __add__(self, other: Self) -> Self:
+        if not isinstance(other, Batch):
+            return NotImplemented
         if self.shares != other.shares and not (self.is_empty or other.is_empty):
             raise InvalidRequest(
                 "Batches of different shares cannot be added.", hint="Observe each by itself, in their order."
@@ -200,6 +224,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_batch(plan: Plan, batch: Batch) -> None:
     """Raise `InvalidRequest` unless a batch speaks of what the plan has, in the summaries that it has."""
+    if not isinstance(batch, Batch):
+        raise InvalidRequest(
+            f"A {type(batch).__name__} is no batch.", hint='Give Batch(records={"a": {"success": Proportion(9, 10)}}).'
+        )
     for variant in (*batch.records, *batch.exposures.counts):
         if variant not in plan.variants:
             raise InvalidRequest(f"The plan has no variant {variant!r}.", hint=f"It has {', '.join(plan.variants)}.")
@@ -238,17 +266,27 @@ def _added(first: Mapping[str, Summary], second: Mapping[str, Summary]) -> dict[
     return added
 
 
-def _check_variants(variants: Mapping[str, float], control: str) -> None:
+def _check_variants(variants: Any, control: Any) -> None:
+    if not isinstance(variants, Mapping):
+        raise InvalidRequest("Variants have shares.", hint='Give variants={"a": 0.5, "b": 0.5}.')
     if not _VARIANTS_LEAST <= len(variants) <= _VARIANTS_MAX:
         raise InvalidRequest(
             f"An experiment of {len(variants)} variants compares nothing.", hint=f"Give 2 to {_VARIANTS_MAX}."
         )
-    if control not in variants:
+    unused = [name for name, share in variants.items() if share == 0]
+    if unused:
+        raise InvalidRequest(
+            f"{unused[0]!r} gets no units, and there is nothing to compare.",
+            hint="Leave it out of this plan, and begin another one when its units come; an Assignment may name it already.",
+        )
+    if not isinstance(control, str) or control not in variants:
         raise InvalidRequest(f"The control {control!r} is no variant.", hint=f"Name one of {', '.join(variants)}.")
     check_shares(variants)
 
 
-def _check_metrics(metrics: tuple[Metric, ...]) -> None:
+def _check_metrics(metrics: Any) -> None:
+    if not isinstance(metrics, (tuple, list)) or not all(isinstance(m, Metric) for m in metrics):
+        raise InvalidRequest("A plan has a tuple of metrics.", hint="Give metrics=(Metric(…),), with a comma for one.")
     names = [m.name for m in metrics]
     if len(set(names)) != len(names):
         raise InvalidRequest("Two metrics have one name.", hint="Give each its own.")

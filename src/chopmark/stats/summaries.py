@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.checks import check_count, check_number, check_numbers
+from chopmark.stats.checks import as_array, check_count, check_number, check_numbers
 from chopmark.stats.moments import merged
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Proportion(msgspec.Struct, frozen=True, tag="proportion"):
         """
         import numpy as np
 
-        values = np.asarray(outcomes)
+        values = as_array(outcomes)
         if values.dtype != np.bool_:
             values = check_numbers(values, "an outcome")
             if not np.isin(values, (0.0, 1.0)).all():

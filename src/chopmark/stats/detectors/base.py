@@ -51,7 +51,12 @@ class Detector(msgspec.Struct, frozen=True, kw_only=True, tag_field="detector"):
         InvalidRequest
             When one cannot be; nothing is taken then.
         """
-        listed = values.tolist() if hasattr(values, "tolist") else list(values)
+        listed = values.tolist() if hasattr(values, "tolist") else values
+        if not isinstance(listed, Iterable):
+            raise InvalidRequest(
+                f"{values!r} is no list of values.", hint="Give a list or an array; observe() takes one value."
+            )
+        listed = list(listed)
         if not listed:
             return self, ()
         after, detections = self._after(self._checked(listed))
