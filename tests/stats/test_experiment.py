@@ -15,6 +15,7 @@ from chopmark.errors import InvalidRequest
 from chopmark.stats.experiment import Experiment
 from chopmark.stats.looks import LowPower, PlannedLooks
 from chopmark.stats.plans import Batch, Metric, Plan, Summary
+from chopmark.stats.readings import fixed_effect
 from chopmark.stats.sketch import QuantileSketch
 from chopmark.stats.summaries import Cuped, Exposures, Mean, Proportion, Ratio
 
@@ -446,10 +447,139 @@ def test_parts_without_records_keep_their_shares() -> None:
     assert (ten + Batch()).shares == (Batch() + ten).shares == ten.shares
 
 
-def test_a_winner_of_whom_a_guardrail_knows_nothing_says_so() -> None:
-    verdict = after(plan(LATENCY, ERRORS), batch(success=rates(1_700, 1_900), errors=rates(20, 20))).verdict
-    assert verdict.winner == "b"
-    assert verdict.sentence.endswith("Nothing was recorded of latency_ms: look at it first.")
+def test_nobody_wins_while_a_guardrail_says_nothing() -> None:
+    data = batch(success=rates(1_700, 1_900), errors=rates(20, 20))
+    verdict = after(plan(LATENCY, ERRORS), data).verdict
+    assert (verdict.decision, verdict.winner) == ("continue", None)
+    assert verdict.sentence.startswith("b is better, and does not win yet: success is 10 points higher than with a")
+    assert verdict.sentence.endswith(
+        "but nothing was recorded of latency_ms. A guardrail that says nothing does not pass. Go on until they have."
+    )
+    ended = after(plan(LATENCY, ERRORS, planned_n=4_000), data).verdict
+    assert ended.decision == "inconclusive"
+    assert ended.sentence.endswith("Keep a until they have spoken.")
+    assert after(plan(ERRORS), data).verdict.winner == "b"
+
+
+def test_a_guardrail_of_too_few_records_does_not_pass() -> None:
+    slow = Metric(name="slow_ms", kind="mean", role="guardrail", better="lower")
+    few = (Mean.from_deviation(2_000, 100.0, 9.0), Mean.from_deviation(240, 900.0, 9.0))
+    verdict = after(plan(slow), batch(success=rates(1_700, 1_900), slow_ms=few)).verdict
+    assert (verdict.decision, verdict.winner) == ("continue", None)
+    assert "slow_ms has too few records." in verdict.sentence
+
+
+@pytest.mark.parametrize("kind", ["mean", "ratio"])
+def test_a_guardrail_without_variance_is_breached_by_another_value(kind: Any) -> None:
+    cost = Metric(name="cost", kind=kind, role="guardrail", better="lower", threshold=0.5)
+
+    def arms(*values: float) -> tuple[Summary, ...]:
+        return tuple(Mean(2_000, v) if kind == "mean" else Ratio(2_000, v, 1.0) for v in values)
+
+    dear = after(plan(cost), batch(success=rates(1_700, 1_900), cost=arms(0.01, 9.0))).verdict
+    assert (dear.decision, dear.breached) == ("inconclusive", {"b": ("cost",)})
+    for harmless in ((0.01, 0.01), (0.01, 0.5), (9.0, 0.01)):
+        assert after(plan(cost), batch(success=rates(1_700, 1_900), cost=arms(*harmless))).verdict.winner == "b"
+
+
+def test_a_winner_whose_lead_has_gone_is_no_winner_any_more() -> None:
+    primary = Metric(name="s", kind="proportion", role="primary")
+    won = after(plan(primary=primary), batch(s=rates(2_250, 2_350, 2_500)))
+    assert won.verdict.winner == "b"
+    gone = won
+    for _ in range(20):
+        gone = gone.observe(batch(s=rates(45_000, 45_000, 50_000)))
+    reading = gone.readings[0]
+    assert reading.is_significant  # that there was a difference stays decided
+    assert (reading.flags, reading.decided_n) == (("gone",), 5_000)
+    assert reading.interval.low < 0 < reading.interval.high
+    verdict = gone.verdict
+    assert (verdict.decision, verdict.winner) == ("continue", None)
+    assert "s did differ with b at 5,000 records, and no longer does over all there are now" in verdict.sentence
+    assert "Do not promote b" in verdict.sentence
+    assert "e-" not in verdict.sentence
+
+
+def test_a_mean_whose_lead_has_gone_is_no_winner_any_more() -> None:
+    primary = Metric(name="m", kind="mean", role="primary")
+    won = after(plan(primary=primary), batch(m=tuple(Mean.from_deviation(2_500, v, 1.0) for v in (1.0, 1.2))))
+    assert won.verdict.winner == "b"
+    gone = won
+    for _ in range(20):
+        gone = gone.observe(batch(m=(Mean.from_deviation(50_000, 1.0, 1.0),) * 2))
+    assert gone.readings[0].flags == ("gone",)
+    assert 0.0 in gone.readings[0].interval
+    assert gone.verdict.winner is None
+    assert "at 5,000 records" in gone.verdict.sentence
+    back = gone
+    for _ in range(20):
+        back = back.observe(batch(m=tuple(Mean.from_deviation(50_000, v, 1.0) for v in (1.0, 1.2))))
+    assert (back.verdict.winner, back.readings[0].flags) == ("b", ())
+
+
+def test_a_winner_stays_one_while_the_evidence_only_ebbs() -> None:
+    primary = Metric(name="s", kind="proportion", role="primary")
+    won = after(plan(primary=primary), batch(s=rates(820, 900, 1_000)), batch(s=rates(905, 885, 1_000)))
+    assert 0 < won.rates["b"]["s"].log_e < 3
+    assert won.verdict.winner == "b"
+    assert "(interval above 0 points to " in won.verdict.sentence
+
+
+@pytest.mark.parametrize("method", ["fixed", "planned"])
+@pytest.mark.parametrize("slower", [1.0, 1.2])
+def test_a_quantile_in_one_batch_is_compared_by_one_look(method: str, slower: float) -> None:
+    primary = Metric(name="lat", kind="quantile", role="primary", better="lower")
+    rng = np.random.default_rng(4)
+    arms = tuple(QuantileSketch.of(rng.lognormal(3, 0.5, 5_000) * k) for k in (1.0, slower))
+    looks = PlannedLooks.evenly(1) if method == "planned" else None
+    experiment = after(plan(primary=primary, method=method, planned_n=10_000, looks=looks), batch(lat=arms))
+    experiment = experiment.look() if looks else experiment
+    assert experiment.verdict.winner == (None if slower == 1.0 else "a")
+    assert experiment.readings[0].estimate == pytest.approx(0.0 if slower == 1.0 else 0.05, abs=0.02)
+
+
+def test_a_quantile_compared_at_the_controls_own_is_right_as_often_as_it_says() -> None:
+    """The limit comes of the records that are compared; its own error is that of the pooled variance, no more."""
+    rng = np.random.default_rng(5)
+    for n_control, n_treatment in ((1_000, 1_000), (2_000, 200)):
+        values = np.sort(rng.lognormal(size=(2_000, n_control)), axis=1)
+        limits = values[:, int(0.95 * n_control)]
+        beyond = (rng.lognormal(size=(2_000, n_treatment)) > limits[:, None]).sum(axis=1)
+        above = (values > limits[:, None]).sum(axis=1)
+        hits = [
+            fixed_effect(Proportion(int(a), n_control), Proportion(int(b), n_treatment), 0.95).p_value <= 0.05
+            for a, b in zip(above, beyond, strict=True)
+        ]
+        assert np.mean(hits) <= 0.067  # 0.05 and three and a half of its errors
+
+
+def test_what_a_sequential_quantile_waits_for_is_said_as_it_is() -> None:
+    arms = tuple(QuantileSketch.of(np.linspace(1.0, top, 20_000)) for top in (400.0, 2_600.0))
+    first = after(plan(LATENCY), batch(success=rates(1_700, 1_900), latency_ms=arms))
+    assert first.readings[1].flags == ("too_few",)
+    assert "latency_ms has too few records after its limit was set" in first.verdict.sentence
+    assert "recorded of" not in first.verdict.sentence
+    second = first.observe(batch(success=rates(1_700, 1_900), latency_ms=arms))
+    assert second.verdict.breached == {"b": ("latency_ms",)}
+
+
+def test_more_records_than_units_are_no_independent_ones() -> None:
+    exposed = {"a": 10, "b": 10}
+    verdict = after(plan(), batch(exposed, success=rates(2_250, 2_450, 2_500))).verdict
+    assert (verdict.decision, verdict.winner) == ("invalid", None)
+    assert "2,500 records of 10 units that were exposed to a and 2,500 records of 10 units" in verdict.sentence
+    enough = {"a": 2_500, "b": 2_500}
+    assert after(plan(), batch(enough, success=rates(2_250, 2_450, 2_500))).verdict.winner == "b"
+
+
+def test_after_a_ramp_the_values_of_the_arms_are_flagged() -> None:
+    one = msgspec.structs.replace(
+        batch(success=(Proportion(9_700, 9_900), Proportion(98, 100))), shares={"a": 0.99, "b": 0.01}
+    )
+    half = batch(success=rates(4_000, 4_000, 5_000))
+    experiment = after(plan(), one, half)
+    assert "mixed_shares" in experiment.readings[0].flags
+    assert "mixed_shares" not in after(plan(), half).readings[0].flags
 
 
 def test_a_breach_ends_a_fixed_experiment_before_its_end() -> None:

@@ -20,7 +20,7 @@ import msgspec
 from chopmark.errors import InvalidRequest
 from chopmark.stats.effects import normal_deviate
 from chopmark.stats.looks import PlannedLooks
-from chopmark.stats.plans import Batch, Metric, Plan, Summary, check_batch
+from chopmark.stats.plans import Batch, Metric, Plan, check_batch
 from chopmark.stats.readings import (
     DECIDES_NOTHING,
     Reading,
@@ -28,6 +28,7 @@ from chopmark.stats.readings import (
     fixed_effect,
     linearised,
     look_effect,
+    records_of,
     repeated_interval,
     value_of,
 )
@@ -44,6 +45,7 @@ _TUNED_UNITS = 5_000  # about where a sequence of means is narrowest when no end
 _UNBOUNDED = Interval(-math.inf, math.inf)
 _Said = tuple[Interval, float, tuple[Flag, ...]]
 _NOTHING: _Said = (_UNBOUNDED, 1.0, ("no_data",))
+_TOO_FEW: _Said = (_UNBOUNDED, 1.0, ("too_few",))
 _TOO_EARLY: _Said = (_UNBOUNDED, 1.0, ("too_early",))
 
 
@@ -216,6 +218,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
                 units=self.units,
                 may_decide=self.plan.method != "fixed" or has_ended,
                 has_ended=has_ended,
+                unexposed=self._unexposed,
                 futile=frozenset(variant for variant, looks in self.looks.items() if looks.futile),
             ),
         )
@@ -233,8 +236,16 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 
     def _recorded(self, batch: Batch) -> Exposures:
         """Records of the primary metric by variant: tests of rates rest on their being assigned by the shares."""
-        counts = {v: _count(_of(batch.records, v, self.plan.primary)) for v in self.plan.variants}
+        counts = {v: records_of(_of(batch.records, v, self.plan.primary)) for v in self.plan.variants}
         return Exposures({v: n for v, n in counts.items() if n})
+
+    @property
+    def _unexposed(self) -> dict[str, tuple[int, int]]:
+        """Variants with more records of the primary metric than units that were exposed, where exposures are told at all."""
+        exposed, recorded = self.totals.exposures.counts, self._recorded(self.totals).counts
+        if not self.totals.exposures.total:
+            return {}
+        return {v: (n, exposed.get(v, 0)) for v, n in recorded.items() if n > exposed.get(v, 0)}
 
     def _alpha(self, metric: Metric) -> float:
         """Of one treatment's test: treatments share the error rate of the primary metric."""
@@ -278,8 +289,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         for metric in self.plan.metrics:
             if metric.kind == "quantile" and metric.name not in limits:
                 control = cast("QuantileSketch | None", _of(self.totals.records, self.plan.control, metric))
-                if control is not None and control.count >= _LIMIT_VALUES_LEAST:
-                    limits[metric.name] = control.quantile(metric.quantile)
+                limit = None if control is None else _limit(metric, control)
+                if limit is not None:
+                    limits[metric.name] = limit
         return limits
 
     def _readings(self, role: str) -> list[Reading]:
@@ -287,6 +299,9 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 
     def _reading(self, variant: str, metric: Metric) -> Reading:
         estimate, interval, p_value, flags = self._compared(variant, metric)
+        if self.have_shares_changed:
+            flags = (*flags, "mixed_shares")
+        test = self._test(variant, metric)
         return Reading(
             metric=metric.name,
             variant=variant,
@@ -297,6 +312,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
             p_value=p_value,
             p_adjusted=p_value,
             is_significant=False,
+            decided_n=test.decided_n if test is not None else 0,
             flags=flags,
         )
 
@@ -304,10 +320,11 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         effect = self._fixed(variant, metric)
         estimate = None if effect is None else effect.estimate
         if self._is_sequential(metric):
-            rates, means = self.rates.get(variant, {}), self.means.get(variant, {})
-            test: BernoulliEProcess | MeanSequence | None = rates.get(metric.name) or means.get(metric.name)
+            test = self._test(variant, metric)
             if test is None:
                 return (estimate, *_NOTHING)
+            if test.flags == ("no_data",) and self._is_recorded(variant, metric):  # of a quantile: before its limit
+                return estimate, test.interval, test.p_value, ("too_few",)
             if self.have_shares_changed:  # totals under several shares are not comparable; the test's interval is
                 low, high = test.interval.low, test.interval.high
                 estimate = (low + high) / 2 if math.isfinite(low + high) else None
@@ -315,8 +332,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         if metric.role == "primary" and variant in self.looked:
             seen, looks = self.looked[variant], self.looks[variant]
             return seen.estimate, seen.interval, looks.p_value, seen.flags
-        if effect is None or not self.has_ended:
-            return (estimate, *(_NOTHING if effect is None else _TOO_EARLY))
+        if effect is None:
+            return (estimate, *(_TOO_FEW if self._is_recorded(variant, metric) else _NOTHING))
+        if not self.has_ended:
+            return (estimate, *_TOO_EARLY)
         return estimate, effect.interval, effect.p_value, effect.flags
 
     def _fixed(self, variant: str, metric: Metric) -> Effect | None:
@@ -328,8 +347,22 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 
     def _arms(self, variant: str, metric: Metric) -> tuple[Any, Any]:
         """What the test at a fixed horizon compares, of all batches; None where there is nothing."""
-        source = self.exceeded if metric.kind == "quantile" else self.totals.records
-        return _of(source, self.plan.control, metric), _of(source, variant, metric)
+        control, treatment = (_of(self.totals.records, v, metric) for v in (self.plan.control, variant))
+        if metric.kind != "quantile" or control is None or treatment is None:
+            return control, treatment
+        if self._is_sequential(metric):
+            return _of(self.exceeded, self.plan.control, metric), _of(self.exceeded, variant, metric)
+        # One look at all there is needs no limit from before: that the control's own quantile varies is in the pooled error too.
+        limit = _limit(metric, control)
+        return (None, None) if limit is None else (control.above(limit), treatment.above(limit))
+
+    def _test(self, variant: str, metric: Metric) -> BernoulliEProcess | MeanSequence | None:
+        """The sequential test of a treatment in a metric, once it has seen a batch."""
+        return self.rates.get(variant, {}).get(metric.name) or self.means.get(variant, {}).get(metric.name)
+
+    def _is_recorded(self, variant: str, metric: Metric) -> bool:
+        """Whether anything was recorded of a metric in the control and in a treatment."""
+        return all(records_of(_of(self.totals.records, v, metric)) for v in (self.plan.control, variant))
 
 
 def _checked(check: EventShare, counts: Exposures, shares: Mapping[str, float]) -> EventShare:
@@ -338,18 +371,15 @@ def _checked(check: EventShare, counts: Exposures, shares: Mapping[str, float]) 
     return check.observe(counts, None if dict(check.shares) == shares else shares)
 
 
+def _limit(metric: Metric, control: QuantileSketch) -> float | None:
+    """The value that a quantile is compared at: the one that was given, or the control's; None where it has too few values."""
+    if metric.limit is not None:
+        return metric.limit
+    return control.quantile(metric.quantile) if control.count >= _LIMIT_VALUES_LEAST else None
+
+
 def _of(records: Mapping[str, Mapping[str, Any]], variant: str, metric: Metric) -> Any:
     return records.get(variant, {}).get(metric.name)
-
-
-def _count(summary: Summary | None) -> int:
-    match summary:
-        case None:
-            return 0
-        case QuantileSketch():
-            return summary.count
-        case _:
-            return summary.n
 
 
 def _merged(

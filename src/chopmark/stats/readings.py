@@ -25,6 +25,7 @@ __all__ = [
     "fixed_effect",
     "linearised",
     "look_effect",
+    "records_of",
     "repeated_interval",
     "standing",
     "value_of",
@@ -56,6 +57,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         Two-sided; adjusted over treatments (primary), or over secondary metrics and treatments (Holm).
     is_significant
         Whether the adjusted value is at most α, by data that can decide at all.
+    decided_n
+        Records of both arms at which a sequential test decided; 0 before, and for other methods.
     flags
         What makes it a weak answer.
     """
@@ -69,6 +72,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     p_value: float
     p_adjusted: float
     is_significant: bool
+    decided_n: int = 0
     flags: tuple[Flag, ...] = ()
 
 
@@ -182,6 +186,17 @@ def linearised(control: Summary, treatment: Summary) -> tuple[Mean, Mean]:
         case _:
             msg = "only ratios and adjusted means are linearised"
             raise TypeError(msg)
+
+
+def records_of(summary: Summary | None) -> int:
+    """How many records a summary is of."""
+    match summary:
+        case None:
+            return 0
+        case QuantileSketch():
+            return summary.count
+        case _:
+            return summary.n
 
 
 def value_of(metric: Metric, summary: Summary | None) -> float | None:

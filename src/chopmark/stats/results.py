@@ -25,11 +25,14 @@ Flag = Literal[
     "exact",
     "not_constant",
     "too_early",
+    "gone",
+    "mixed_shares",
 ]
 """``no_data``: an arm is empty. ``too_few``: fewer than the method is good for. ``no_variance``: nothing varies in an arm
 that should. ``all_equal``: both arms hold one and the same value. ``no_baseline``: relative to a control that is 0.
 ``approximate``: a fallback was used. ``exact``: counts are small, and an exact test was used. ``not_constant``: the looks together rule out every constant difference.
-``too_early``: the method answers at its end, which is not reached."""
+``too_early``: the method answers at its end, which is not reached. ``gone``: a sequential test decided, and all records so far
+no longer show it. ``mixed_shares``: the arms' values are of all shares together and do not compare; the estimate does."""
 
 
 Scale = Literal["absolute", "relative"]

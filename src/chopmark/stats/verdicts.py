@@ -12,6 +12,8 @@ from chopmark.stats.readings import Reading, Standing, standing
 
 __all__ = ["Evidence", "Verdict", "decide"]
 
+_DIGITS, _DIGITS_MAX = 3, 9
+
 Decision = Literal["winner", "no difference", "continue", "futile", "inconclusive", "invalid"]
 
 
@@ -62,6 +64,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         Whether no more is planned.
     futile
         Treatments that a planned look found futile.
+    unexposed
+        Variant → records of the primary metric and units exposed, where the records are more.
     """
 
     primary: Sequence[Reading]
@@ -72,6 +76,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     may_decide: bool
     has_ended: bool
     futile: frozenset[str] = frozenset()
+    unexposed: Mapping[str, tuple[int, int]] = {}
 
 
 def decide(plan: Plan, evidence: Evidence) -> Verdict:
@@ -84,19 +89,23 @@ def decide(plan: Plan, evidence: Evidence) -> Verdict:
                 "Look for what loses units of one variant (crashes, redirects, bots, caches), mend it and start anew."
             ),
         )
+    if evidence.unexposed:
+        return Verdict(decision="invalid", sentence=__told_of_unexposed(plan, evidence.unexposed))
     breached = _breached(plan, evidence.guardrails)
     if set(breached) == set(plan.treatments):  # guardrails may be acted on at any time, whatever the method
         return _forbidden(plan, breached)
     standings = {each.variant: standing(plan.primary, each) for each in evidence.primary}
     readings = {each.variant: each for each in evidence.primary}
     if evidence.may_decide:
-        verdict = _decided(plan, standings, readings, breached)
+        silent = _silent_guardrails(plan, evidence.guardrails)
+        verdict = (
+            _decided(plan, standings, readings, breached, silent)
+            or _waiting(plan, evidence, standings, breached, silent)
+            or _hopeless(plan, standings, breached, evidence.futile)
+        )
         if verdict is not None:
-            return _with_unknown(verdict, evidence.guardrails)
-        verdict = _hopeless(plan, standings, breached, evidence.futile)
-        if verdict is not None:
-            return verdict
-    return _undecided(plan, evidence, breached)
+            return _with_gone(plan, verdict, evidence.primary)
+    return _with_gone(plan, _undecided(plan, evidence, breached), evidence.primary)
 
 
 def _decided(
@@ -104,9 +113,10 @@ def _decided(
     standings: Mapping[str, Standing],
     readings: Mapping[str, Reading],
     breached: Mapping[str, tuple[str, ...]],
+    silent: Mapping[str, tuple[str, ...]],
 ) -> Verdict | None:
     metric = plan.primary
-    winners = [v for v, found in standings.items() if found == "better" and v not in breached]
+    winners = [v for v, found in standings.items() if found == "better" and v not in breached and v not in silent]
     if winners:
         best = max(winners, key=lambda v: _gain(metric, readings[v]))
         others = f" {_listed([v for v in winners if v != best])} beat it too." if len(winners) > 1 else ""
@@ -114,10 +124,10 @@ def _decided(
             decision="winner",
             winner=best,
             breached=breached,
-            sentence=f"{best} wins: {_told(plan, readings[best])}{_beyond(metric)}.{others} Promote {best}.",
+            sentence=f"{best} wins: {_told_of(plan, readings[best])}{_beyond(metric)}.{others} Promote {best}.",
         )
     if all(found == "worse" for found in standings.values()):
-        told = "; ".join(f"with {v} {_told(plan, readings[v])}" for v in standings)
+        told = "; ".join(f"with {v} {_told_of(plan, readings[v])}" for v in standings)
         return Verdict(
             decision="winner",
             winner=plan.control,
@@ -166,13 +176,41 @@ def _forbidden(plan: Plan, breached: Mapping[str, tuple[str, ...]], worse: Seque
     )
 
 
-def _with_unknown(verdict: Verdict, guardrails: Sequence[Reading]) -> Verdict:
-    """A winner, and of which guardrails nothing is known of it."""
-    unknown = [each.metric for each in guardrails if each.variant == verdict.winner and "no_data" in each.flags]
-    if not unknown:
-        return verdict
-    told = f"{verdict.sentence} Nothing was recorded of {_listed(unknown)}: look at it first."
-    return msgspec.structs.replace(verdict, sentence=told)
+def _waiting(
+    plan: Plan,
+    evidence: Evidence,
+    standings: Mapping[str, Standing],
+    breached: Mapping[str, tuple[str, ...]],
+    silent: Mapping[str, tuple[str, ...]],
+) -> Verdict | None:
+    """A verdict where a treatment would win, were there not guardrails that have nothing to say of it yet: they do not pass."""
+    waiting = [
+        each for each in evidence.primary if standings[each.variant] == "better" and each.variant not in breached
+    ]
+    if not waiting:
+        return None
+    best = max(waiting, key=lambda each: _gain(plan.primary, each))
+    name = best.variant
+    do = f"Keep {plan.control} until they have spoken." if evidence.has_ended else "Go on until they have."
+    return Verdict(
+        decision="inconclusive" if evidence.has_ended else "continue",
+        breached=breached,
+        sentence=(
+            f"{name} is better, and does not win yet: {_told_of(plan, best)}, but {'; '.join(silent[name])}. A guardrail that says "
+            f"nothing does not pass. {do}"
+        ),
+    )
+
+
+def _with_gone(plan: Plan, verdict: Verdict, primary: Sequence[Reading]) -> Verdict:
+    """With what was once decided of treatments, and shows no more: it stays a finding, and is no reason to promote."""
+    told = [
+        f" {plan.primary.name} did differ with {each.variant} at {each.decided_n:,} records, and no longer does over all there are now: "
+        f"{_told_of(plan, each)}. Do not promote {each.variant} for it; find what changed."
+        for each in primary
+        if "gone" in each.flags
+    ]
+    return msgspec.structs.replace(verdict, sentence=verdict.sentence + "".join(told)) if told else verdict
 
 
 def _undecided(plan: Plan, evidence: Evidence, breached: Mapping[str, tuple[str, ...]]) -> Verdict:
@@ -196,10 +234,38 @@ def _undecided(plan: Plan, evidence: Evidence, breached: Mapping[str, tuple[str,
     )
 
 
+def _silent_guardrails(plan: Plan, guardrails: Sequence[Reading]) -> dict[str, tuple[str, ...]]:
+    """Treatment → what is missing of guardrails that can say nothing of it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for each in guardrails:
+        is_quantile = plan.metric(each.metric).kind == "quantile"
+        for flag in each.flags:
+            if flag == "no_data":
+                told = f"nothing was recorded of {each.metric}"
+            elif flag == "too_few":
+                told = f"{each.metric} has too few records{' after its limit was set' if is_quantile else ''}"
+            else:
+                continue
+            found[each.variant] = (*found.get(each.variant, ()), told)
+    return found
+
+
+def __told_of_unexposed(plan: Plan, unexposed: Mapping[str, tuple[int, int]]) -> str:
+    told = [
+        f"{records:,} records of {units:,} units that were exposed to {v}" for v, (records, units) in unexposed.items()
+    ]
+    return (
+        f"There are {_listed(told)}: a unit is recorded once, or the records of {plan.primary.name} are no independent ones and every "
+        "difference looks surer than it is. Record each unit once, at the end of its time, and start anew."
+    )
+
+
 def _breached(plan: Plan, guardrails: Sequence[Reading]) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for each in guardrails:
-        if standing(plan.metric(each.metric), each) == "worse":
+        metric = plan.metric(each.metric)
+        is_plain = "no_variance" in each.flags and _gain(metric, each) < -metric.threshold
+        if is_plain or standing(metric, each) == "worse":
             found[each.variant] = (*found.get(each.variant, ()), each.metric)
     return found
 
@@ -209,11 +275,17 @@ def _gain(metric: Metric, reading: Reading) -> float:
     return estimate if metric.better == "higher" else -estimate
 
 
-def _told(plan: Plan, reading: Reading) -> str:
-    metric = plan.primary
+def _told_of(plan: Plan, reading: Reading) -> str:
+    """How a treatment differs in the primary metric, in words."""
+    metric, interval = plan.primary, reading.interval
     estimate = reading.estimate or 0.0
     way = "higher" if estimate > 0 else "lower"
-    low, high = (_amount(metric, end) for end in (reading.interval.low, reading.interval.high))
+    digits = _digits_apart(
+        [_scaled(metric, end) for end in (interval.low, interval.high, metric.threshold, -metric.threshold)]
+    )
+    low, high = (_amount(metric, end, digits) for end in (interval.low, interval.high))
+    if interval.excludes_zero:
+        low, high = (f"above {low}", high) if interval.low == 0 else (low, f"below {high}")
     what = f"the share of {metric.name} beyond the limit" if metric.kind == "quantile" else metric.name
     return f"{what} is {_amount(metric, abs(estimate))} {way} than with {plan.control} (interval {low} to {high})"
 
@@ -222,11 +294,21 @@ def _beyond(metric: Metric) -> str:
     return f", and {_amount(metric, metric.threshold)} is what matters" if metric.threshold else ""
 
 
-def _amount(metric: Metric, value: float) -> str:
+def _amount(metric: Metric, value: float, digits: int = _DIGITS) -> str:
     """A difference as a person says it: shares in percentage points."""
-    if metric.kind in {"proportion", "quantile"}:
-        return f"{100 * value:.3g} points"
-    return f"{value:.3g}"
+    return f"{_scaled(metric, value):.{digits}g}{' points' if metric.kind in {'proportion', 'quantile'} else ''}"
+
+
+def _scaled(metric: Metric, value: float) -> float:
+    """A difference in the unit that a person says it in."""
+    return 100 * value if metric.kind in {"proportion", "quantile"} else value
+
+
+def _digits_apart(values: Sequence[float]) -> int:
+    """Digits by which different numbers look different; three, where these are enough."""
+    different = set(values)
+    enough = (d for d in range(_DIGITS, _DIGITS_MAX) if len({f"{v:.{d}g}" for v in different}) == len(different))
+    return next(enough, _DIGITS_MAX)
 
 
 def _listed(names: Iterable[str]) -> str:

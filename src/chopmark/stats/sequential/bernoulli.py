@@ -89,6 +89,8 @@ class BernoulliEProcess(msgspec.Struct, frozen=True):
     """What the interval is made of."""
     side: int = 0
     """Where the evidence was when the test decided: 1 when treatment succeeds more often, -1 when less."""
+    decided_n: int = 0
+    """Records of both arms when the test decided."""
 
     def __post_init__(self) -> None:
         check_share("treatment_share", self.treatment_share)
@@ -122,12 +124,12 @@ class BernoulliEProcess(msgspec.Struct, frozen=True):
         known = before if before.n or self.baseline is not None else now
         rate, failure_rate = _baseline(known.successes, known.n, self.baseline)
         log_e = self._by_effect() + batch_log_e(counts, rate, failure_rate, share)
-        p_value, side = self.p_value, self.side
+        p_value, side, decided_n = self.p_value, self.side, self.decided_n
         by_control, by_treatment = self.control + control, self.treatment + treatment
         if 0 < now.successes < now.n and by_control.n and by_treatment.n:
             p_value = min(p_value, p_of(float(_mixed(log_e))))
         if p_value <= self.alpha and not side:
-            side = _side(log_e)
+            side, decided_n = _side(log_e), now.n
         return msgspec.structs.replace(
             self,
             control=by_control,
@@ -136,6 +138,7 @@ class BernoulliEProcess(msgspec.Struct, frozen=True):
             log_e_by_effect=tuple(log_e.tolist()),
             differences=self.differences.add(control, treatment, share, rate, failure_rate),
             side=side,
+            decided_n=decided_n,
         )
 
     @property
@@ -153,20 +156,34 @@ class BernoulliEProcess(msgspec.Struct, frozen=True):
         """Where the mean difference of the success rates so far is (treatment minus control), at confidence 1 - alpha.
 
         A confidence sequence: with that confidence it holds at all looks together. It is of this look, so it may widen again, and
-        follows a difference that changes. Until the test decides it has 0 in it; then no more, as long as the estimate stays on
-        the side that was decided. See `difference.DifferenceSums` for its sums and papers.
+        follows a difference that changes. Until the test decides it has 0 in it; then no more, unless what it decided `has_gone`:
+        where the sums alone do not rule 0 out, it ends there (``excludes_zero``). See `difference.DifferenceSums` for its sums and
+        papers.
         """
         interval = self.differences.interval(self.alpha)
         if not self.decided:
             return Interval(min(0.0, interval.low), max(0.0, interval.high))
-        return without_zero(interval, self.side, self.differences.estimate)
+        return interval if self.has_gone else without_zero(interval, self.side, self.differences.estimate)
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether the test decided, and all records so far no longer show what it saw.
+
+        That there was a difference stays decided, at the error rate alpha. But 0 is in the interval of the sums again, and the
+        estimate changed sides or E is below 1: the bet has lost all it had won, as it seldom does while a difference stays.
+        """
+        if not self.decided or 0.0 not in self.differences.interval(self.alpha):
+            return False
+        return self.log_e < 0 or self.differences.estimate * self.side <= 0
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """What makes the answer a weak one: ``no_data`` in an arm, or outcomes that are ``all_equal``."""
+        """What makes the answer a weak one: ``no_data`` in an arm, outcomes that are ``all_equal``, or a difference ``gone``."""
         seen = self.control + self.treatment
         if not self.control.n or not self.treatment.n:
             return ("no_data",)
+        if self.has_gone:
+            return ("gone",)
         return ("all_equal",) if seen.successes in (0, seen.n) else ()
 
     def _by_effect(self) -> NDArray[np.float64]:

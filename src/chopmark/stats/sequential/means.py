@@ -81,6 +81,8 @@ class MeanSequence(msgspec.Struct, frozen=True):
     p_value: float = 1.0
     side: int = 0
     """Sign of the difference when the test decided."""
+    decided_n: int = 0
+    """Records of both arms when the test decided."""
 
     def __post_init__(self) -> None:
         check_share("alpha", self.alpha)
@@ -90,12 +92,12 @@ class MeanSequence(msgspec.Struct, frozen=True):
     def observe(self, control: Mean, treatment: Mean) -> Self:
         """The next value, after one more batch: of the batch only, not cumulative."""
         value = msgspec.structs.replace(self, control=self.control + control, treatment=self.treatment + treatment)
-        if value.flags:
+        if value._silent:  # noqa: SLF001 - its own
             return value
-        p_value, side = min(self.p_value, float(_of(value).p_value)), self.side
+        p_value, side, decided_n = min(self.p_value, float(_of(value).p_value)), self.side, self.decided_n
         if p_value <= self.alpha and not side:
-            side = 1 if value.estimate > 0 else -1
-        return msgspec.structs.replace(value, p_value=p_value, side=side)
+            side, decided_n = 1 if value.estimate > 0 else -1, value.control.n + value.treatment.n
+        return msgspec.structs.replace(value, p_value=p_value, side=side, decided_n=decided_n)
 
     @property
     def decided(self) -> bool:
@@ -107,13 +109,24 @@ class MeanSequence(msgspec.Struct, frozen=True):
         """Where the mean difference so far is (treatment minus control, in units of the metric), at confidence 1 - alpha.
 
         A confidence sequence: with that confidence it holds at all looks together. It is of this look, so it may widen again,
-        and is the whole line while nothing is said. Until the test decides it has 0 in it; then no more, as long as the estimate
-        stays on the side that was decided.
+        and is the whole line while nothing is said. Until the test decides it has 0 in it; then no more, unless what it decided
+        `has_gone`: where this look alone does not rule 0 out, it ends there (``excludes_zero``).
         """
-        if self.flags:
+        if self._silent:
             return Interval(-math.inf, math.inf)
-        half = float(_of(self).half_width)
-        return without_zero(Interval(self.estimate - half, self.estimate + half), self.side, self.estimate)
+        found = self._of_this_look
+        return found if self.has_gone else without_zero(found, self.side, self.estimate)
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether the test decided, and all records so far no longer show what it saw.
+
+        That there was a difference stays decided, at the error rate alpha. But 0 is in the interval of this look again, and the
+        estimate changed sides or E is not above 1, as seldom happens while a difference stays.
+        """
+        if not self.decided or self._silent or 0.0 not in self._of_this_look:
+            return False
+        return self.estimate * self.side <= 0 or float(_of(self).p_value) >= 1
 
     @property
     def estimate(self) -> float:
@@ -122,7 +135,19 @@ class MeanSequence(msgspec.Struct, frozen=True):
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """Why nothing is said: ``no_data`` or ``too_few`` in an arm, values that are ``all_equal`` or have ``no_variance``."""
+        """Why nothing is said: ``no_data`` or ``too_few`` in an arm, values that are ``all_equal`` or have ``no_variance``.
+
+        And that a difference that was decided is ``gone``.
+        """
+        return self._silent or (("gone",) if self.has_gone else ())
+
+    @property
+    def _of_this_look(self) -> Interval:
+        half = float(_of(self).half_width)
+        return Interval(self.estimate - half, self.estimate + half)
+
+    @property
+    def _silent(self) -> tuple[Flag, ...]:
         least = min(self.control.n, self.treatment.n)
         if least < max(_LEAST, self.min_per_arm):
             return ("too_few",) if least else ("no_data",)
