@@ -368,3 +368,104 @@ def test_what_cannot_be_meant_is_refused():
         check_drift(profile, other.reference)
     with pytest.raises(InvalidRequest):
         checked({"x": [1.0]}, {"x": [1.0]}).columns[0].measure("psi")
+
+
+def names(draw, prefix, kinds, count):
+    return [f"{prefix}{i}" for i in draw.integers(0, kinds, count)]
+
+
+def test_one_value_in_place_of_thousands_is_drift():
+    found = only([f"p{i % 3000}" for i in range(30_000)], ["DOWN"] * 30_000)
+    assert (found.verdict, found.measure("others").value) == ("drift", 1.0)
+    assert "one level that was rare or new, or a few, make up 100.0 % of its values" in found.sentence
+    draw = np.random.default_rng(20)
+    some = only(names(draw, "p", 3_000, 30_000), names(draw, "p", 3_000, 24_000) + ["DOWN"] * 6_000)
+    assert some.verdict == "drift"
+    assert "make up 2" in some.sentence
+
+
+def test_free_text_is_not_compared_and_its_end_is_drift():
+    reference = [f"text {i}" for i in range(5_000)]
+    assert only(reference, ["ERROR"] * 5_000).verdict == "drift"
+    other = checked({"x": reference}, {"x": [f"other {i}" for i in range(5_000)]})
+    assert (other.verdict, other.undecided) == ("not compared", ("x",))
+    assert other.columns[0].sentence.startswith("x was not compared: most values of the reference stand alone")
+    beside = checked({"x": reference, "y": range(5_000)}, {"x": reference, "y": range(5_000)})
+    assert (beside.verdict, beside.undecided) == ("ok", ("x",))
+    assert beside.sentence == "None of 1 columns drifted. 1 with many levels could not be compared."
+
+
+@pytest.mark.parametrize("kinds", [200, 2_000, 5_000])
+def test_levels_in_place_of_others_are_drift_and_the_same_ones_are_not(kinds):
+    draw = np.random.default_rng(21)
+    reference = names(draw, "p", kinds, 50_000)
+    assert only(reference, names(draw, "p", kinds, 50_000)).verdict == "ok"
+    assert only(reference, names(draw, "q", kinds, 50_000)).verdict == "drift"
+    assert only(reference, [f"q{i % kinds}" for i in range(50_000)]).verdict == "drift"
+    half = names(draw, "p", kinds, 25_000) + names(draw, "q", kinds, 25_000)
+    assert only(reference, half).measure("others").value == pytest.approx(0.5, abs=0.3)
+
+
+def test_where_too_few_values_tell_which_levels_they_are_it_is_said():
+    draw = np.random.default_rng(22)
+    found = only(names(draw, "p", 5_000, 50_000), names(draw, "p", 5_000, 2_000))
+    assert found.verdict == "not compared"
+    assert "beyond the 64 of 4,999 that the profile keeps, and 2,000 values do not tell" in found.sentence
+
+
+def test_many_levels_cry_wolf_no_oftener_than_they_may():
+    draw = np.random.default_rng(23)
+    levels, runs, alpha = [f"k{i}" for i in range(300)], 60, 0.1
+    false = 0
+    for _ in range(runs):
+        shares = draw.dirichlet(np.full(300, 0.3))
+        reference, current = (draw.choice(levels, n, p=shares).tolist() for n in (8_000, 4_000))
+        options = {"thresholds": dict.fromkeys(THRESHOLDS, 0.0), "deciding": {"others"}, "alpha": alpha}
+        false += (
+            checked({"x": reference}, {"x": current}, correction="benjamini_hochberg", **options).verdict == "drift"
+        )
+    assert false <= stats.binom.isf(1e-4, runs, alpha)
+
+
+def test_groups_of_other_levels_add_up_and_counts_without_them_are_not_ok():
+    values = np.array([f"p{i % 500}" for i in range(5_000)], dtype=object)
+    profile = Profile.of({"x": values})
+    halves = profile.count({"x": values[:1_234]}) + profile.count({"x": values[1_234:]})
+    assert halves == profile.count({"x": values}) == profile.reference
+    column = profile.reference.columns[0]
+    assert sum(column.others) == column.counts[-2] > 0
+    bare = msgspec.structs.replace(halves, columns=(msgspec.structs.replace(column, others=()),))
+    assert check_drift(profile, bare).columns[0].verdict == "not compared"
+    wrong = msgspec.structs.replace(halves, columns=(msgspec.structs.replace(column, others=(1,) * 64),))
+    with pytest.raises(InvalidRequest, match="other bins"):
+        check_drift(profile, wrong)
+
+
+@pytest.mark.parametrize(
+    ("current", "said", "unsaid"),
+    [
+        (lambda draw: draw.normal(0.003, 3, 3_000), "its middle 80 % was -1.", "its mean went"),
+        (lambda draw: draw.normal(0.5, 1, 3_000), "its mean went from ", "middle"),
+        (lambda draw: draw.choice([-1.0, 1.0], 3_000), "its middle 80 % was ", "its mean went"),
+        (lambda _: np.full(1_000, np.inf), "100.0 % of its values are infinite", "middle"),
+        (lambda draw: np.where(draw.random(3_000) < 0.3, -np.inf, 0.0), "of its values are infinite", "its mean went"),
+        (lambda draw: draw.normal(50, 1, 3_000), "100.0 % of its values are beyond the reference's range", "infinite"),
+    ],
+)
+def test_the_sentence_says_what_moved(current, said, unsaid):
+    draw = np.random.default_rng(24)
+    found = only(draw.normal(size=30_000), current(draw))
+    assert found.verdict == "drift"
+    assert said in found.sentence
+    assert unsaid not in found.sentence
+
+
+def test_what_is_left_of_sums_that_cancel_is_no_mean():
+    reference = np.concatenate([np.full(600, 3.0), np.full(600, 4.0)])
+    found = only(reference, np.tile([0.1, -0.1], 600) * 3)
+    assert "e-1" not in found.sentence
+
+
+def test_a_column_without_values_then_and_now_has_not_changed():
+    found = only(np.full(600, np.nan), np.full(700, np.nan))
+    assert (found.verdict, found.sentence) == ("ok", "x has no values, as it had none.")

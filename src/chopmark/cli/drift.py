@@ -46,8 +46,8 @@ _NAMED_COLUMNS = 5
 @option("--without", multiple=True, metavar="COLUMN", help="A column not to compare; can be given again.")
 @pairs_option(
     "--threshold",
-    "What is material, of psi, jensen_shannon, hellinger, total_variation, kolmogorov_smirnov, wasserstein, unseen or "
-    "missing; can be given again.",
+    "What is material, of psi, jensen_shannon, hellinger, total_variation, kolmogorov_smirnov, wasserstein, unseen, "
+    "others or missing; can be given again.",
     float,
     metavar="MEASURE=NUMBER",
 )

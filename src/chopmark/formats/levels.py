@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chopmark.formats.columns import Column
 from chopmark.stats.binning import LEVELS_MAX, ColumnCounts, LevelBins
+from chopmark.stats.column_counts import OTHER_GROUPS
+from chopmark.stats.level_bins import group_totals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,8 +94,10 @@ def level_bins(name: str, parts: Callable[[], Iterable[LevelCounts]]) -> LevelBi
     import numpy as np
 
     hashes, sizes, missing, numbers = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0, 0
+    groups = np.zeros(OTHER_GROUPS, np.int64)
     kept: list[LevelCounts] | None = []
     for part in parts():
+        groups += group_totals(part.levels, np.array(part.counts, np.int64))
         if kept is not None:
             kept.append(part)
             kept = kept if sum(len(one.levels) for one in kept) <= KEPT_MAX else None
@@ -107,8 +111,17 @@ def level_bins(name: str, parts: Callable[[], Iterable[LevelCounts]]) -> LevelBi
     found = {} if 2 * distinct > total else _most_frequent(kept or parts(), keys, counts, LEVELS_MAX)
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     frequent = tuple(count for _, count in ranked)
-    reference = ColumnCounts(name, (*frequent, total - sum(frequent), missing), numbers=numbers)
-    return LevelBins(name, tuple(level for level, _ in ranked), distinct, reference)
+    others: tuple[int, ...] = ()
+    if distinct > len(ranked):
+        known = np.array(frequent, np.int64)
+        others = tuple((groups - group_totals([level for level, _ in ranked], known)).tolist())
+    reference = ColumnCounts(name, (*frequent, total - sum(frequent), missing), numbers=numbers, others=others)
+    pairs = _pairs(counts) - _pairs(np.array(frequent, np.int64))
+    return LevelBins(name, tuple(level for level, _ in ranked), distinct, reference, pairs)
+
+
+def _pairs(counts: NDArray[np.int64]) -> int:
+    return int((counts * (counts - 1)).sum())
 
 
 def _summed(hashes: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -17,8 +17,6 @@ What counts as what
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +24,8 @@ import msgspec
 
 from chopmark.errors import InvalidRequest
 from chopmark.stats.agreement import power_of_two
+from chopmark.stats.column_counts import ColumnCounts, nearest_finite, of_other_bins
+from chopmark.stats.level_bins import MISSING_KINDS, LevelBins, is_missing, level_bins_of, numbers_among, texts_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,67 +35,8 @@ __all__ = ["BINS_MAX", "LEVELS_MAX", "ColumnCounts", "LevelBins", "NumericBins",
 
 BINS_MAX = 64
 LEVELS_MAX = 64
-_LEVEL_LENGTH_MAX = 100
 _CHUNK_ROWS = 65_536  # sorting what fits into a cache is faster than binning, and needs no more memory for more rows
-_TRUTH_VALUES = {"1": "true", "1.0": "true", "true": "true", "0": "false", "0.0": "false", "false": "false"}
 _LARGE = 2.0**500  # squares of larger numbers overflow
-_LARGEST = 1.7976931348623157e308
-
-
-class ColumnCounts(msgspec.Struct, frozen=True):
-    """How many values of a column fell into each of its bins; they add up with ``+``.
-
-    Attributes
-    ----------
-    name
-        Of the column.
-    counts
-        Of a numeric column: below, each bin, above, missing. Of a categorical one: each level, other, missing.
-    sums
-        Of a numeric column: of the values below, in each bin and above, each less the reference's mean. Otherwise empty.
-    between
-        Of a numeric column with one bin a value: how many of each bin are not that value, but lie between it and the one before.
-        Empty where none do.
-    numbers
-        Of a categorical column: how many of its values were numbers, and not texts or truth values.
-    """
-
-    name: str
-    counts: tuple[int, ...]
-    sums: tuple[float, ...] = ()
-    between: tuple[int, ...] = ()
-    numbers: int = 0
-
-    def __post_init__(self) -> None:
-        if not all(type(count) is int and count >= 0 for count in (*self.counts, *self.between, self.numbers)):
-            raise InvalidRequest(
-                f"Counts of {self.name!r} are no counts.", hint="A count is a whole number, 0 or more."
-            )
-        if not all(map(math.isfinite, self.sums)):
-            raise InvalidRequest(f"A sum of {self.name!r} is not finite.", hint="Count the column again.")
-
-    def __add__(self, other: ColumnCounts) -> ColumnCounts:
-        counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
-        sums = tuple(_finite(a + b) for a, b in zip(self.sums, other.sums, strict=True))
-        between = self.between or other.between
-        if self.between and other.between:
-            between = tuple(a + b for a, b in zip(self.between, other.between, strict=True))
-        return ColumnCounts(self.name, counts, sums, between, self.numbers + other.numbers)
-
-    @property
-    def rows(self) -> int:
-        """Values of any kind."""
-        return sum(self.counts)
-
-    @property
-    def missing(self) -> int:
-        """Values that are missing."""
-        return self.counts[-1]
-
-    @property
-    def present(self) -> int:
-        """Values that are not."""
-        return self.rows - self.missing
 
 
 class NumericBins(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind"):
@@ -145,83 +86,9 @@ class NumericBins(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind"):
         size = len(self.uppers)
         is_between = not counted.between or (self.is_exact and len(counted.between) == size)
         if len(counted.counts) != size + 3 or len(counted.sums) != size + 2 or not is_between:
-            raise _other_bins(self.name)
+            raise of_other_bins(self.name)
         if any(part > whole for part, whole in zip(counted.between, counted.counts[1:], strict=False)):
             raise InvalidRequest(f"More of {self.name!r} lie between values than there are.", hint="Count it again.")
-
-
-class LevelBins(msgspec.Struct, frozen=True, tag="category", tag_field="kind"):
-    """Levels of a categorical column, and what the reference has of them.
-
-    Attributes
-    ----------
-    name
-        Of the column.
-    levels
-        The most frequent first; as texts of at most 100 characters.
-    distinct
-        How many the reference has in all; when it is more than there are in ``levels``, a level that is new cannot be told from a
-        rare one.
-    reference
-        Counts of the reference itself.
-    """
-
-    name: str
-    levels: tuple[str, ...]
-    distinct: int
-    reference: ColumnCounts
-
-    def __post_init__(self) -> None:
-        if len(set(self.levels)) != len(self.levels) or self.distinct < len(self.levels):
-            raise InvalidRequest(f"The levels of {self.name!r} are no levels.", hint="Make the profile again.")
-        self.check(self.reference)
-
-    def check(self, counted: ColumnCounts) -> None:
-        """Raise `InvalidRequest` when counts are not of these levels."""
-        if len(counted.counts) != len(self.levels) + 2 or counted.sums or counted.between:
-            raise _other_bins(self.name)
-
-    @property
-    def are_truth_values(self) -> bool:
-        """Whether the levels are truth values, or texts that say so, and nothing else."""
-        return 0 < self.distinct == len(self.levels) and {"true", "false"}.issuperset(self.levels)
-
-    def level_of(self, text: str) -> str:
-        """The level that is written otherwise in a text, where there is one: ``True`` and ``1`` for ``true``, ``3.0`` for ``3``."""
-        if text in self.levels:
-            return text
-        if self.are_truth_values:
-            return _TRUTH_VALUES.get(text.lower(), text)
-        return text[:-2] if text.endswith(".0") and text[:-2] in self.levels else text
-
-    def counted(
-        self, found: Iterable[tuple[str, int]], missing: int, *, numbers: int = 0, is_written: bool = False
-    ) -> ColumnCounts:
-        """Counts in these levels.
-
-        Parameters
-        ----------
-        found
-            Texts of values with how often each is there; a text may come twice.
-        missing
-            Values that are missing.
-        numbers
-            Values that are numbers.
-        is_written
-            As in `count_values`.
-        """
-        known = dict.fromkeys(self.levels, 0)
-        other = 0
-        is_lenient = is_written or (numbers > 0 and self.are_truth_values)
-        for text, count in found:
-            level = self.level_of(text) if is_lenient and text not in known else text
-            if level in known:
-                known[level] += count
-            else:
-                other += count
-        if is_written and "" in known and not self.reference.missing:  # a file of texts cannot tell the two apart
-            known[""], missing = known[""] + missing, 0
-        return ColumnCounts(self.name, (*known.values(), other, missing), numbers=numbers)
 
 
 def bins_of(
@@ -245,15 +112,7 @@ def bins_of(
     """
     if values.dtype.kind in "iuf" or (values.dtype.kind == "O" and _holds_numbers(values)):
         return _numeric_bins(name, _as_numbers(name, values), bins)
-    counted, missing = _texts(name, values)
-    total = counted.total()
-    is_telling = 2 * len(counted) <= total
-    ranked = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[: levels if is_telling else 0]
-    kept = tuple(text for text, _ in ranked)
-    counts = tuple(count for _, count in ranked)
-    numbers = _numbers_among(values, total)
-    reference = ColumnCounts(name, (*counts, total - sum(counts), missing), numbers=numbers)
-    return LevelBins(name, kept, len(counted), reference)
+    return level_bins_of(name, values, levels)
 
 
 def count_values(column: NumericBins | LevelBins, values: NDArray[Any], *, is_written: bool = False) -> ColumnCounts:
@@ -276,9 +135,9 @@ def count_values(column: NumericBins | LevelBins, values: NDArray[Any], *, is_wr
     """
     if isinstance(column, NumericBins):
         return _count_numbers(column, values)
-    counted, missing = _texts(column.name, values)
+    counted, missing = texts_of(column.name, values)
     return column.counted(
-        counted.items(), missing, numbers=_numbers_among(values, counted.total()), is_written=is_written
+        counted.items(), missing, numbers=numbers_among(values, counted.total()), is_written=is_written
     )
 
 
@@ -290,6 +149,7 @@ def _numeric_bins(name: str, numbers: NDArray[np.float64], bins: int) -> Numeric
 
     ordered = np.sort(numbers)
     finite = ordered[np.searchsorted(ordered, -np.inf, side="right") : np.searchsorted(ordered, np.inf, side="left")]
+    infinite = int(np.isinf(ordered).sum())
     if not finite.size:
         uppers, minimum, mean, deviation, is_exact = np.empty(0), 0.0, 0.0, 0.0, False
     else:
@@ -301,7 +161,7 @@ def _numeric_bins(name: str, numbers: NDArray[np.float64], bins: int) -> Numeric
         mean, deviation = _mean_and_deviation(finite)
     empty = ColumnCounts(name, (0,) * (len(uppers) + 3), (0.0,) * (len(uppers) + 2))
     made = NumericBins(name, minimum, tuple(uppers.tolist()), mean, deviation, is_exact, empty)
-    return msgspec.structs.replace(made, reference=_counted(name, *_count_ordered(made, ordered)))
+    return msgspec.structs.replace(made, reference=_counted(name, *_count_ordered(made, ordered), infinite))
 
 
 def _mean_and_deviation(finite: NDArray[np.float64]) -> tuple[float, float]:
@@ -314,7 +174,7 @@ def _mean_and_deviation(finite: NDArray[np.float64]) -> tuple[float, float]:
     deviation = float(finite.std(ddof=1)) if finite.size > 1 else 0.0
     if finite[0] == finite[-1]:
         deviation = 0.0
-    return mean * unit, _finite(deviation * unit)
+    return mean * unit, nearest_finite(deviation * unit)
 
 
 def _count_numbers(column: NumericBins, values: NDArray[Any]) -> ColumnCounts:
@@ -323,14 +183,17 @@ def _count_numbers(column: NumericBins, values: NDArray[Any]) -> ColumnCounts:
     counts = np.zeros(len(column.uppers) + 3, np.int64)
     sums = np.zeros(len(column.uppers) + 2)
     between = np.zeros(len(column.uppers), np.int64)
+    infinite = 0
     for start in range(0, len(values), _CHUNK_ROWS):
         chunk = _as_numbers(column.name, values[start : start + _CHUNK_ROWS])
-        more, more_sums, more_between = _count_ordered(column, np.sort(chunk))
+        ordered = np.sort(chunk)
+        infinite += int(np.isinf(ordered).sum())
+        more, more_sums, more_between = _count_ordered(column, ordered)
         counts += more
         between += more_between
         with np.errstate(over="ignore"):
             sums += more_sums
-    return _counted(column.name, counts, sums, between)
+    return _counted(column.name, counts, sums, between, infinite)
 
 
 def _count_ordered(
@@ -361,15 +224,12 @@ def _count_ordered(
 
 
 def _counted(
-    name: str, counts: NDArray[np.int64], sums: NDArray[np.float64], between: NDArray[np.int64]
+    name: str, counts: NDArray[np.int64], sums: NDArray[np.float64], between: NDArray[np.int64], infinite: int
 ) -> ColumnCounts:
     found = tuple(between.tolist()) if between.any() else ()
-    return ColumnCounts(name, tuple(counts.tolist()), tuple(map(_finite, sums.tolist())), found)
-
-
-def _finite(value: float) -> float:
-    """The nearest finite number: what is beyond all of them is the greatest, and opposite ones are none."""
-    return 0.0 if math.isnan(value) else min(max(value, -_LARGEST), _LARGEST)
+    return ColumnCounts(
+        name, tuple(counts.tolist()), tuple(map(nearest_finite, sums.tolist())), found, infinite=infinite
+    )
 
 
 def _as_numbers(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -378,7 +238,7 @@ def _as_numbers(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
     if values.dtype.kind in "biuf":
         return values.astype(np.float64, copy=False)
     if values.dtype.kind == "O" and _holds_numbers(values, or_nothing=True):
-        return np.array([math.nan if _is_missing(v) else float(v) for v in values.tolist()], dtype=np.float64)
+        return np.array([math.nan if is_missing(v) else float(v) for v in values.tolist()], dtype=np.float64)
     raise InvalidRequest(
         f"Column {name!r} holds {values.dtype}, and numbers in the reference.",
         hint="Give the column as it was when the profile was made.",
@@ -390,76 +250,6 @@ def _holds_numbers(values: NDArray[Any], *, or_nothing: bool = False) -> bool:
     from decimal import Decimal
     from numbers import Real
 
-    kinds: set[type] = {kind for kind in set(map(type, values.tolist())) if kind.__name__ not in _MISSING_KINDS}
+    kinds: set[type] = {kind for kind in set(map(type, values.tolist())) if kind.__name__ not in MISSING_KINDS}
     is_number = bool not in kinds and all(issubclass(kind, (Real, Decimal)) for kind in kinds)
     return is_number and (or_nothing or bool(kinds))
-
-
-# Levels
-
-_MISSING_KINDS = frozenset({"NoneType", "NAType", "NaTType"})
-
-
-def _numbers_among(values: NDArray[Any], present: int) -> int:
-    """How many are numbers and not texts or truth values."""
-    if values.dtype.kind in "iuf":
-        return present
-    return sum(map(_is_number, values.tolist())) if values.dtype.kind == "O" else 0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_missing(value)
-
-
-def _is_missing(value: Any) -> bool:
-    return type(value).__name__ in _MISSING_KINDS or (isinstance(value, float) and math.isnan(value))
-
-
-def _counted_apart(values: list[Any]) -> Counter[Any]:
-    """How often each value is there; True and 1, which are equal, by their texts, which are not, so that no order matters."""
-    kinds = set(map(type, values))
-    return Counter(map(_text_or_missing, values) if bool in kinds and kinds & {int, float} else values)
-
-
-def _text_or_missing(value: Any) -> Any:
-    return value if _is_missing(value) else _text(value)
-
-
-def _texts(name: str, values: NDArray[Any]) -> tuple[Counter[str], int]:
-    """Text of each level → how often it is there; and how many are missing."""
-    if values.dtype.kind in "mMcV":
-        raise InvalidRequest(
-            f"Column {name!r} holds {values.dtype}, which is neither numbers nor levels.",
-            hint="Leave it out, or give what of it matters as numbers: an hour, an age.",
-        )
-    counted: Counter[str] = Counter()
-    missing = 0
-    for start in range(0, len(values), _CHUNK_ROWS):
-        try:
-            found = _counted_apart(values[start : start + _CHUNK_ROWS].tolist())
-        except TypeError as error:
-            raise InvalidRequest(
-                f"Column {name!r} holds what cannot be a level: {error}.", hint="Leave it out, or give texts."
-            ) from error
-        for value, count in found.items():
-            if _is_missing(value):
-                missing += count
-            else:
-                counted[_text(value)] += count
-    return counted, missing
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value[:_LEVEL_LENGTH_MAX]
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")[:_LEVEL_LENGTH_MAX]
-    return str(value)[:_LEVEL_LENGTH_MAX]
-
-
-def _other_bins(name: str) -> InvalidRequest:
-    return InvalidRequest(f"The counts of {name!r} are of other bins.", hint="Count the data with this profile.")

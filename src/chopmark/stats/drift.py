@@ -24,16 +24,23 @@ import msgspec
 from chopmark.errors import InvalidRequest
 from chopmark.stats.binning import ColumnCounts, LevelBins, NumericBins
 from chopmark.stats.checks import check_count, check_number, check_share
-from chopmark.stats.drift_measures import BACKED_BY, DEFINITIONS, Measured, MeasureName, measure_column, missing_share
+from chopmark.stats.drift_measures import (
+    BACKED_BY,
+    DEFINITIONS,
+    Measured,
+    MeasureName,
+    are_others_told,
+    measure_column,
+    missing_share,
+)
 from chopmark.stats.drift_report import (
     ColumnDrift,
     Correction,
     DriftReport,
     Measure,
     Verdict,
-    column_sentence,
-    report_sentence,
 )
+from chopmark.stats.drift_words import column_sentence, report_sentence
 from chopmark.stats.multiplicity import benjamini_hochberg, holm
 from chopmark.stats.profile import Counts, Profile
 
@@ -60,16 +67,18 @@ THRESHOLDS: Mapping[MeasureName, float] = {
     "kolmogorov_smirnov": 0.1,
     "wasserstein": 0.1,
     "unseen": 0.01,
+    "others": 0.1,
     "missing": 0.02,
 }
 """What is material when nothing else is said; χ² has no threshold but α."""
 
 DECIDING: frozenset[MeasureName] = frozenset(
-    {"psi", "total_variation", "kolmogorov_smirnov", "wasserstein", "unseen", "missing"}
+    {"psi", "total_variation", "kolmogorov_smirnov", "wasserstein", "unseen", "others", "missing"}
 )
 """Measures that decide over a column when nothing else is said; the others are told."""
 
 _GROUPS_LEAST = 2
+_UNTOLD_SHARE = 0.1  # of the values, in levels of which nothing can be told: as much as a distance that is material
 _LINEAR = frozenset({"psi", "unseen", "missing"})  # the others are distances: noise adds to their squares
 
 
@@ -232,8 +241,7 @@ def _column_drift(
 ) -> ColumnDrift:
     counted = [m for m in measures if m.name in deciding]
     drifted = [m for m in counted if m.verdict == "drift"]
-    is_enough = min(column.reference.present, current.present) >= max(1, minimum)
-    verdict: Verdict = "drift" if drifted else "ok" if is_enough else "not enough data"
+    verdict: Verdict = "drift" if drifted else _without_drift(column, current, minimum)
     found = ColumnDrift(
         name=column.name,
         kind=_kind(column),
@@ -249,14 +257,26 @@ def _column_drift(
     return msgspec.structs.replace(found, sentence=column_sentence(found, column, current, minimum))
 
 
+def _without_drift(column: NumericBins | LevelBins, current: ColumnCounts, minimum: int) -> Verdict:
+    """Verdict where no measure says drift: ok only when it would have been seen."""
+    reference = column.reference
+    if not reference.present and not current.present and min(reference.rows, current.rows) >= max(1, minimum):
+        return "ok"  # no values then, and none now
+    if min(reference.present, current.present) < max(1, minimum):
+        return "not enough data"
+    if not isinstance(column, LevelBins) or not column.is_open:
+        return "ok"
+    share = max(counted.counts[-2] / counted.present for counted in (reference, current))
+    return "not compared" if share >= _UNTOLD_SHARE and not are_others_told(column, current) else "ok"
+
+
 def _mean(column: NumericBins | LevelBins, counted: ColumnCounts) -> float | None:
-    if not isinstance(column, NumericBins) or not column.uppers or not counted.present:
+    if not isinstance(column, NumericBins) or not column.uppers or not counted.present or counted.infinite:
         return None
     mean = column.mean + math.fsum(value / counted.present for value in counted.sums)
     return mean if math.isfinite(mean) else None
 
 
 def _overall(verdicts: list[Verdict]) -> Verdict:
-    if "drift" in verdicts:
-        return "drift"
-    return "ok" if "ok" in verdicts else "not enough data"
+    ranked: tuple[Verdict, ...] = ("drift", "ok", "not enough data", "not compared")
+    return next((verdict for verdict in ranked if verdict in verdicts), "not enough data")

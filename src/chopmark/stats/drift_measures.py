@@ -14,12 +14,21 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from chopmark.stats import divergences
 from chopmark.stats import kolmogorov_smirnov as ks
 from chopmark.stats.binning import ColumnCounts, LevelBins, NumericBins
+from chopmark.stats.column_counts import OTHER_GROUPS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BACKED_BY", "DEFINITIONS", "MeasureName", "Measured", "measure_column", "missing_share"]
+__all__ = [
+    "BACKED_BY",
+    "DEFINITIONS",
+    "MeasureName",
+    "Measured",
+    "are_others_told",
+    "measure_column",
+    "missing_share",
+]
 
 MeasureName = Literal[
     "psi",
@@ -30,6 +39,7 @@ MeasureName = Literal[
     "kolmogorov_smirnov",
     "wasserstein",
     "unseen",
+    "others",
     "missing",
 ]
 
@@ -42,6 +52,7 @@ BACKED_BY: Mapping[MeasureName, tuple[MeasureName, ...]] = {
     "kolmogorov_smirnov": ("kolmogorov_smirnov",),
     "wasserstein": ("kolmogorov_smirnov", "chi_squared", "unseen"),
     "unseen": ("unseen",),
+    "others": ("others",),
     "missing": ("missing",),
 }
 """Measure → the tests that tell whether it may be chance: one of them is enough."""
@@ -64,12 +75,15 @@ DEFINITIONS: Mapping[str, str] = {
     "standard deviation: exact but where the two cross within a bin, and never too large",
     "unseen/numeric/1": "share of the values below the reference's least or above its greatest",
     "unseen/category/1": "share of the values in levels that the reference does not have",
+    "others/category/1": "of levels that the profile does not keep one by one, in 64 groups by a hash: where those of the reference repeat "
+    "enough, the share of the values that are in other such levels than they were, at most; else the total variation distance",
     "missing/numeric/1": "difference of the shares of missing values",
     "missing/category/1": "difference of the shares of missing values",
 }
 """Definition → what is computed, in words. A definition never changes; what is computed otherwise gets another number."""
 
 _LEAST_EXPECTED = 5
+_TELLING = 400.0  # with a half replaced χ² of 63 degrees of freedom then grows by 100, nine times its deviation
 _LEAST_DEVIATION = 1e-300  # nothing can be divided by a smaller one
 _MEAN_OF_ABSOLUTE = math.sqrt(2 / math.pi)  # of a standard normal variable
 _MEAN_OF_KOLMOGOROV = math.sqrt(math.pi / 2) * math.log(2)
@@ -129,7 +143,8 @@ def measure_column(column: NumericBins | LevelBins, current: ColumnCounts, *, gr
 
     ours, theirs = np.array(column.reference.counts[:-1]), np.array(current.counts[:-1])
     if isinstance(column, LevelBins):
-        return [*_of_shares(ours, theirs, _joined_rare(ours, theirs)), *_new_levels(column, current)]
+        found = _of_shares(ours, theirs, _joined_rare(ours, theirs))
+        return [*found, *_new_levels(column, current), *_other_levels(column, current)]
     place = _groups(ours, groups)
     grouped = [np.bincount(place, weights=row).astype(np.int64) for row in (ours, theirs)]
     found = _of_shares(grouped[0], grouped[1], _joined_neighbours(grouped[0], grouped[1]))
@@ -292,8 +307,46 @@ def _joined_rare(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> tuple[ND
 
 def _new_levels(column: LevelBins, current: ColumnCounts) -> list[Measured]:
     """The share of new levels, where the reference keeps all that it has; those seen once tell how much is still unseen (Good 1953)."""
-    if column.distinct > len(column.levels):
+    if column.is_open:
         return []
     n, m, new = column.reference.present, current.present, current.counts[-2]
     once = sum(count == 1 for count in column.reference.counts[: len(column.levels)])
     return [Measured("unseen", new / m, once / n, _chance_unseen(n, m, new))]
+
+
+def are_others_told(column: LevelBins, current: ColumnCounts) -> bool:
+    """Whether it would be seen that half of the values in levels that are not kept are now in others."""
+    return _others_weight(column, current) >= _TELLING
+
+
+def _others_weight(column: LevelBins, current: ColumnCounts) -> float:
+    """What χ² over the groups is expected to grow by when all those levels are replaced by as many others that are as frequent.
+
+    A group's share is then the sum over other levels, of variance Σ p² (1 − 1/G) / G for G groups; of two such the squared difference by
+    their mean 1/G, summed over the groups, is 2 (G − 1) Σ p², times n m / (n + m) of the counts. With a share r of the values
+    replaced it is r² as much. Σ p² is estimated by Σ c (c − 1) / n (n − 1).
+    """
+    n, m = sum(column.reference.others), sum(current.others)
+    if min(n, m) < _LEAST_EXPECTED * OTHER_GROUPS:
+        return 0.0
+    return (n * m / (n + m)) * 2 * (OTHER_GROUPS - 1) * column.pairs / (n * (n - 1))
+
+
+def _other_levels(column: LevelBins, current: ColumnCounts) -> list[Measured]:
+    import numpy as np
+
+    ours, theirs = np.array(column.reference.others), np.array(current.others)
+    n, m = int(ours.sum()), int(theirs.sum())
+    if min(n, m) < _LEAST_EXPECTED * OTHER_GROUPS:
+        return []
+    share = m / current.present
+    answer = divergences.chi_squared(*_joined_rare(ours, theirs))
+    if are_others_told(column, current):
+        weight = _others_weight(column, current)
+        value, expected = (min(1.0, math.sqrt(x / weight)) for x in (answer.statistic, answer.degrees_of_freedom))
+    else:
+        together = (ours + theirs) / (n + m)
+        deviations = np.sqrt(together * (1 - together) * (1 / n + 1 / m))
+        value = divergences.total_variation(ours, theirs)
+        expected = float(deviations.sum()) * _MEAN_OF_ABSOLUTE / 2
+    return [Measured("others", value * share, expected * share, answer.p_value)]
