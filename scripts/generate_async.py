@@ -27,6 +27,7 @@ SURFACES = {
     "audit": ("audit.py", "Audit"),
     "storage": ("storage.py", "Storage"),
     "jobs": ("jobs.py", "Jobs"),
+    "access": ("access.py", "Access"),
 }
 # A draft registers at the end of a synchronous block, and a dry run gives back a synchronous registry.
 # `on` only notes a function.

@@ -43,7 +43,7 @@ class World:
 
     def state(self) -> dict[str, Any]:
         """Everything that is kept, but counts of loads."""
-        kept = dict(vars(self.transport._dispatch.catalog._state))  # type: ignore[attr-defined]
+        kept = dict(vars(self.transport._dispatch.catalog._state))
         return {name: value for name, value in kept.items() if name != "loads"}
 
 
@@ -145,7 +145,7 @@ def test_nothing_that_somebody_reads_tells_of_what_they_may_not(any_world: World
         if op.permission != "read" or op.writes or field_of(op) == EVERYWHERE:
             continue
         wanted = request_of(op, "other", any_world.version)
-        open_ended = {name: None for name in ("project",) if name in op.request.__struct_fields__}
+        open_ended: dict[str, Any] = {name: None for name in ("project",) if name in op.request.__struct_fields__}
         open_ended |= {"of": ""} if op.name == "audit.at" else {}
         requests = [wanted, msgspec.structs.replace(wanted, **open_ended)]
         for each in requests:
@@ -253,3 +253,15 @@ def test_a_surface_or_method_that_nobody_thought_of_is_refused(world: World) -> 
         for surface in ("jobs", "rows", "idempotency", "recorded"):
             with pytest.raises(AttributeError):
                 getattr(seen, surface)
+
+
+def test_keys_of_what_is_hidden_are_not_suggested(any_world: World) -> None:
+    from chopmark.ops import requests as q
+
+    actor, act = member_of("other", "viewer"), any_world.transport.act
+    mistyped = q.SearchVersions(where="metrics.vault_auk > 0")
+    assert "metrics.vault_auc" in str(act(mistyped, REGISTRY).unknown)
+    assert act(mistyped, actor).unknown == {}
+    best = q.BestVersion(model="other/fraud", by="vault_auk")
+    assert "vault_auc" in outcome(lambda: act(best, REGISTRY))[1]
+    assert "vault_auc" not in outcome(lambda: act(best, actor))[1]

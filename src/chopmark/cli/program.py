@@ -95,6 +95,12 @@ _SECTIONS = {
         "schedule": Entry("chopmark.cli.jobs", "schedule", "When work runs by itself."),
         "worker": Entry("chopmark.cli.jobs", "worker", "Do the jobs of this registry until it is told to stop."),
     },
+    "Who may do what": {
+        "whoami": Entry("chopmark.cli.access", "whoami", "Show who one is to the registry, and what one may."),
+        "token": Entry("chopmark.cli.access", "token", "Tokens that show a server who one is."),
+        "member": Entry("chopmark.cli.access", "member", "Who has which role in which project."),
+        "role": Entry("chopmark.cli.access", "role", "Roles, and what they may."),
+    },
     "The installation": {
         "serve": Entry("chopmark.cli.serve", "serve", "Serve the registry over HTTP."),
         "config": Entry("chopmark.cli.config", "config", "Settings and where they come from."),

@@ -76,7 +76,7 @@ class NewToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListTokens(Request, frozen=True, kw_only=True):
-    """A page of tokens by id: one's own, or with ``admit`` on the whole registry those of an ``owner``, or ``all``."""
+    """A page of tokens by id: one's own; with ``admit`` everywhere those of an ``owner``, or ``all``."""
 
     owner: str = ""
     all: bool = False

@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 
 from chopmark.abc.blobs import Verify
 from chopmark.base.settings import Settings
+from chopmark.domain.access import EVERYWHERE, CustomRole, Member, MemberKind
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.datasets import DatasetRecord
 from chopmark.domain.jobs import Job, JobState
@@ -29,12 +30,15 @@ from chopmark.domain.retention import Retention
 from chopmark.domain.schedules import Misfire, Schedule
 from chopmark.domain.signature import Signature
 from chopmark.domain.storage import By
+from chopmark.domain.tokens import Token
 from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import Alias, AliasMove, Evaluation, Model, Project, ProjectRules, TrustDecision, Version
+from chopmark.ops.access import NewToken, Whoami
 from chopmark.ops.keeping import Backup
 from chopmark.ops.lineage import LineageLink
 from chopmark.ops.results import AuditVerdict, Done
 from chopmark.ops.storage import CheckPage, Reclaimed, StorageTotals, Usage, Why
+from chopmark.sdk.access import Access
 from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
 from chopmark.sdk.comparing import Comparison
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     from chopmark.stats.drift_measures import MeasureName
 
 __all__ = [
+    "AsyncAccess",
     "AsyncAliases",
     "AsyncAudit",
     "AsyncFiles",
@@ -755,6 +760,86 @@ class AsyncJobs:
         return await asyncio.to_thread(self._registry.resume, name, reason=reason)
 
 
+class AsyncAccess:
+    """`registry.access` for an event loop."""
+
+    def __init__(self, registry: Access) -> None:
+        self._registry = registry
+
+    async def whoami(self) -> Whoami:
+        """Who one is to the registry, and what one may."""
+        return await asyncio.to_thread(self._registry.whoami)
+
+    async def create_token(
+        self,
+        name: str,
+        *,
+        scopes: Sequence[str] = ("read",),
+        project: str = "",
+        owner: str = "",
+        kind: Literal["person", "service"] = "person",
+        expires_at: datetime | None = None,
+        reason: str = "",
+    ) -> NewToken:
+        """Make a token; ``secret`` of the answer is shown this once."""
+        return await asyncio.to_thread(
+            self._registry.create_token,
+            name,
+            scopes=scopes,
+            project=project,
+            owner=owner,
+            kind=kind,
+            expires_at=expires_at,
+            reason=reason,
+        )
+
+    async def tokens(
+        self, *, owner: str = "", everybodys: bool = False, limit: int = 50, cursor: str = ""
+    ) -> Page[Token]:
+        """One's own tokens, or those of an owner or of everybody, a page at a time; nothing of their secrets."""
+        return await asyncio.to_thread(
+            self._registry.tokens, owner=owner, everybodys=everybodys, limit=limit, cursor=cursor
+        )
+
+    async def revoke(self, token: str | Token, *, reason: str = "") -> Token:
+        """Refuse a token from now on."""
+        return await asyncio.to_thread(self._registry.revoke, token, reason=reason)
+
+    async def set_member(
+        self, member: str, role: str, *, project: str = EVERYWHERE, kind: MemberKind = "actor", reason: str = ""
+    ) -> Member:
+        """Give an actor, or everybody of a group, a role in a project, or everywhere."""
+        return await asyncio.to_thread(
+            self._registry.set_member, member, role, project=project, kind=kind, reason=reason
+        )
+
+    async def remove_member(
+        self, member: str, *, project: str = EVERYWHERE, kind: MemberKind = "actor", reason: str = ""
+    ) -> Done:
+        """Take the role that an actor or a group has in a project, or the one everywhere."""
+        return await asyncio.to_thread(self._registry.remove_member, member, project=project, kind=kind, reason=reason)
+
+    async def members(self, project: str | None = None, *, limit: int = 50, cursor: str = "") -> Page[Member]:
+        """Members of a project, or of all that one sees, a page at a time; those of ``*`` are members everywhere."""
+        return await asyncio.to_thread(self._registry.members, project, limit=limit, cursor=cursor)
+
+    async def define_role(
+        self, name: str, permissions: Sequence[str], *, description: str = "", reason: str = ""
+    ) -> CustomRole:
+        """Define a role, or change what everybody who has it may."""
+        return await asyncio.to_thread(
+            self._registry.define_role, name, permissions, description=description, reason=reason
+        )
+
+    async def remove_role(self, name: str, *, reason: str = "") -> Done:
+        """Remove a role that nobody has."""
+        return await asyncio.to_thread(self._registry.remove_role, name, reason=reason)
+
+    async def roles(self) -> list[CustomRole]:
+        """All roles, those that are always there first."""
+        return await asyncio.to_thread(self._registry.roles)
+
+
 class AsyncRegistry:
     """A registry whose verbs are awaited; threads do the work.
 
@@ -778,6 +863,7 @@ class AsyncRegistry:
         self.audit = AsyncAudit(registry.audit)
         self.storage = AsyncStorage(registry.storage)
         self.jobs = AsyncJobs(registry.jobs)
+        self.access = AsyncAccess(registry.access)
 
     @classmethod
     async def open(cls, url: str | Path | None = None, **settings: Any) -> Self:

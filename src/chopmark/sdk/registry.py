@@ -18,6 +18,7 @@ from chopmark.domain.signature import Signature
 from chopmark.domain.versions import Alias, Version
 from chopmark.errors import AlreadyRegistered, InvalidRequest
 from chopmark.ops.requests import PromoteVersion
+from chopmark.sdk.access import Access
 from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
 from chopmark.sdk.comparing import Comparison
@@ -48,7 +49,7 @@ class Registry(Surface):
 
     Attributes
     ----------
-    versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage, jobs
+    versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage, jobs, access
         The surfaces.
     """
 
@@ -66,6 +67,7 @@ class Registry(Surface):
         self.audit = Audit(transport, settings)
         self.storage = Storage(transport, settings)
         self.jobs = Jobs(transport, settings)
+        self.access = Access(transport, settings)
 
     def __enter__(self) -> Self:
         return self
