@@ -34,6 +34,7 @@ Severity = Literal["info", "warning", "critical"]
 
 _NAME_LENGTH_MAX = 200
 _SECONDS_MAX = 366 * 86_400
+_YEARS = (1900, 9900)
 
 
 class ThresholdRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,7 +65,8 @@ class ThresholdRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         What missing data means: ``ok``, as if the condition did not hold; ``alerting``, as if it did; ``keep``, nothing: what is
         pending stays pending, and what fires fires, until data come.
     no_data_after_seconds
-        How long data must be missing before that is asked. With 0 every step wants a new sample. Longer than samples lag.
+        How long data must be missing before that is asked. Two samples that lie further apart had missing data between them, whether or
+        not anybody looked; with 0 every step wants a new sample, and only steps count. Longer than samples lie apart and lag.
     cooldown_seconds
         How long after it resolved it does not fire again; a condition that holds meanwhile is pending.
 
@@ -168,6 +170,11 @@ class AlertState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         When it last fired, and last resolved.
     clear_since
         While firing: since when the condition no longer holds.
+
+    Raises
+    ------
+    InvalidRequest
+        When a time has no zone, or lies at the ends of the calendar.
     """
 
     phase: Phase = "ok"
@@ -178,6 +185,12 @@ class AlertState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     firing_since: datetime | None = None
     clear_since: datetime | None = None
     resolved_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__[1:]:
+            time = getattr(self, name)
+            if time is not None:
+                check_aware(time)
 
 
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -209,9 +222,13 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def check_aware(time: datetime) -> None:
-    """Raise `InvalidRequest` unless the time has a zone."""
+    """Raise `InvalidRequest` unless the time has a zone, and is so far from the ends of the calendar that one can reckon with it."""
     if time.tzinfo is None:
         raise InvalidRequest(f"The time {time} has no zone.", hint="Give an aware time, in UTC.")
+    if not _YEARS[0] <= time.year <= _YEARS[1]:
+        raise InvalidRequest(
+            f"The time {time} is in the year {time.year}.", hint=f"Give a year from {_YEARS[0]} to {_YEARS[1]}."
+        )
 
 
 def check_name(what: str, name: str) -> None:

@@ -5,6 +5,8 @@ away and works off a backlog arrives at the same minutes as one that was there. 
 
 - The rule's condition begins at the first true sample and has held ``for`` when a true sample lies that much later; a false one
   starts it anew. A firing alert resolves at the first false sample, or once no sample was true for ``keep_firing_for``.
+- Between two samples that lie further apart than ``no_data_after``, data were missing: what that means for the rule happens at the times
+  at which it would have been seen, also when nobody looked.
 - A sample that is not newer than the last one with data is late or a duplicate, and is passed over; whoever repeats the newest
   one has none, and missing data are judged by ``now``.
 - A sample's time that is more than `SKEW_SECONDS` ahead of ``now`` is taken to be ``now``: a wrong clock at the source must not
@@ -31,6 +33,7 @@ from chopmark.domain.alert_rules import (
     check_aware,
 )
 from chopmark.domain.alert_words import Told, firing_words, pending_words, resolved_words
+from chopmark.errors import InvalidRequest
 
 __all__ = [
     "SKEW_SECONDS",
@@ -80,7 +83,7 @@ def advance(rule: ThresholdRule, state: AlertState, sample: Sample | None, now: 
     Raises
     ------
     InvalidRequest
-        When ``now`` has no zone.
+        When ``now`` has no zone, or a time lies at the ends of the calendar.
 
     Examples
     --------
@@ -97,17 +100,49 @@ def advance(rule: ThresholdRule, state: AlertState, sample: Sample | None, now: 
         state = replace(state, started_at=now)
     told = _judged(rule, sample, state)
     at = _time_of(sample, told, state, now)
+    state, missed = _through_gap(rule, state, at)
+    told = _judged(rule, sample, state)  # another limit may hold by now
     is_known = sample is not None and sample.at == state.sampled_at
     if told.measure is not None and not is_known and (state.sampled_at is None or at > state.sampled_at):
         holds = _COMPARE[rule.operator](told.measure, told.limit)
         state = replace(state, sampled_at=at)
     elif rule.no_data != "keep" and _is_missing(rule, state, at):
-        told = Told(told.why or "no data", since=state.sampled_at or state.started_at)
+        told = _told_missing(state, told.why)
         holds = rule.no_data == "alerting"
     else:
-        return state, ()
+        return state, missed
     at = at if state.at is None else max(at, state.at)
-    return _moved(rule, replace(state, at=at), told, holds=holds, at=at)
+    state, events = _moved(rule, replace(state, at=at), told, holds=holds, at=at)
+    return state, missed + events
+
+
+def _through_gap(rule: ThresholdRule, state: AlertState, until: datetime) -> Step:
+    """What missing data did before a time, at the times at which it would have been seen."""
+    events: tuple[AlertEvent, ...] = ()
+    waited = state.sampled_at or state.started_at
+    if rule.no_data == "keep" or not rule.no_data_after_seconds or waited is None:
+        return state, events
+    first = waited + timedelta(seconds=rule.no_data_after_seconds)
+    told = _told_missing(state)
+    while (at := _next_change(rule, state, first, until)) is not None:
+        state, new = _moved(rule, replace(state, at=at), told, holds=rule.no_data == "alerting", at=at)
+        events += new
+    return state, events
+
+
+def _next_change(rule: ThresholdRule, state: AlertState, first: datetime, until: datetime) -> datetime | None:
+    """The first time after the last step and before ``until`` at which going on without data might change something."""
+    waits = (
+        (state.pending_since, rule.for_seconds),
+        (state.resolved_at, rule.cooldown_seconds),
+        (state.clear_since, rule.keep_firing_for_seconds),
+    )
+    times = [first, *(since + timedelta(seconds=wait) for since, wait in waits if since is not None)]
+    return min((t for t in times if first <= t < until and (state.at is None or t > state.at)), default=None)
+
+
+def _told_missing(state: AlertState, why: str = "") -> Told:
+    return Told(why or "no data", since=state.sampled_at or state.started_at)
 
 
 def _time_of(sample: Sample | None, told: Told, state: AlertState, now: datetime) -> datetime:
@@ -200,7 +235,12 @@ def _moved_with_clock(state: AlertState, now: datetime) -> AlertState:
         return state
     back = state.at - now
     times = {name: getattr(state, name) for name in _DECIDED}
-    moved = {name: time - back for name, time in times.items() if time is not None}
+    try:
+        moved = {name: time - back for name, time in times.items() if time is not None}
+    except OverflowError as error:
+        raise InvalidRequest(
+            f"The clock says {now}, and the alert was last looked at {state.at}.", hint="Begin with a new state."
+        ) from error
     if "sampled_at" in moved:
         moved["sampled_at"] -= timedelta.resolution  # or a sample of this very moment would look known
     return replace(state, **moved)
