@@ -8,7 +8,22 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Select, and_, bindparam, cast, delete, extract, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    extract,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from chopmark.abc.jobs import JobList
 from chopmark.base.clock import from_us, to_us
@@ -56,9 +71,10 @@ class JobStatements:
         """Before ``after``, newest first; equal in the wanted columns."""
         return self.compiler.shaped(("jobs", wanted), lambda: self._page(wanted))
 
-    def claim(self, kinds: int) -> Prepared:
-        """Take ``limit`` jobs of so many kinds (``kind0`` …) that are due at ``now``."""
-        return self.compiler.shaped(("claim", kinds), lambda: self._claim(kinds))
+    @cached_property
+    def claim(self) -> Prepared:
+        """Take ``limit`` jobs of the ``kinds`` that are due at ``now``."""
+        return self.compiler(self._claim())
 
     @cached_property
     def extend(self) -> Prepared:
@@ -74,9 +90,12 @@ class JobStatements:
         same = and_(j.c.uid == bindparam("job"), j.c.fence == bindparam("held"), j.c.state == bindparam("was"))
         return self.compiler(update(j).where(same).values({name: bindparam(f"new_{name}") for name in _MOVED}))
 
-    def next_at(self, kinds: int) -> Prepared:
-        """The first ``due_us`` of so many kinds."""
-        return self.compiler.shaped(("next job", kinds), lambda: self._first_due(kinds))
+    @cached_property
+    def next_at(self) -> Prepared:
+        """The first ``due_us`` of the ``kinds``."""
+        c = self.tables.jobs.c
+        found = select(c.due_us).where(c.due_us.is_not(None), self._is_known(c.kind))
+        return self.compiler(found.order_by(c.due_us, c.key).limit(1))
 
     def remove_ended(self, states: int) -> Prepared:
         """Remove ``limit`` jobs of so many states (``state0`` …) that ended before ``before``."""
@@ -90,7 +109,7 @@ class JobStatements:
         equal = [c[name] == bindparam(name) for name in wanted]
         return self._all().where(c.uid < bindparam("after"), *equal).order_by(c.uid.desc()).limit(bindparam("limit"))
 
-    def _claim(self, kinds: int) -> Any:
+    def _claim(self) -> Any:
         """One statement picks and takes; on PostgreSQL rows that another claim has just locked are passed over.
 
         The pick is a table expression of its own: within a condition it might be run more than once, and take more.
@@ -98,7 +117,7 @@ class JobStatements:
         j, w = self.tables.jobs, self.tables.jobs.alias("waiting")
         picked = (
             select(w.c.key)
-            .where(w.c.due_us <= bindparam("now"), w.c.kind.in_(_names("kind", kinds)))
+            .where(w.c.due_us <= bindparam("now"), self._is_known(w.c.kind))
             .order_by(w.c.due_us, w.c.key)
             .limit(bindparam("limit"))
             .with_for_update(skip_locked=True)
@@ -115,10 +134,14 @@ class JobStatements:
         )
         return taken.returning(*(c for c in j.c if c.name != "key"))
 
-    def _first_due(self, kinds: int) -> Any:
-        c = self.tables.jobs.c
-        found = select(c.due_us).where(c.due_us.is_not(None), c.kind.in_(_names("kind", kinds)))
-        return found.order_by(c.due_us, c.key).limit(1)
+    def _is_known(self, kind: Column[str]) -> ColumnElement[bool]:
+        """Whether a job is of one of the ``kinds``, in words that no index answers and no statistics reckon with.
+
+        By the index of kinds every job that waits would be read and sorted to take the first, 8 ms among 10,000 on
+        PostgreSQL; that of times finds it in 0.1, whichever kinds there are.
+        """
+        found = func.strpos if self.compiler.is_postgres else func.instr
+        return found(bindparam("kinds", type_=Text()), literal(",", Text()) + kind + literal(",", Text())) > 0
 
     def _remove_ended(self, states: int) -> Any:
         j, old = self.tables.jobs, self.tables.jobs.alias("old")
@@ -171,16 +194,14 @@ class SqlJobs:
     def claim(self, kinds: Sequence[str], worker: str, now: datetime, lease_s: float, *, limit: int) -> JobList:
         """See the interface."""
         self._run.check_writing()
-        if not kinds:
-            return []
         values = {
             "now": to_us(now),
             "lease": to_us(now + timedelta(seconds=lease_s)),
             "taker": worker,
             "limit": limit,
-            **_numbered("kind", kinds),
+            "kinds": _listed(kinds),
         }
-        jobs = [_job(row) for row in self._run.all(self._sql.claim(len(kinds)), values)]
+        jobs = [_job(row) for row in self._run.all(self._sql.claim, values)]
         return sorted(jobs, key=lambda job: (job.run_after, job.id))  # they come in no order
 
     def extend(self, job: Job, lease_until: datetime) -> bool:
@@ -196,13 +217,17 @@ class SqlJobs:
 
     def next_at(self, kinds: Sequence[str]) -> datetime | None:
         """See the interface."""
-        row = self._run.one(self._sql.next_at(len(kinds)), _numbered("kind", kinds)) if kinds else None
+        row = self._run.one(self._sql.next_at, {"kinds": _listed(kinds)})
         return None if row is None else from_us(row[0])
 
     def remove_ended(self, states: Sequence[JobState], before: datetime, *, limit: int) -> int:
         """See the interface."""
         values = {"before": to_us(before), "limit": limit, **_numbered("state", states)}
         return self._run.change(self._sql.remove_ended(len(states)), values)
+
+
+def _listed(kinds: Sequence[str]) -> str:
+    return f",{','.join(kinds)},"
 
 
 def _numbered(word: str, texts: Sequence[str]) -> dict[str, str]:
