@@ -352,3 +352,13 @@ def test_a_change_on_top_of_a_large_level_is_seen_where_it_is_without():
     plain = Adwin().observe_all([round(value * 1024) / 1024 for value in values])[1]
     assert plain
     assert Adwin().observe_all([round(value * 1024) / 1024 + 2.0**40 for value in values])[1] == plain
+
+
+def test_page_hinkley_with_a_threshold_of_the_values_spread_is_calm_and_sees_a_shift_of_one_deviation():
+    """As the guide advises; the defaults, which are for values between 0 and 1, cry wolf here every thirty values."""
+    draw = np.random.default_rng(5)
+    steady, moved = draw.normal(300, 20, 20_000), draw.normal(320, 20, 300)
+    detector, changes = PageHinkley(delta=10.0, threshold=400.0).observe_all(steady.tolist())
+    assert len(changes) <= 5
+    assert detector.observe_all(moved.tolist())[1][0] <= 60
+    assert len(PageHinkley().observe_all(steady.tolist())[1]) > 500

@@ -25,7 +25,9 @@ class PageHinkley(Detector, frozen=True, kw_only=True, tag="page_hinkley"):
     delta
         Deviation that is forgiven at each value, in the values' units.
     threshold
-        Height above its lowest point (or depth below its highest) at which the sum shows a change.
+        Height above its lowest point (or depth below its highest) at which the sum shows a change, in the values' units: the default is
+        for values between 0 and 1. With ``delta`` half their standard deviation and 20 of it as the threshold, normal values cross it by chance
+        about once in 15,000.
     alpha
         Share of the sum that is kept from one value to the next.
     mode
@@ -113,7 +115,7 @@ class Cusum(Detector, frozen=True, kw_only=True, tag="cusum"):
     delta
         Deviation that is forgiven at each value, in the values' units.
     threshold
-        Height of the sum that shows a change.
+        Height of the sum that shows a change, in the values' units: the default is for values between 0 and 1.
 
     Attributes
     ----------
