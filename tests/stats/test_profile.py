@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chopmark.errors import InvalidRequest, NotFound
-from chopmark.stats.binning import ColumnCounts, LevelBins, NumericBins
+from chopmark.stats.binning import ColumnCounts, LevelBins, NumericBins, count_values
 from chopmark.stats.calibration_table import CalibrationTable
 from chopmark.stats.profile import Counts, Profile
 
@@ -265,3 +265,28 @@ def test_equal_values_of_other_kinds_are_other_levels_in_whatever_order() -> Non
         "false": 100,
         "x": 100,
     }
+
+
+def test_a_calibration_table_does_not_depend_on_the_order_of_rows() -> None:
+    draw = np.random.default_rng(3)
+    scores = draw.random(2_000)
+    labels = (draw.random(2_000) < scores).astype(int)
+    order = draw.permutation(2_000)
+    table = CalibrationTable.of(scores, labels)
+    assert CalibrationTable.of(scores[order], labels[order]) == table
+    assert table.count(scores[order], labels[order]) == table.count(scores, labels)
+
+
+def test_infinities_are_counted() -> None:
+    profile = Profile.of({"x": [1.0, 2.0, math.inf]})
+    counts = profile.count({"x": [-math.inf, math.inf, 3.0, math.nan]})
+    assert (profile.reference.column("x").infinite, counts.column("x").infinite) == (1, 2)
+    assert (counts + counts).column("x").infinite == 4
+
+
+def test_truth_values_are_levels_also_as_numbers_and_as_they_are_written() -> None:
+    column = Profile.of({"x": [True, False, True]}).column("x")
+    assert count_values(column, np.array([1, 0, 1.0])).counts == (2, 1, 0, 0)
+    texts = np.array(["True", "0", "1", "maybe"], dtype=object)
+    assert count_values(column, texts).counts == (0, 0, 4, 0)
+    assert count_values(column, texts, is_written=True).counts == (2, 1, 1, 0)

@@ -84,7 +84,8 @@ class CalibrationTable(msgspec.Struct, frozen=True):
         places = np.searchsorted(self.uppers[:-1], found, side="left")
         counts = np.bincount(places, minlength=size)
         positives = np.bincount(places[truth == 1], minlength=size)
-        sums = np.bincount(places, weights=found, minlength=size)
+        order = np.argsort(found)  # sums of scores must not depend on the order of rows
+        sums = np.bincount(places[order], weights=found[order], minlength=size)
         return CalibrationTable(self.uppers, tuple(counts.tolist()), tuple(positives.tolist()), tuple(sums.tolist()))
 
     def __add__(self, other: CalibrationTable) -> CalibrationTable:
