@@ -385,3 +385,16 @@ def test_a_time_without_a_zone_is_refused() -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert duration_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.9499999, "is 0.9499999, below 0.95"),
+        (math.nextafter(0.95, 0.0), "is 0.9499999999999998, below 0.95"),
+        (0.5, "is 0.5, below 0.95"),
+    ],
+)
+def test_a_value_next_to_its_limit_is_told_apart_from_it(value: float, said: str) -> None:
+    _, events, _ = play(rule(operator="<", threshold=0.95), [value])
+    assert said in events[0].message

@@ -10,6 +10,7 @@ from chopmark.domain.alert_rules import ThresholdRule
 
 __all__ = ["Told", "duration_words", "firing_words", "pending_words", "resolved_words"]
 
+_DIGITS, _DIGITS_MAX = 6, 17
 _OPERATORS = {
     "<": "below",
     "<=": "at or below",
@@ -82,8 +83,18 @@ def _condition(rule: ThresholdRule, told: Told, *, no_longer: bool = False) -> s
     if told.value is None or told.measure is None:
         since = f" since {told.since.isoformat(timespec='seconds')}" if told.since else ""
         return f"{rule.metric} has {told.why}{since}"
-    words = f"{'no longer ' if no_longer else ''}{_OPERATORS[rule.operator]} {told.limit:g}"
+    measure, limit = _apart(told.measure, told.limit)
+    words = f"{'no longer ' if no_longer else ''}{_OPERATORS[rule.operator]} {limit}"
     if rule.direction is None or told.baseline is None:
-        return f"{rule.metric} is {told.value:g}, {words}"
-    off = f"{told.measure:g} {_DIRECTIONS[rule.direction]} its baseline {told.baseline:g}"
+        return f"{rule.metric} is {measure}, {words}"
+    off = f"{measure} {_DIRECTIONS[rule.direction]} its baseline {told.baseline:g}"
     return f"{rule.metric} is {told.value:g}, {off}: {words}"
+
+
+def _apart(value: float, limit: float) -> tuple[str, str]:
+    """Both in as few digits, six or more, as tell them apart: 0.9499999 is not said to be 0.95, and below it."""
+    for digits in range(_DIGITS, _DIGITS_MAX):
+        first, second = f"{value:.{digits}g}", f"{limit:.{digits}g}"
+        if first != second or value == limit:
+            return first, second
+    return repr(value), repr(limit)
