@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from chopmark.stats.plans import Metric, Plan
@@ -287,3 +288,41 @@ def test_values_as_people_say_them() -> None:
     assert value_of(quantile, QuantileSketch.of([1.0, 2.0, 3.0])) == pytest.approx(2.0, rel=0.02)
     for nothing in (None, Proportion(), Mean(), Ratio(), Cuped(), QuantileSketch.of([])):
         assert value_of(quantile, nothing) is None
+
+
+def test_an_end_next_to_what_matters_is_told_apart_from_it() -> None:
+    assert (
+        "(interval 2.0001 points to 5 points), and 2 points is what matters" in said(reading(0.020001, 0.05)).sentence
+    )
+    assert "(interval 3 points to 5 points)" in said(reading(0.03, 0.05)).sentence
+
+
+def test_an_end_at_zero_that_a_test_ruled_out_is_beyond_it() -> None:
+    plain = Metric(name="success", kind="proportion", role="primary")
+    above = reading(0.0, 0.05, interval=Interval(0.0, 0.05, excludes_zero=True))
+    verdict = said(above, metric=plain)
+    assert verdict.winner == "b"
+    assert "(interval above 0 points to 5 points)" in verdict.sentence
+    below = reading(-0.05, 0.0, interval=Interval(-0.05, 0.0, excludes_zero=True))
+    verdict = said(below, metric=plain)
+    assert verdict.winner == "a"
+    assert "(interval -5 points to below 0 points)" in verdict.sentence
+    assert said(above).decision == "continue"  # above 0 is not above two points
+
+
+def test_a_guardrail_that_says_nothing_stands_in_the_way_of_its_own_treatment_only() -> None:
+    silent = reading(-1, 1, variant="b", metric="errors", significant=False, flags=("no_data",))
+    both = said(reading(0.06, 0.09, variant="b"), reading(0.03, 0.05, variant="c"), guardrails=(silent,))
+    assert both.winner == "c"
+    assert said(reading(-0.09, -0.06), guardrails=(silent,)).winner == "a"
+    assert said(reading(-0.01, 0.01), guardrails=(silent,)).decision == "no difference"
+    harm = reading(0.02, 0.04, variant="b", metric="slow")
+    assert said(reading(0.06, 0.09), guardrails=(silent, harm)).breached == {"b": ("slow",)}
+    equal = msgspec.structs.replace(silent, flags=("all_equal",))
+    assert said(reading(0.06, 0.09), guardrails=(equal,)).winner == "b"
+
+
+def test_records_of_more_units_than_were_exposed_make_it_invalid() -> None:
+    verdict = said(reading(0.03, 0.05), unexposed={"b": (5_000, 10)})
+    assert (verdict.decision, verdict.winner) == ("invalid", None)
+    assert verdict.sentence.startswith("There are 5,000 records of 10 units that were exposed to b: ")

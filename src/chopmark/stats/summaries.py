@@ -206,7 +206,11 @@ class _Pairs(msgspec.Struct, frozen=True):
 
 
 class Ratio(_Pairs, frozen=True, tag="ratio"):
-    """A ratio of sums over units, such as cost by request with the user as unit: y is the numerator, x the denominator."""
+    """A ratio of sums over units, such as cost by request with the user as unit: y is the numerator, x the denominator.
+
+    Units are taken as independent, so each comes once in all that is added up: record one that returns at the end of its time, with
+    its sums, not again in each batch. The same user in many batches would count as many users who are alike, and tests would err often.
+    """
 
     @property
     def ratio(self) -> float:
