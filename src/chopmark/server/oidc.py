@@ -22,6 +22,7 @@ Fetch = Callable[[str], dict[str, Any]]
 SKEW_S = 60
 KEPT_S = 3_600.0
 REFETCHED_AFTER_S = 60.0
+ASKED_AGAIN_AFTER_S = 5.0
 _DOCUMENT_BYTES_MAX = 512 * 1024
 _TOKEN_LENGTH_MAX = 16_384
 _TIMEOUT_S = 5.0
@@ -178,9 +179,11 @@ class Issuer:
                     self._keys = self._fetch_keys()
                     self._fetched_at = now
                 except Unavailable:
-                    if not self._keys:
-                        self._tried_at = float("-inf")  # there is nothing to go on with: ask again at once
+                    if not self._keys:  # there is nothing to go on with: ask again soon
+                        self._tried_at = now - REFETCHED_AFTER_S + ASKED_AGAIN_AFTER_S
                         raise
+            if not self._keys and self._fetched_at == float("-inf"):
+                raise Unavailable("The issuer's keys could not be had a moment ago.", hint="Try again in some seconds.")
             found = self._keys.get(kid) if isinstance(kid, str) else self._only()
         if found is None:
             raise Unauthenticated(f"{_REFUSED}: the issuer has no such key.", hint="Get a new one.")
