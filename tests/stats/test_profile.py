@@ -285,7 +285,7 @@ def test_infinities_are_counted() -> None:
 
 
 def test_truth_values_are_levels_also_as_numbers_and_as_they_are_written() -> None:
-    column = Profile.of({"x": [True, False, True]}).column("x")
+    column = Profile.of({"x": [True, False, True] * 2}).column("x")
     assert count_values(column, np.array([1, 0, 1.0])).counts == (2, 1, 0, 0)
     texts = np.array(["True", "0", "1", "maybe"], dtype=object)
     assert count_values(column, texts).counts == (0, 0, 4, 0)
