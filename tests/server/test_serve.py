@@ -142,3 +142,36 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     )
     assert "token" in done.stdout
     assert "cm_secret" not in done.stdout + done.stderr
+
+
+def test_the_first_start_shows_one_token_and_no_other_does(tmp_path: Path) -> None:
+    with serving(tmp_path, "--host", "0.0.0.0", "--port", "0", serve_auth="tokens") as (url, process):
+        assert process.stdout is not None
+        process.stdout.readline()
+        token = process.stdout.readline().strip()
+        near = url.replace("0.0.0.0", "127.0.0.1")
+        assert status_of(f"{near}/api/v1/models") == 401
+        with cm.open(near, token=token, cache_dir=str(tmp_path / "cache")) as registry:
+            assert registry.access.whoami().name == "admin"
+            registry.access.set_member("ada", "viewer")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert "cm_" not in process.stdout.read()
+    with serving(tmp_path, serve_auth="tokens") as (url, process):
+        with cm.open(url, token=token, cache_dir=str(tmp_path / "cache")) as registry:
+            assert [m.member for m in registry.access.members()] == ["ada", "admin"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stdout is not None
+        assert "cm_" not in process.stdout.read()
+    assert token[20:] not in (tmp_path / "err.txt").read_text()
+
+
+def test_it_listens_elsewhere_without_asking_when_that_is_said(tmp_path: Path) -> None:
+    with serving(tmp_path, "--host", "0.0.0.0", "--port", "0", serve_open="yes, to everybody") as (url, _):
+        assert status_of(url.replace("0.0.0.0", "127.0.0.1") + "/api/v1/models") == 200
+
+
+def status_of(url: str) -> int:
+    """The status of an answer, from a server that may only just have begun to listen."""
+    return urllib3.request("GET", url, timeout=20, retries=urllib3.Retry(connect=8, backoff_factor=0.1)).status
