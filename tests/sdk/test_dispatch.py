@@ -11,8 +11,8 @@ from chopmark.app.handlers import HANDLERS
 from chopmark.domain.access import ROLES
 from chopmark.domain.versions import Origin
 from chopmark.errors import Conflict, Denied, Unsupported
-from chopmark.ops import jobs as j
 from chopmark.ops import access as w
+from chopmark.ops import jobs as j
 from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
 from chopmark.ops.keeping import ImportVersion, RebuildCatalog
