@@ -9,6 +9,8 @@ import pytest
 from msgspec import structs
 
 import chopmark as cm
+from chopmark.app.dispatch import Handler
+from chopmark.app.sweeping import look, sweep
 from chopmark.domain.job_kinds import KINDS
 from chopmark.domain.jobs import Job
 from chopmark.ops.requests import SetAlias
@@ -81,11 +83,13 @@ def test_damage_is_found_told_and_found_again(disk: Workshop) -> None:
         disk.registry.register("fraud", {"n": n})
     files = blob_files(disk)
     assert len(files) == 12
-    for file, change in ((files[0], b'{"n":9'), (files[5], None)):
+    for file, change in ((files[0], b'{"n":9'), (files[1], None)):
         good = file.read_bytes()
         file.chmod(0o644)
         file.unlink() if change is None else file.write_bytes(change + good[len(change) :][::-1])
-    dead = run(disk, "integrity", "dead", share=1)
+    dead = run(disk, "integrity", "dead", share=0.5)
+    assert (dead.result["from"], dead.result["next"]) == ("00", "80")
+    assert run(disk, "integrity", share=0.25).result["from"] == "80"  # others go on
     assert "2 blobs damaged or missing" in dead.error
     assert dead.attempt == 1
     assert {finding["code"] for finding in dead.result["findings"]} == {"blob_corrupt", "blob_missing"}
@@ -98,7 +102,7 @@ def test_damage_is_found_told_and_found_again(disk: Workshop) -> None:
     again = disk.registry.jobs.retry(dead, reason="registered again")
     with disk.works(WORKS):
         done = disk.until(again, "done")
-    assert (done.result["from"], done.result["checked"]) == (dead.result["from"], 12)
+    assert (done.result["from"], done.result["checked"]) == ("00", dead.result["checked"])
 
 
 def test_damage_that_nobody_needs_is_no_finding(disk: Workshop) -> None:
@@ -109,6 +113,25 @@ def test_damage_that_nobody_needs_is_no_finding(disk: Workshop) -> None:
     file.chmod(0o644)
     file.write_bytes(b"rubbish")
     assert run(disk, "integrity", share=1).result["checked"] == 0
+
+
+def test_what_is_purged_while_bytes_are_read_is_no_finding(disk: Workshop) -> None:
+    disk.registry.register("fraud", {"n": 1})
+    (file,) = blob_files(disk)
+    file.chmod(0o644)
+    file.write_bytes(b"rubbish")
+    handlers = disk.transport._dispatch.handlers
+
+    def purged_meanwhile(outside: Any, request: Any) -> Any:
+        found = look(outside, request)
+        if found.faults:
+            disk.registry.versions.delete("fraud:1")
+            disk.registry.versions.purge("fraud:1", reason="r")
+        return found
+
+    disk.transport._dispatch.handlers = {**handlers, "storage.sweep": Handler(sweep, purged_meanwhile)}
+    done = run(disk, "integrity", share=1)
+    assert (done.result["checked"], done.result["damaged"]) == (1, 0)
 
 
 def test_expiry_forgets_old_keys_and_jobs(disk: Workshop) -> None:
