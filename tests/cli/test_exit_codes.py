@@ -21,7 +21,7 @@ def test_0_when_all_is_well(program: Program) -> None:
 
 
 def test_1_when_this_installation_cannot(program: Program) -> None:
-    ran = program("list", at="https://registry.example")
+    ran = program("rebuild", at="https://registry.example")
     assert ran.code == 1
     assert "is a server" in ran.err
 

@@ -102,7 +102,7 @@ _SECTIONS = {
         "role": Entry("chopmark.cli.access", "role", "Roles, and what they may."),
     },
     "The installation": {
-        "serve": Entry("chopmark.cli.serve", "serve", "Serve the registry over HTTP."),
+        "serve": Entry("chopmark.cli.serve", "serve", "Serve this registry over HTTP until it is told to stop."),
         "config": Entry("chopmark.cli.config", "config", "Settings and where they come from."),
         "db": Entry("chopmark.cli.database", "db", "The database: its schema and how current it is."),
         "doctor": Entry("chopmark.cli.doctor", "doctor", "Check the installation and the registry."),
