@@ -214,7 +214,7 @@ def test_the_module_is_the_program(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("promot", "fraud:1"), "'promote'"),
-        (("modle", "list"), "Did you mean 'model'?"),
+        (("modle", "list"), "'model'"),
         (("model", "lst"), "Did you mean 'list'?"),
         (("list", "--limt", "3"), "'--limit'"),
     ],

@@ -45,110 +45,108 @@ def collected_as_planned(registry: cm.Registry) -> dict[str, list[str]]:
     return found
 
 
-def test_nothing_is_freed_where_all_is_used(registry: cm.Registry, clock: FakeClock) -> None:
-    registry.register("fraud", {"t": 1})
+def test_nothing_is_freed_where_all_is_used(own: cm.Registry, clock: FakeClock) -> None:
+    own.register("fraud", {"t": 1})
     clock.advance(365 * DAY)
-    head = registry.audit.verify()
-    assert collected_as_planned(registry) == {}
-    assert registry.audit.verify() == head
+    head = own.audit.verify()
+    assert collected_as_planned(own) == {}
+    assert own.audit.verify() == head
 
 
-def test_a_life_from_retention_to_free_bytes(registry: cm.Registry, clock: FakeClock) -> None:
-    versions = [registry.register("fraud", {"t": n}) for n in range(1, 6)]
-    registry.alias("fraud@champion", "fraud:1")
-    registry.models.update("fraud", retention=cm.Retention(newest=2))
+def test_a_life_from_retention_to_free_bytes(own: cm.Registry, clock: FakeClock) -> None:
+    versions = [own.register("fraud", {"t": n}) for n in range(1, 6)]
+    own.alias("fraud@champion", "fraud:1")
+    own.models.update("fraud", retention=cm.Retention(newest=2))
     clock.advance(2 * DAY)
-    assert collected_as_planned(registry) == {"version": ["fraud:2", "fraud:3"]}
-    (event,) = registry.audit.list(target="fraud:2", event="version.deleted")
+    assert collected_as_planned(own) == {"version": ["fraud:2", "fraud:3"]}
+    (event,) = own.audit.list(target="fraud:2", event="version.deleted")
     assert event.data["reason"] == "retention: not one of the newest 2"
-    assert collected_as_planned(registry) == {}, "they can still be restored"
-    registry.versions.restore("fraud:3")
-    registry.models.update("fraud", retention=None)
+    assert collected_as_planned(own) == {}, "they can still be restored"
+    own.versions.restore("fraud:3")
+    own.models.update("fraud", retention=None)
     clock.advance(31 * DAY)
-    freed = collected_as_planned(registry)
+    freed = collected_as_planned(own)
     assert freed == {"purge": ["fraud:2"], "manifest": [versions[1].digest], "blob": freed["blob"]}
     assert len(freed["blob"]) == 1
     with pytest.raises(NotFound):
-        registry.get("fraud:2")
-    assert {v.number for v in registry.search()} == {1, 3, 4, 5}
-    assert collected_as_planned(registry) == {}
+        own.get("fraud:2")
+    assert {v.number for v in own.search()} == {1, 3, 4, 5}
+    assert collected_as_planned(own) == {}
 
 
-def test_shared_bytes_stay_until_the_last_who_shares_them_is_gone(registry: cm.Registry, clock: FakeClock) -> None:
-    registry.register("one", {"t": 1}, artifacts={"other/x": b"x" * 1000})
-    registry.register("two", {"t": 1}, artifacts={"other/x": b"x" * 1000, "other/y": b"y"})
-    registry.models.delete("two", reason="r")
+def test_shared_bytes_stay_until_the_last_who_shares_them_is_gone(own: cm.Registry, clock: FakeClock) -> None:
+    own.register("one", {"t": 1}, artifacts={"other/x": b"x" * 1000})
+    own.register("two", {"t": 1}, artifacts={"other/x": b"x" * 1000, "other/y": b"y"})
+    own.models.delete("two", reason="r")
     clock.advance(31 * DAY)
-    freed = collected_as_planned(registry)
+    freed = collected_as_planned(own)
     assert freed["purge"] == ["two:1"]
     assert len(freed["blob"]) == 1
-    registry.versions.delete("one:1")
+    own.versions.delete("one:1")
     clock.advance(31 * DAY)
-    assert len(collected_as_planned(registry)["blob"]) == 2
-    assert stored_bytes(registry) == 0
+    assert len(collected_as_planned(own)["blob"]) == 2
+    assert stored_bytes(own) == 0
 
 
-def test_what_somebody_still_needs_is_not_purged(registry: cm.Registry, clock: FakeClock) -> None:
-    registry.register("base", {"t": 1})
-    registry.register("base", {"t": 2}, parents={"derived_from": "base:1"})
-    registry.register("mix", members=["base:2"])
+def test_what_somebody_still_needs_is_not_purged(own: cm.Registry, clock: FakeClock) -> None:
+    own.register("base", {"t": 1})
+    own.register("base", {"t": 2}, parents={"derived_from": "base:1"})
+    own.register("mix", members=["base:2"])
     for ref in ("base:1", "base:2"):
-        registry.versions.delete(ref, force=True, reason="r")
+        own.versions.delete(ref, force=True, reason="r")
     clock.advance(31 * DAY)
-    assert collected_as_planned(registry) == {}
-    registry.versions.restore("base:2")
-    registry.load("mix")
-    registry.versions.delete("base:2", force=True, reason="r")
-    registry.versions.delete("mix:1")
+    assert collected_as_planned(own) == {}
+    own.versions.restore("base:2")
+    own.load("mix")
+    own.versions.delete("base:2", force=True, reason="r")
+    own.versions.delete("mix:1")
     clock.advance(31 * DAY)
-    freed = collected_as_planned(registry)
+    freed = collected_as_planned(own)
     assert sorted(freed["purge"]) == ["base:1", "base:2", "mix:1"]
-    assert stored_bytes(registry) == 0
+    assert stored_bytes(own) == 0
 
 
-def test_retention_keeps_what_another_models_version_needs(registry: cm.Registry) -> None:
+def test_retention_keeps_what_another_models_version_needs(own: cm.Registry) -> None:
     for n in (1, 2, 3):
-        registry.register("base", {"t": n})
-    registry.register("child", {"t": 9}, parents={"fine_tuned_from": "base:1"})
-    registry.projects.configure("default", rules=cm.ProjectRules(retention=cm.Retention(newest=1)))
-    assert collected_as_planned(registry) == {"version": ["base:2"]}
+        own.register("base", {"t": n})
+    own.register("child", {"t": 9}, parents={"fine_tuned_from": "base:1"})
+    own.projects.configure("default", rules=cm.ProjectRules(retention=cm.Retention(newest=1)))
+    assert collected_as_planned(own) == {"version": ["base:2"]}
 
 
-def test_the_model_says_it_before_the_project(registry: cm.Registry) -> None:
+def test_the_model_says_it_before_the_project(own: cm.Registry) -> None:
     for n in (1, 2, 3):
-        registry.register("fraud", {"t": n})
-        registry.register("kept", {"t": n})
-    registry.projects.configure("default", rules=cm.ProjectRules(retention=cm.Retention(newest=1)))
-    registry.models.update("fraud", retention=cm.Retention(newest=2))
-    registry.models.update("kept", retention=cm.Retention())
-    assert collected_as_planned(registry) == {"version": ["fraud:1"]}
+        own.register("fraud", {"t": n})
+        own.register("kept", {"t": n})
+    own.projects.configure("default", rules=cm.ProjectRules(retention=cm.Retention(newest=1)))
+    own.models.update("fraud", retention=cm.Retention(newest=2))
+    own.models.update("kept", retention=cm.Retention())
+    assert collected_as_planned(own) == {"version": ["fraud:1"]}
 
 
-def test_young_bytes_stay(registry: cm.Registry, clock: FakeClock) -> None:
-    stat = store_of(registry).put(io.BytesIO(b"put, and not registered yet"))
-    assert collected_as_planned(registry) == {}
+def test_young_bytes_stay(own: cm.Registry, clock: FakeClock) -> None:
+    stat = store_of(own).put(io.BytesIO(b"put, and not registered yet"))
+    assert collected_as_planned(own) == {}
     clock.advance(DAY)
-    store_of(registry).put(io.BytesIO(b"put, and not registered yet"))
-    assert collected_as_planned(registry) == {}, "put again"
+    store_of(own).put(io.BytesIO(b"put, and not registered yet"))
+    assert collected_as_planned(own) == {}, "put again"
     clock.advance(DAY)
-    assert collected_as_planned(registry) == {"blob": [stat.digest]}
+    assert collected_as_planned(own) == {"blob": [stat.digest]}
 
 
-def test_many_steps_free_what_one_would(
-    registry: cm.Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_steps_free_what_one_would(own: cm.Registry, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     from chopmark.app import garbage
 
     monkeypatch.setattr(garbage, "BLOBS_A_STEP", 7)
     monkeypatch.setattr(garbage, "MODELS_A_STEP", 2)
     for model in ("a", "b", "c"):
         for n in range(5):
-            registry.register(model, {"t": n, "m": model}, allow_twin=True)
-        registry.models.update(model, retention=cm.Retention(newest=1))
-    freed = collected_as_planned(registry)
+            own.register(model, {"t": n, "m": model}, allow_twin=True)
+        own.models.update(model, retention=cm.Retention(newest=1))
+    freed = collected_as_planned(own)
     assert len(freed["version"]) == 12
     clock.advance(31 * DAY)
-    freed = collected_as_planned(registry)
+    freed = collected_as_planned(own)
     assert len(freed["purge"]) == 12
     assert len(freed["blob"]) == 12
 
@@ -166,16 +164,16 @@ def test_what_interrupted_puts_left_is_removed(tmp_path: Path, clock: FakeClock)
         assert not left.exists()
 
 
-def test_data_sets_go_with_the_last_version_that_was_trained_on_them(registry: cm.Registry, clock: FakeClock) -> None:
+def test_data_sets_go_with_the_last_version_that_was_trained_on_them(own: cm.Registry, clock: FakeClock) -> None:
     march, april = cm.DatasetRef("march", digest="sha256:" + "a" * 64), cm.DatasetRef("april", uri="s3://data/april")
-    registry.register("fraud", {"t": 1}, dataset=march)
-    registry.register("fraud", {"t": 2}, dataset=[march, april])
-    registry.versions.delete("fraud:2")
+    own.register("fraud", {"t": 1}, dataset=march)
+    own.register("fraud", {"t": 2}, dataset=[march, april])
+    own.versions.delete("fraud:2")
     clock.advance(31 * DAY)
-    assert collected_as_planned(registry)["dataset"] == ["dataset:s3://data/april:"]
-    registry.versions.delete("fraud:1")
+    assert collected_as_planned(own)["dataset"] == ["dataset:s3://data/april:"]
+    own.versions.delete("fraud:1")
     clock.advance(31 * DAY)
-    assert collected_as_planned(registry)["dataset"] == [f"dataset:{march.digest}"]
+    assert collected_as_planned(own)["dataset"] == [f"dataset:{march.digest}"]
 
 
 def test_a_catalog_made_again_after_a_collection_is_as_it_was(tmp_path: Path, clock: FakeClock) -> None:
@@ -207,13 +205,13 @@ def test_a_collection_may_only_be_run_by_who_may_purge(clock: FakeClock) -> None
         registry.storage.collect()
 
 
-def test_every_step_that_frees_something_is_an_event(registry: cm.Registry, clock: FakeClock) -> None:
-    registry.register("fraud", {"t": 1})
-    registry.versions.delete("fraud:1")
+def test_every_step_that_frees_something_is_an_event(own: cm.Registry, clock: FakeClock) -> None:
+    own.register("fraud", {"t": 1})
+    own.versions.delete("fraud:1")
     clock.advance(31 * DAY)
-    freed = registry.storage.collect()
-    told = [event.data for event in registry.audit.list(event="storage.collected")]
+    freed = own.storage.collect()
+    told = [event.data for event in own.audit.list(event="storage.collected")]
     assert told == [{"purge": 1, "size_bytes": 0}, {"manifest": 1, "size_bytes": 0}, {"blob": 1, "size_bytes": 7}]
     assert freed.size_bytes == 7
-    (purged,) = registry.audit.list(target="fraud:1", event="version.purged")
+    (purged,) = own.audit.list(target="fraud:1", event="version.purged")
     assert purged.data["reason"].startswith("collection: it was deleted on ")

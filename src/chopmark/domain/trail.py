@@ -192,6 +192,12 @@ _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "job.queued": _simple("queued the {}"),
     "job.retried": _simple("had the {} tried again"),
     "job.cancelled": _simple("cancelled the {}"),
+    "token.created": _simple("made the token {}"),
+    "token.revoked": _simple("revoked the token {}"),
+    "member.set": _simple("gave a role to {}"),
+    "member.removed": _simple("took a role from {}"),
+    "role.defined": _simple("defined the role {}"),
+    "role.removed": _simple("removed the role {}"),
     "storage.collected": _simple("freed bytes that nothing needs"),
     "registry.rebuilt": _simple("restored the catalog from the records beside the blobs"),
 }
