@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from datetime import date
@@ -48,6 +49,7 @@ __all__ = [
     "catalog_standing",
     "connect",
     "connect_served",
+    "connect_when_up",
     "database_faults",
     "database_file",
     "database_revision",
@@ -63,6 +65,7 @@ __all__ = [
 
 DATABASE_FILE = "chopmark.db"
 RECORDED_WITHIN_S = 0.5
+_PAUSE_MAX_S = 10.0
 STORE_DIRECTORY = "blobs"
 
 
@@ -258,6 +261,40 @@ def _make_durably(directory: Path) -> None:
     for each in missing:
         with suppress(PermissionError):  # a parent that may be passed and not read
             sync_directory(each.absolute().parent)
+
+
+def connect_when_up(
+    resolved: Resolved, tell: Callable[[ChopmarkError], None], *, wait: Callable[[float], object] = time.sleep
+) -> LocalTransport:
+    """`connect`, as soon as a PostgreSQL that is not up yet answers; a file does not come up by itself.
+
+    Parameters
+    ----------
+    resolved
+        The settings.
+    tell
+        Is told, once, what is waited for.
+    wait
+        Waits so many seconds; something true says to wait no longer.
+
+    Raises
+    ------
+    Unavailable
+        As `connect`, for a registry that is not waited for, or when ``wait`` says so.
+    """
+    pause_s, told = 0.5, False
+    while True:
+        try:
+            return connect(resolved)
+        except Unavailable as error:
+            if not resolved.settings.database_url.startswith("postgresql"):
+                raise
+            if not told:
+                tell(error)
+            told = True
+            if wait(pause_s):
+                raise
+        pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 
 
 def is_served(settings: Settings) -> bool:

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import urllib3
@@ -115,6 +117,24 @@ def test_whoever_says_nothing_or_something_wrong_gets_one_answer(guarded: Guarde
     assert guarded.ask("PUT", f"/blobs/{digest_of(b'x')}", "", b"x").status == 401
     assert guarded.behind.store.stat(digest_of(b"x")) is None
     assert guarded.ask("GET", "/whoami", good).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/models"),
+        ("PUT", f"/blobs/{digest_of(b'x')}"),
+        ("POST", "/blobs/missing"),
+        ("POST", f"/blobs/{digest_of(b'x')}/assemble"),
+    ],
+)
+def test_nobodys_body_is_not_waited_for(guarded: Guarded, method: str, path: str) -> None:
+    address = urlsplit(guarded.url)
+    assert address.hostname is not None
+    with socket.create_connection((address.hostname, address.port or 80), timeout=20) as connection:
+        head = f"{method} {API}{path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
 
 
 def test_a_change_is_seen_by_the_next_request(guarded: Guarded) -> None:

@@ -14,7 +14,7 @@ from chopmark.ops.results import Registered
 from chopmark.ops.table import Op
 from chopmark.server.exchange import Answer, Exchange
 
-__all__ = ["answer_of", "failure_of", "refusal"]
+__all__ = ["answer_of", "failure_of", "json_answer", "refusal"]
 
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
@@ -41,6 +41,11 @@ def answer_of(op: Op, found: object, exchange: Exchange) -> Answer:
         body = packed(body, encoding)
         headers["content-encoding"] = encoding
     return Answer(status, headers, body)
+
+
+def json_answer(value: object) -> Answer:
+    """The answer of a route that is no op's."""
+    return Answer(200, {"content-type": _JSON, "cache-control": "private, no-cache"}, encode(value))
 
 
 def failure_of(error: ChopmarkError, exchange: Exchange) -> Answer:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from chopmark.base.encodings import unpacked
+from chopmark.domain.access import Actor
 from chopmark.errors import ChopmarkError, InvalidRequest, NotFound, TimedOut, Unavailable
-from chopmark.ops.http import from_http
+from chopmark.ops.http import from_http, in_query
 from chopmark.ops.table import OPS, Op
-from chopmark.server.acting import Acting, Callers
+from chopmark.server.acting import Acting
+from chopmark.server.admission import Admission
 from chopmark.server.answers import answer_of, failure_of, refusal
 from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
 from chopmark.server.routes import Routes
@@ -24,6 +26,7 @@ from chopmark.server.telemetry import LOGGER
 
 __all__ = ["Api", "Streaming"]
 
+T = TypeVar("T")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -38,10 +41,8 @@ class Api:
     ----------
     acting
         What does them.
-    callers
-        Who asks.
-    pool
-        Threads to do them on.
+    door
+        Who asks, and threads to do ops on.
     body_bytes_max
         A longer body is refused before it is read.
     timeout_s
@@ -57,8 +58,7 @@ class Api:
     def __init__(
         self,
         acting: Acting,
-        callers: Callers,
-        pool: ThreadPoolExecutor,
+        door: Admission,
         *,
         body_bytes_max: int,
         timeout_s: float,
@@ -67,8 +67,7 @@ class Api:
         seen: Callable[[Exchange], None] = lambda _: None,
     ) -> None:
         self._acting = acting
-        self._callers = callers
-        self._pool = pool
+        self._door = door
         self._body_bytes_max = body_bytes_max
         self._timeout_s = timeout_s
         self._waiting_max = waiting_max
@@ -108,24 +107,28 @@ class Api:
             await op(exchange, found.places)
             return None
         exchange.op = op.name
+        # Who sends a body says first who they are: nobody else's is kept in memory.
+        actor = None if in_query(op) else await self._worked(lambda: self._door.known(exchange), op)
         body = await exchange.body(self._body_bytes_max)
+        return await self._worked(lambda: self._do(exchange, op, found.places, body, actor), op)
+
+    async def _worked(self, work: Callable[[], T], op: Op) -> T:
+        """Do what blocks on a thread, unless too many wait for one or it takes too long."""
         if self._waiting >= self._waiting_max:
             raise Unavailable("The server is busy.", hint="Try again in a second.")
         self._waiting += 1
         try:
-            doing = asyncio.get_running_loop().run_in_executor(self._pool, self._do, exchange, op, found.places, body)
-            return await asyncio.wait_for(asyncio.shield(doing), self._timeout_s)
+            return await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self._door.run(work))), self._timeout_s)
         except TimeoutError:
             msg = f"{op.name} took longer than {self._timeout_s:g} s."
             raise TimedOut(msg, hint="What it changes may still happen: look before you repeat it.") from None
         finally:
             self._waiting -= 1
 
-    def _do(self, exchange: Exchange, op: Op, places: dict[str, str], body: bytes) -> Answer:
+    def _do(self, exchange: Exchange, op: Op, places: dict[str, str], body: bytes, actor: Actor | None) -> Answer:
         """All that is done on a thread."""
         try:
-            actor = self._callers.actor(exchange)
-            exchange.actor = actor.name
+            actor = actor or self._door.known(exchange)
             query, dry_run = _query(exchange.query)
             raw = unpacked(body, exchange.header("content-encoding"), self._body_bytes_max)
             _check_type(exchange, raw)

@@ -13,6 +13,7 @@ from chopmark.base.settings import Settings
 from chopmark.errors import ChopmarkError, NotFound
 from chopmark.ops.http import PREFIX
 from chopmark.server.acting import Acting, Callers
+from chopmark.server.admission import Admission
 from chopmark.server.answers import failure_of
 from chopmark.server.api import Api
 from chopmark.server.blobs import BlobRoutes
@@ -58,17 +59,17 @@ class App:
         self._transfers = ThreadPoolExecutor(settings.serve_transfers, thread_name_prefix="chopmark-transfer")
         self._is_ready = is_ready
         self._telemetry = Telemetry()
-        self._events = EventRoutes(events, callers, self._ops)
+        ops, transfers = Admission(callers, self._ops), Admission(callers, self._transfers)
+        self._events = EventRoutes(events, ops)
         self._api = Api(
             acting,
-            callers,
-            self._ops,
+            ops,
             body_bytes_max=settings.serve_body_bytes_max,
             timeout_s=settings.serve_timeout_s,
             waiting_max=settings.serve_waiting_max,
             streaming=(
-                *BlobRoutes(acting, store, callers, self._transfers).rows(),
-                *UploadRoutes(acting, store, callers, self._transfers).rows(),
+                *BlobRoutes(acting, store, transfers).rows(),
+                *UploadRoutes(acting, store, transfers).rows(),
                 *self._events.rows(),
             ),
             seen=self._telemetry.seen,

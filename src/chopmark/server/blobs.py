@@ -9,20 +9,20 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import quote
 
 from chopmark.abc.blobs import BlobStat, BlobStore
 from chopmark.base.digest import parse_digest
-from chopmark.base.jsons import encode
-from chopmark.domain.access import Actor, check_permission
+from chopmark.domain.access import Actor
 from chopmark.domain.manifest import Manifest
 from chopmark.errors import InvalidRequest, NotFound, Unavailable
 from chopmark.ops.http import PREFIX
 from chopmark.ops.requests import GetManifest, GetVersion
-from chopmark.server.acting import Acting, Callers
+from chopmark.server.acting import Acting
+from chopmark.server.admission import Admission
+from chopmark.server.answers import json_answer
 from chopmark.server.exchange import Answer, Exchange
 from chopmark.server.streams import Arriving
 
@@ -75,17 +75,15 @@ class BlobRoutes:
         Does the ops that say which bytes a version has.
     store
         The bytes.
-    callers
-        Who asks.
-    pool
-        Threads for bytes on their way, apart from those of the ops: a slow client keeps one as long as it sends.
+    door
+        Who asks, and threads for bytes on their way, apart from those of the ops: a slow client keeps one as long as it
+        sends.
     """
 
-    def __init__(self, acting: Acting, store: BlobStore, callers: Callers, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, acting: Acting, store: BlobStore, door: Admission) -> None:
         self._acting = acting
         self._store = store
-        self._callers = callers
-        self._pool = pool
+        self._door = door
 
     def rows(self) -> Iterable[tuple[str, str, Callable[[Exchange, dict[str, str]], Awaitable[None]]]]:
         """Method, path and what serves them."""
@@ -102,25 +100,25 @@ class BlobRoutes:
         exchange.op = "blob.stat"
 
         def look() -> Answer:
-            return _json(self._shown(places["digest"], self._admit(exchange, "read")))
+            return json_answer(self._shown(places["digest"], self._door.admitted(exchange, "read")))
 
-        await exchange.send(await self._run(look))
+        await exchange.send(await self._door.run(look))
 
     async def get(self, exchange: Exchange, places: dict[str, str]) -> None:
         """A blob, or a range of it."""
         exchange.op = "blob.get"
 
         def look() -> BlobStat:
-            return self._shown(places["digest"], self._admit(exchange, "read"))
+            return self._shown(places["digest"], self._door.admitted(exchange, "read"))
 
-        await self._send_blob(exchange, await self._run(look), "")
+        await self._send_blob(exchange, await self._door.run(look), "")
 
     async def file(self, exchange: Exchange, places: dict[str, str]) -> None:
         """A file of a version by its path in the manifest."""
         exchange.op = "version.file"
 
         def look() -> BlobStat:
-            actor = self._admit(exchange, "read")
+            actor = self._door.admitted(exchange, "read")
             manifest: Manifest = self._acting.act(GetManifest(ref=places["ref"]), actor)
             entry = next((f for f in manifest.files if f.path == places["path"]), None)
             if entry is None:
@@ -128,14 +126,14 @@ class BlobRoutes:
                 raise NotFound(f"{places['ref']} has no file {places['path'][:200]!r}.", hint=f"It has {having}.")
             return self._known(entry.digest)
 
-        await self._send_blob(exchange, await self._run(look), places["path"].rpartition("/")[2])
+        await self._send_blob(exchange, await self._door.run(look), places["path"].rpartition("/")[2])
 
     async def resolve(self, exchange: Exchange, places: dict[str, str]) -> None:  # noqa: ARG002
         """A reference's number, digest and addresses to download from, for callers without Python."""
         exchange.op = "version.resolve"
 
         def look() -> Answer:
-            actor = self._admit(exchange, "read")
+            actor = self._door.admitted(exchange, "read")
             ref = _only_ref(exchange.query)
             version = self._acting.act(GetVersion(ref=ref), actor)
             manifest: Manifest = self._acting.act(GetManifest(ref=version.ref), actor)
@@ -163,18 +161,18 @@ class BlobRoutes:
                 "href": where,
                 "files": files,
             }
-            return _json(said)
+            return json_answer(said)
 
-        await exchange.send(await self._run(look))
+        await exchange.send(await self._door.run(look))
 
     async def put(self, exchange: Exchange, places: dict[str, str]) -> None:
         """Store a blob: the bytes are hashed as they come, and refused when they are not those of the digest."""
         exchange.op = "blob.put"
-        actor: Actor = await self._run(lambda: self._admit(exchange, "register"))
+        actor: Actor = await self._door.run(lambda: self._door.admitted(exchange, "register"))
         digest = parse_digest(places["digest"])
-        loop = asyncio.get_running_loop()
-        arriving = Arriving(loop)
-        storing = loop.run_in_executor(self._pool, lambda: self._store.put(arriving, expected=digest))  # type: ignore[arg-type]
+        arriving = Arriving(asyncio.get_running_loop())
+        source = cast("BinaryIO", arriving)  # a store only reads it
+        storing = asyncio.ensure_future(self._door.run(lambda: self._store.put(source, expected=digest)))
         storing.add_done_callback(lambda _: arriving.leave())
         try:
             async for piece in exchange.pieces():
@@ -187,14 +185,8 @@ class BlobRoutes:
             storing.exception()
             raise
         stored = await storing
-        await self._run(lambda: self._acting.note_put(digest, actor))
-        await exchange.send(_json(stored, HTTPStatus.OK))
-
-    def _admit(self, exchange: Exchange, permission: str) -> Actor:
-        actor = self._callers.actor(exchange)
-        exchange.actor = actor.name
-        check_permission(actor, permission, exchange.op)
-        return actor
+        await self._door.run(lambda: self._acting.note_put(digest, actor))
+        await exchange.send(json_answer(stored))
 
     def _shown(self, digest: str, actor: Actor) -> BlobStat:
         """A blob of a version that the actor may read, or that they put; others are as if they were not there."""
@@ -207,9 +199,6 @@ class BlobRoutes:
         if stat is None:
             raise NotFound(f"The blob {digest} is not in the store.")
         return stat
-
-    async def _run(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     async def _send_blob(self, exchange: Exchange, stat: BlobStat, name: str) -> None:
         headers = {
@@ -240,14 +229,14 @@ class BlobRoutes:
             await exchange.begin(status, headers, end - start)
             await exchange.piece(b"", more=False)
             return
-        reader: BinaryIO = await self._run(
+        reader: BinaryIO = await self._door.run(
             lambda: self._store.open(stat.digest, offset=start, length=end - start, verify="changed")
         )
         try:
             await exchange.begin(status, headers, end - start)
             rest = end - start
             while rest:
-                piece = await self._run(lambda: reader.read(_PIECE_BYTES))
+                piece = await self._door.run(lambda: reader.read(_PIECE_BYTES))
                 if not piece:
                     raise Unavailable(f"The blob {stat.digest} ended early.")
                 rest -= len(piece)
@@ -255,11 +244,7 @@ class BlobRoutes:
             if start == end:
                 await exchange.piece(b"", more=False)
         finally:
-            await self._run(reader.close)
-
-
-def _json(value: Any, status: int = HTTPStatus.OK) -> Answer:
-    return Answer(status, {"content-type": "application/json", "cache-control": "private, no-cache"}, encode(value))
+            await self._door.run(reader.close)
 
 
 def _only_ref(query: str) -> str:

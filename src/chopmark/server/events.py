@@ -11,18 +11,16 @@ import contextlib
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 from chopmark.base.jsons import encode
-from chopmark.domain.access import check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.cloud_events import Wanted, cloud_event
 from chopmark.domain.sight import is_seen
 from chopmark.errors import ChopmarkError, InvalidRequest, Unavailable
-from chopmark.server.acting import Callers
+from chopmark.server.admission import Admission
 from chopmark.server.exchange import Exchange
 
 __all__ = ["EventRoutes", "Events"]
@@ -36,7 +34,6 @@ _PAGE = 500
 _RETRY_MS = 1_000
 _SEQ = re.compile(r"[0-9]{1,18}")
 
-T = TypeVar("T")
 Sight = frozenset[str] | None
 
 
@@ -68,16 +65,13 @@ class EventRoutes:
     ----------
     source
         Where they come from.
-    callers
-        Who asks.
-    pool
-        Threads to ask the database on.
+    door
+        Who asks, and threads to ask the database on.
     """
 
-    def __init__(self, source: Events, callers: Callers, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, source: Events, door: Admission) -> None:
         self._source = source
-        self._callers = callers
-        self._pool = pool
+        self._door = door
         self._recent: deque[_Told] = deque(maxlen=_KEPT)
         self._last = 0
         self._hearers = 0
@@ -96,11 +90,11 @@ class EventRoutes:
         Without ``Last-Event-ID`` (or ``after`` in the query) from now on.
         """
         exchange.op = "event.hear"
-        sight = await self._run(lambda: self._admit(exchange))
+        sight = (await self._door.run(lambda: self._door.admitted(exchange, "read"))).sight
         wanted, after = _asked(exchange)
         if self._hearers >= HEARERS_MAX:
             raise Unavailable(f"{HEARERS_MAX:,} hear events already.", hint="Try again later.")
-        position = await self._run(self._source.last_seq) if after is None else after
+        position = await self._door.run(self._source.last_seq) if after is None else after
         headers = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
         self._hearers += 1
         self._begin_reading(position)
@@ -125,7 +119,7 @@ class EventRoutes:
         while not (leaving.done() or self._ended):
             if loop.time() >= asked_again:  # a token that is revoked meanwhile hears no more, nor of a project it lost
                 try:
-                    sight = await self._run(lambda: self._admit(exchange))
+                    sight = (await self._door.run(lambda: self._door.admitted(exchange, "read"))).sight
                 except ChopmarkError:
                     return
                 asked_again = loop.time() + _ADMITTED_FOR_S
@@ -145,7 +139,7 @@ class EventRoutes:
         if self._recent and self._recent[0].event.seq <= position + 1:
             first = position + 1 - self._recent[0].event.seq
             return [self._recent[n] for n in range(first, min(first + _PAGE, len(self._recent)))]
-        return await self._run(lambda: self._told(self._source.events(position, _PAGE)))
+        return await self._door.run(lambda: self._told(self._source.events(position, _PAGE)))
 
     async def _news_within(self, position: int, seconds: float, leaving: asyncio.Future[None]) -> bool:
         """Wait for an event after a position, for the client to leave, or for the server's end; whether one came."""
@@ -186,7 +180,7 @@ class EventRoutes:
             while True:
                 changed.clear()
                 with contextlib.suppress(ChopmarkError):  # the database is away: those who hear wait until it is back
-                    while found := await self._run(lambda: self._told(self._source.events(self._last, _PAGE))):
+                    while found := await self._door.run(lambda: self._told(self._source.events(self._last, _PAGE))):
                         self._recent.extend(found)
                         self._last = found[-1].event.seq
                         self._spread()
@@ -201,15 +195,6 @@ class EventRoutes:
 
             self._registry = registry_id(self._source.events(0, 1)[0])
         return [_Told(event, _as_text(event, self._registry)) for event in events]
-
-    def _admit(self, exchange: Exchange) -> Sight:
-        actor = self._callers.actor(exchange)
-        exchange.actor = actor.name
-        check_permission(actor, "read", exchange.op)
-        return actor.sight
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
 def _is_for(event: AuditEvent, wanted: Wanted, sight: Sight) -> bool:

@@ -6,11 +6,11 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from chopmark.base.clock import system_clock
 from chopmark.base.ids import uuid7
 from chopmark.errors import InvalidRequest, TooLarge
 
@@ -150,7 +150,7 @@ def _path(scope: Scope) -> str:
 
 
 def _new_id() -> UUID:
-    return uuid7(datetime.now(UTC))
+    return uuid7(system_clock())
 
 
 def _too_large(size_bytes_max: int) -> TooLarge:

@@ -13,19 +13,18 @@ from typing import Any
 
 from chopmark.base.settings import Resolved, Settings
 from chopmark.domain.access import EVERYWHERE, PERMISSIONS, Actor
-from chopmark.errors import Denied, Unavailable, Unsupported
+from chopmark.errors import ChopmarkError, Denied, Unavailable, Unsupported
 from chopmark.ops.access import CreateToken, NewToken, SetMember
 from chopmark.server.app import App
 from chopmark.server.callers import callers_of
 from chopmark.server.telemetry import LOGGER, log_to_stderr
-from chopmark.wiring import LocalTransport, connect
+from chopmark.wiring import LocalTransport, connect_when_up
 
 __all__ = ["FIRST_ADMIN", "application", "serve", "served"]
 
 FIRST_ADMIN = "admin"
 """Owner of the first token."""
 
-_PAUSE_MAX_S = 10.0
 _START_S = 10.0
 
 
@@ -77,7 +76,7 @@ def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None
         except OSError as error:
             msg = f"{settings.serve_host}:{settings.serve_port} cannot be listened on: {error.strerror}."
             raise Unavailable(msg, hint="Another program may have it: choose another with --port.") from error
-        transport = _opened(resolved)
+        transport = connect_when_up(resolved, _tell_it_waits)
         try:
             server = _server(application(transport, settings))
             host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
@@ -90,6 +89,10 @@ def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None
             transport.close()
 
 
+def _tell_it_waits(error: ChopmarkError) -> None:
+    LOGGER.warning("Waiting for the database: %s", error.message)
+
+
 def _first_token(transport: LocalTransport) -> str:
     """Make the token of the registry's first administrator; the words that show it, this once."""
     system = Actor("chopmark serve", kind="system")
@@ -100,20 +103,6 @@ def _first_token(transport: LocalTransport) -> str:
     )
     made: NewToken = transport.act(asked, system)
     return f"Nobody has a token yet. This one may do everything, and is shown this once:\n{made.secret}"
-
-
-def _opened(resolved: Resolved) -> LocalTransport:
-    """The registry, as soon as its database answers; a refusal that no waiting mends is raised."""
-    pause_s = 0.5
-    while True:
-        try:
-            return connect(resolved)
-        except Unavailable as error:
-            if not resolved.settings.database_url.startswith("postgresql"):
-                raise
-            LOGGER.warning("Waiting for the database: %s", error.message)
-        time.sleep(pause_s)
-        pause_s = min(2 * pause_s, _PAUSE_MAX_S)
 
 
 @contextlib.contextmanager

@@ -6,21 +6,19 @@ there. What is left of an upload that nobody finishes is collected as any blob t
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
-
-import msgspec
 
 from chopmark.abc.blobs import BlobStat, BlobStore
 from chopmark.base.digest import parse_digest
-from chopmark.base.jsons import decode, encode
-from chopmark.domain.access import Actor, check_permission
+from chopmark.base.jsons import decode
+from chopmark.domain.access import Actor
 from chopmark.errors import Conflict, InvalidRequest
 from chopmark.ops.http import MissingBlobs, PartsOfBlob
-from chopmark.server.acting import Acting, Callers
+from chopmark.server.acting import Acting
+from chopmark.server.admission import Admission
+from chopmark.server.answers import json_answer
 from chopmark.server.exchange import Answer, Exchange
 
 __all__ = ["UploadRoutes"]
@@ -38,17 +36,14 @@ class UploadRoutes:
         Says which bytes the caller may know of.
     store
         The bytes.
-    callers
-        Who asks.
-    pool
-        Threads for bytes on their way.
+    door
+        Who asks, and threads for bytes on their way.
     """
 
-    def __init__(self, acting: Acting, store: BlobStore, callers: Callers, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, acting: Acting, store: BlobStore, door: Admission) -> None:
         self._acting = acting
         self._store = store
-        self._callers = callers
-        self._pool = pool
+        self._door = door
 
     def rows(self) -> Iterable[tuple[str, str, Callable[[Exchange, dict[str, str]], Awaitable[None]]]]:
         """Method, path and what serves them."""
@@ -57,24 +52,24 @@ class UploadRoutes:
     async def missing(self, exchange: Exchange, places: dict[str, str]) -> None:  # noqa: ARG002
         """Which of some blobs are not there, as far as the caller may know."""
         exchange.op = "blob.missing"
+        actor = await self._door.run(lambda: self._door.admitted(exchange, "register"))
         body = await exchange.body(_BODY_BYTES_MAX)
 
         def look() -> Answer:
-            actor = self._admit(exchange)
             digests = decode(body, MissingBlobs).digests
             if len(digests) > ASKED_MAX:
                 raise InvalidRequest(f"{len(digests):,} blobs are asked for at once.", hint=f"Ask for {ASKED_MAX:,}.")
-            return _json(MissingBlobs(tuple(d for d in digests if self._is_missing(parse_digest(d), actor))))
+            return json_answer(MissingBlobs(tuple(d for d in digests if self._is_missing(parse_digest(d), actor))))
 
-        await exchange.send(await self._run(look))
+        await exchange.send(await self._door.run(look))
 
     async def assemble(self, exchange: Exchange, places: dict[str, str]) -> None:
         """Store the bytes of some blobs, one behind the other, as one blob."""
         exchange.op = "blob.assemble"
+        actor = await self._door.run(lambda: self._door.admitted(exchange, "register"))
         body = await exchange.body(_BODY_BYTES_MAX)
 
         def store() -> Answer:
-            actor = self._admit(exchange)
             digest = parse_digest(places["digest"])
             parts = decode(body, PartsOfBlob).parts
             missing = [part for part in parts if self._is_missing(parse_digest(part), actor)]
@@ -85,21 +80,12 @@ class UploadRoutes:
             with io.BufferedReader(_Joined(self._store, parts), 1 << 20) as joined:
                 stat: BlobStat = self._store.put(joined, expected=digest)
             self._acting.note_put(digest, actor)
-            return _json(stat)
+            return json_answer(stat)
 
-        await exchange.send(await self._run(store))
-
-    def _admit(self, exchange: Exchange) -> Actor:
-        actor = self._callers.actor(exchange)
-        exchange.actor = actor.name
-        check_permission(actor, "register", exchange.op)
-        return actor
+        await exchange.send(await self._door.run(store))
 
     def _is_missing(self, digest: str, actor: Actor) -> bool:
         return self._acting.hides_bytes(digest, actor) or self._store.stat(digest) is None
-
-    async def _run(self, work: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
 class _Joined(io.RawIOBase):
@@ -131,7 +117,3 @@ class _Joined(io.RawIOBase):
             self._open.close()
             self._open = None
         super().close()
-
-
-def _json(value: msgspec.Struct) -> Answer:
-    return Answer(200, {"content-type": "application/json", "cache-control": "no-store"}, encode(value))

@@ -12,14 +12,12 @@ from types import FrameType
 
 from chopmark.base.settings import Resolved, Settings
 from chopmark.errors import ChopmarkError, Unavailable
-from chopmark.wiring import LocalTransport, connect
+from chopmark.wiring import LocalTransport, connect_when_up
 from chopmark.workers.defaults import make_default_schedules
 from chopmark.workers.loop import run_workers, working
 from chopmark.workers.telling import LOGGER
 
 __all__ = ["work", "work_beside"]
-
-_PAUSE_MAX_S = 10.0
 
 
 def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
@@ -41,9 +39,12 @@ def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        transport = _opened(resolved, stop)
-        if transport is None:
-            return
+        try:
+            transport = connect_when_up(resolved, _tell_it_waits, wait=stop.wait)
+        except Unavailable:
+            if stop.is_set():
+                return
+            raise
         with contextlib.closing(transport):
             settings = resolved.settings
             _make_schedules(transport)
@@ -69,21 +70,8 @@ def _make_schedules(transport: LocalTransport) -> None:
         LOGGER.warning("The usual schedules were not made: %s %s", error.message, error.hint)
 
 
-def _opened(resolved: Resolved, stop: threading.Event) -> LocalTransport | None:
-    """The registry as soon as its database answers; None when told to stop before."""
-    pause_s, told = 0.5, False
-    while not stop.is_set():
-        try:
-            return connect(resolved)
-        except Unavailable as error:
-            if not resolved.settings.database_url.startswith("postgresql"):
-                raise
-            if not told:
-                LOGGER.warning("Waiting for the database: %s", error.message)
-            told = True
-        stop.wait(pause_s)
-        pause_s = min(2 * pause_s, _PAUSE_MAX_S)
-    return None
+def _tell_it_waits(error: ChopmarkError) -> None:
+    LOGGER.warning("Waiting for the database: %s", error.message)
 
 
 def _log_to_stderr() -> None:

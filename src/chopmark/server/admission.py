@@ -1,0 +1,56 @@
+"""What every route shares: who asks, whether they may, and a thread to do it on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from chopmark.domain.access import Actor, check_permission
+from chopmark.server.acting import Callers
+from chopmark.server.exchange import Exchange
+
+__all__ = ["Admission"]
+
+T = TypeVar("T")
+
+
+class Admission:
+    """Lets requests in, and has them worked on.
+
+    Parameters
+    ----------
+    callers
+        Who asks.
+    pool
+        Threads for what blocks.
+    """
+
+    def __init__(self, callers: Callers, pool: ThreadPoolExecutor) -> None:
+        self._callers = callers
+        self._pool = pool
+
+    def known(self, exchange: Exchange) -> Actor:
+        """Who asks; blocks."""
+        actor = self._callers.actor(exchange)
+        exchange.actor = actor.name
+        return actor
+
+    def admitted(self, exchange: Exchange, permission: str) -> Actor:
+        """Who asks, when they may at all; blocks.
+
+        Raises
+        ------
+        Unauthenticated
+            When it is not said, or wrongly.
+        Denied
+            When they may nowhere.
+        """
+        actor = self.known(exchange)
+        check_permission(actor, permission, exchange.op)
+        return actor
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do what blocks, on a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
