@@ -12,8 +12,8 @@ from chopmark.base.jsons import canonical
 from chopmark.base.paging import PAGE_SIZE_MAX, check_limit, decode_cursor, encode_cursor
 from chopmark.domain.audit import AuditEvent, ChainMark, walk
 from chopmark.domain.names import check_name, check_text
-from chopmark.domain.refs import ModelRef, Ref, parse_ref
-from chopmark.domain.replay import ModelThen, RegistryThen, Replay, project_of, selected
+from chopmark.domain.refs import ModelRef, Ref, parse_model, parse_ref
+from chopmark.domain.replay import ModelThen, RegistryThen, Replay, selected
 from chopmark.domain.trail import LINEAGE_EVENTS, concerning
 from chopmark.errors import InvalidRequest, NotFound
 from chopmark.ops import requests as q
@@ -85,7 +85,7 @@ def at(ctx: Context, request: AuditAt) -> RegistryThen:
         replay.apply(event)
         if replay.version_count > VERSIONS_THEN_MAX and ref is None and request.project is None:
             raise _too_many()
-    models = [m for m in replay.models() if request.project in (None, project_of(m.ref, "model"))]
+    models = [m for m in replay.models() if request.project in (None, parse_model(m.ref).project)]
     if sum(len(m.versions) for m in models) > VERSIONS_THEN_MAX:
         raise _too_many()
     if ref is not None:

@@ -133,6 +133,8 @@ class Caller:
         preload: bool = True,
     ) -> urllib3.BaseHTTPResponse:
         """Like `call`, and the answer's body may still be on its way; the caller releases the connection."""
+        from urllib3.exceptions import HTTPError
+
         target = self._prefix + path + (f"?{urlencode(query)}" if query else "")
         sent = {**self._headers, **(headers or {})}
         for attempt in range(_ATTEMPTS):
@@ -147,12 +149,9 @@ class Caller:
                     redirect=False,
                     preload_content=preload,
                 )
-            except Exception as error:  # urllib3's tree and the socket's own
-                failure = _failure(error, self.url)
-                if failure is None:
-                    raise
+            except (HTTPError, OSError) as error:
                 if last or not (repeatable or _never_arrived(error)):
-                    raise failure from error
+                    raise _failure(error, self.url) from error
                 self._sleep(_pause(attempt))
                 continue
             if reply.status not in _PASSING or last or not repeatable:
@@ -186,8 +185,8 @@ def _never_arrived(error: Exception) -> bool:
     return isinstance(error, (ConnectTimeoutError, NewConnectionError))
 
 
-def _failure(error: Exception, url: str) -> Unavailable | None:
-    from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
+def _failure(error: Exception, url: str) -> Unavailable:
+    from urllib3.exceptions import ReadTimeoutError, SSLError
 
     if isinstance(error, ReadTimeoutError):
         return TimedOut(
@@ -198,12 +197,10 @@ def _failure(error: Exception, url: str) -> Unavailable | None:
             f"{url} is not who its certificate says, or has none that is trusted.",
             hint="Check the address and the certificate.",
         )
-    if isinstance(error, (HTTPError, OSError)):
-        return Unavailable(
-            f"{url} does not answer: {_told(error)}.",
-            hint="Check the address, and that the server runs: curl " + url + "/healthz",
-        )
-    return None
+    return Unavailable(
+        f"{url} does not answer: {_told(error)}.",
+        hint="Check the address, and that the server runs: curl " + url + "/healthz",
+    )
 
 
 def _told(error: Exception) -> str:

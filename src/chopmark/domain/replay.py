@@ -11,7 +11,7 @@ import msgspec
 from chopmark.base.jsons import converted
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import counted
-from chopmark.domain.refs import DEFAULT_PROJECT, Ref
+from chopmark.domain.refs import Ref
 from chopmark.domain.semver import Range, SemVer
 from chopmark.domain.versions import ProjectRules
 
@@ -21,7 +21,6 @@ __all__ = [
     "RegistryThen",
     "Replay",
     "VersionThen",
-    "project_of",
     "selected",
 ]
 
@@ -269,11 +268,3 @@ def _highest(versions: Iterable[VersionThen], wanted: Range) -> tuple[VersionThe
         if not semver.prerelease and wanted.low.sort_key <= semver.sort_key < wanted.high.sort_key
     ]
     return (max(inside, key=lambda v: keys[v].sort_key),) if inside else ()
-
-
-def project_of(target: str, event: str) -> str:
-    """Name of the project that an event happened in."""
-    if event.startswith("project."):
-        return target
-    project, slash, _ = target.partition("/")
-    return project if slash else DEFAULT_PROJECT

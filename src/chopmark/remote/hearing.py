@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections import defaultdict
@@ -24,6 +25,7 @@ Listener = Callable[[AuditEvent], None]
 _PATH = f"{PREFIX}/events"
 _PIECE_BYTES = 64 << 10
 _PAUSE_S = 1.0
+_LOGGER = logging.getLogger("chopmark")
 
 
 def read_events(lines: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
@@ -97,10 +99,13 @@ class Hearing:
 
     def _follow(self) -> None:
         while not self._closed.is_set():
-            with suppress(Exception):  # broken off, on purpose or not: begun again from where it broke
+            try:
                 for last, data in read_events(_lines(self._stream)):
+                    self._last = last  # before it is told: what a listener or an odd event does must not bring it again
                     self._tell(decode(data, CloudEvent).data)
-                    self._last = last
+            except Exception as error:  # noqa: BLE001 - broken off: begun again from where it broke
+                if not self._closed.is_set():
+                    _LOGGER.warning("Hearing the events of %s broke off, and begins again: %s", self._caller.url, error)
             while not self._closed.wait(_PAUSE_S):
                 with suppress(ChopmarkError):
                     self._stream = self._begin()
