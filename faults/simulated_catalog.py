@@ -55,6 +55,10 @@ class SimulatedCatalog:
         self._turns.point("reads the catalog")
         return self.inner.reading()
 
+    def reading_now(self) -> None:
+        """See the interface: here everything is waited for."""
+        return
+
     @contextmanager
     def _writing(self) -> Iterator[Transaction]:
         self._turns.point("wants to write")

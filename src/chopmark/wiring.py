@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -40,6 +40,7 @@ from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, Una
 from chopmark.ops.requests import Request
 from chopmark.ops.table import BY_REQUEST
 from chopmark.ops.usage import DailyLoads, RecordUsage
+from chopmark.remote.known import KnownAnswers
 from chopmark.remote.transport import ServedTransport
 
 __all__ = [
@@ -109,6 +110,10 @@ class LocalTransport:
         if op.event is not None and not dry_run:
             self._recording.ask()
         return answer
+
+    def act_at_once(self, request: Request, actor: Actor) -> Any:
+        """Do the op of a request that only reads a few rows, if nothing need be waited for; None otherwise."""
+        return self._dispatch.at_once(BY_REQUEST[type(request)].name, request, actor)
 
     def hides_bytes(self, digest: str, actor: Actor) -> bool:
         """Whether a blob is to the actor as if it were not there."""
@@ -305,7 +310,7 @@ def is_served(settings: Settings) -> bool:
 def connect_served(resolved: Resolved, *, clock: Clock = system_clock) -> ServedTransport:
     """Reach the registry that a server keeps; nothing is sent yet.
 
-    What is read of its bytes is kept in the local cache.
+    What is read of its bytes, and what it says of the versions that are loaded, is kept in the local cache.
 
     Raises
     ------
@@ -322,7 +327,20 @@ def connect_served(resolved: Resolved, *, clock: Clock = system_clock) -> Served
     )
     blobs = ServedStore(caller)
     store = CachedStore(blobs, Path(settings.cache_dir), settings.cache_quota_bytes)
-    return ServedTransport(caller, store, clock=clock, tell_loads_wait=_tell_loads_wait)
+    known = KnownAnswers(
+        Path(settings.cache_dir),
+        settings.url,
+        settings.token,
+        clock=clock,
+        moving_for=timedelta(hours=settings.offline_hours),
+    )
+    return ServedTransport(
+        caller,
+        store,
+        clock=clock,
+        tell_loads_wait=_tell_loads_wait,
+        known=known if settings.offline_hours else None,
+    )
 
 
 def _check_url(url: str) -> None:

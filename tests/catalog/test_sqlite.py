@@ -214,6 +214,23 @@ def test_all_readers_in_use_is_a_clear_error(path: Path) -> None:
     catalog.close()
 
 
+def test_who_cannot_wait_reads_by_an_idle_connection_or_not_at_all(path: Path) -> None:
+    catalog = open_catalog(str(path), pool_size=1, lock_timeout_s=5)
+    assert catalog.reading_now() is None  # none was opened yet, and opening is waiting
+    with catalog.reading():
+        assert catalog.reading_now() is None
+    for _ in range(3):
+        block = catalog.reading_now()
+        assert block is not None
+        with block as tx:
+            assert tx.projects.list(limit=1) == []
+            assert catalog.reading_now() is None
+        with catalog.writing(), catalog.reading():
+            assert catalog.reading_now() is None
+    catalog.close()
+    assert catalog.reading_now() is None
+
+
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("these are notes, not a database\n" * 100)

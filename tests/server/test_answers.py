@@ -4,15 +4,18 @@ import gzip
 import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from backports import zstd
 
 from chopmark.base.digest import digest_of
+from chopmark.base.settings import load_settings
 from chopmark.errors import Unavailable
-from chopmark.ops.requests import GetModel
-from chopmark.wiring import LocalTransport
+from chopmark.ops.requests import CreateModel, GetModel
+from chopmark.server.serving import application, served
+from chopmark.wiring import LocalTransport, connect
 from tests.server.conftest import Plain, served_registry
 
 API = "/api/v1"
@@ -194,6 +197,34 @@ def test_a_slow_op_is_answered_and_does_not_block_the_others_for_ever(
     limit = time.monotonic() + 10
     while limited.ask("GET", f"{API}/models/fraud").status != 200:
         assert time.monotonic() < limit
+
+
+def test_a_few_rows_at_hand_are_read_while_all_threads_are_busy(tmp_path: Path) -> None:
+    given = {"url": str(tmp_path / "registry"), "actor": "ada", "serve_auth": "none", "serve_threads": 1}
+    resolved = load_settings(given, environ={})
+    transport = connect(resolved)
+    transport.call(CreateModel(model="fraud"))
+    held = threading.Event()
+    with served(application(transport, resolved.settings)) as url:
+        plain = Plain(url, transport)
+        seen = plain.ask("GET", f"{API}/models/fraud")
+        transport.on("model.created", lambda _: held.wait(20))
+        busy = threading.Thread(target=plain.ask, args=("POST", f"{API}/models", b'{"model": "churn"}'))
+        busy.start()
+        try:
+            limit = time.monotonic() + 10
+            while plain.ask("GET", f"{API}/models/churn").status != 200:
+                assert time.monotonic() < limit
+            assert busy.is_alive()
+            again = plain.ask("GET", f"{API}/models/fraud")
+            assert (again.data, again.headers["etag"]) == (seen.data, seen.headers["etag"])
+            assert plain.ask("GET", f"{API}/models/fraud", if_none_match=seen.headers["etag"]).status == 304
+            missing = plain.ask("GET", f"{API}/models/missing")
+            assert (missing.status, missing.json()["code"]) == (404, "not_found")
+        finally:
+            held.set()
+            busy.join()
+    transport.close()
 
 
 @pytest.mark.parametrize(

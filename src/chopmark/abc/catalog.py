@@ -705,6 +705,13 @@ class Catalog(Protocol):
         """A transaction that only reads."""
         ...
 
+    def reading_now(self) -> AbstractContextManager[Transaction] | None:
+        """A transaction that only reads and waits for nothing but this machine's disk; None where there is none just now.
+
+        An event loop may read a few rows in it without keeping others waiting. What is given is entered, at once.
+        """
+        ...
+
     def writing(self) -> AbstractContextManager[Transaction]:
         """A transaction that writes."""
         ...

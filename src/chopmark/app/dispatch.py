@@ -151,6 +151,23 @@ class Dispatch:
                 continue  # somebody was quicker: begin anew and see what they wrote
         return self._written(call)
 
+    def at_once(self, name: str, request: Request, actor: Actor) -> Any:
+        """Do an op whose row says that it reads a few rows, if nothing need be waited for; None when something must be.
+
+        Raises
+        ------
+        ChopmarkError
+            When it is refused.
+        """
+        op = OPS[name]
+        block = self.catalog.reading_now() if op.at_once else None
+        if block is None:
+            return None
+        with block as tx:
+            request = _validated(op, request)
+            _check_may(actor, op, request)
+            return self.handlers[name].run(self._context(tx, op, actor), request)
+
     def _prepared(self, handler: Handler, request: Request, actor: Actor, *, is_rehearsal: bool = False) -> Any:
         if handler.before is None:
             return None

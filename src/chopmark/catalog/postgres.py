@@ -95,6 +95,10 @@ class PostgresCatalog:
         """See the interface."""
         return _Block(self, is_writing=False)
 
+    def reading_now(self) -> None:
+        """See the interface: every statement waits for the network."""
+        return
+
     def writing(self) -> AbstractContextManager[Transaction]:
         """See the interface."""
         return _Block(self, is_writing=True)

@@ -39,6 +39,18 @@ class Readers:
         self._is_suspended = False
         self._is_closed = False
 
+    def take_now(self, block: int) -> bool:
+        """Take a connection for a block, by its id, if one is idle; whether it was. `take` then gives it."""
+        if not self._mutex.acquire(blocking=False):
+            return False
+        try:
+            if self._is_closed or self._is_suspended or not self._idle or len(self._in_use) >= self._limit:
+                return False
+            self._in_use[block] = (self._idle.pop(), threading.get_ident())
+            return True
+        finally:
+            self._mutex.release()
+
     def take(self, block: int) -> sqlite3.Connection:
         """Take a connection for a block, by its id.
 
@@ -50,6 +62,8 @@ class Readers:
             When the catalog was closed.
         """
         with self._mutex:
+            if block in self._in_use:
+                return self._in_use[block][0]
             if not self._may_take() and not self._changed.wait_for(self._may_take, self._timeout_s):
                 msg = f"All {self._limit} reading connections were in use for {self._timeout_s:g} seconds."
                 raise TimedOut(msg, hint="Raise the pool size in the settings.")

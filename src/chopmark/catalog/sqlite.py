@@ -248,6 +248,11 @@ class SqliteCatalog:
         """See the interface."""
         return _Reading(self)
 
+    def reading_now(self) -> AbstractContextManager[Transaction] | None:
+        """See the interface: readers wait for nobody once they have a connection."""
+        block = _Reading(self)
+        return block if block.take_now() else None
+
     def writing(self) -> AbstractContextManager[Transaction]:
         """See the interface."""
         return _Writing(self)
@@ -324,6 +329,11 @@ class _Reading:
         self._readers: Readers | None = None
         self._immutable: Immutable | None = None
         self._generation = forks.generation()
+
+    def take_now(self) -> bool:
+        """Take a connection if one is idle; whether it was."""
+        self._readers = self._catalog.readers
+        return self._readers.take_now(id(self))
 
     def __enter__(self) -> Transaction:
         catalog = self._catalog

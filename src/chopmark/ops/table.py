@@ -61,6 +61,8 @@ class Op(msgspec.Struct, frozen=True):
     moves
         Name of the verb that reads what this one changes, asked with the same fields of the path: who passes the
         entity tag of that answer changes nothing that has changed since. Empty where there is none.
+    at_once
+        Whether it reads a few rows by key, and nothing whose size has no end: what an event loop may do where it stands.
     once
         Field of the answer that is given once and kept nowhere: a repeated call's answer leaves it empty.
     counts
@@ -78,6 +80,7 @@ class Op(msgspec.Struct, frozen=True):
     moves: str = ""
     counts: bool = False
     once: str = ""
+    at_once: bool = False
 
     @property
     def writes(self) -> bool:
@@ -85,17 +88,17 @@ class Op(msgspec.Struct, frozen=True):
         return self.counts or self.event is not None
 
 
-def _read(name: str, request: type[q.Request], result: Any, path: str) -> Op:
-    return Op(name, request, result, "read", "GET", path)
+def _read(name: str, request: type[q.Request], result: Any, path: str, *, at_once: bool = False) -> Op:
+    return Op(name, request, result, "read", "GET", path, at_once=at_once)
 
 
 _ROWS = (
     Op("project.create", q.CreateProject, Project, "configure", "POST", "/projects", "project.created"),
-    _read("project.get", q.GetProject, Project, "/projects/{name}"),
+    _read("project.get", q.GetProject, Project, "/projects/{name}", at_once=True),
     _read("project.list", q.ListProjects, r.ProjectPage, "/projects"),
     Op("project.configure", q.ConfigureProject, Project, "configure", "PATCH", "/projects/{name}", "project.configured", "project.get"),
     Op("model.create", q.CreateModel, Model, "register", "POST", "/models", "model.created"),
-    _read("model.get", q.GetModel, Model, "/models/{model}"),
+    _read("model.get", q.GetModel, Model, "/models/{model}", at_once=True),
     _read("model.list", q.ListModels, r.ModelPage, "/models"),
     Op("model.update", q.UpdateModel, Model, "annotate", "PATCH", "/models/{model}", "model.updated", "model.get"),
     Op("model.delete", q.DeleteModel, Model, "delete", "DELETE", "/models/{model}", "model.deleted", "model.get"),
@@ -103,7 +106,7 @@ _ROWS = (
     Op("model.purge", q.PurgeModel, r.Done, "purge", "POST", "/models/{model}/purge", "model.purged"),
     Op("version.register", q.RegisterVersion, r.Registered, "register", "POST", "/versions", "version.registered"),
     Op("version.plan", q.PlanVersion, r.RegistrationPlan, "register", "POST", "/versions/plan"),
-    _read("version.get", q.GetVersion, Version, "/versions/{ref}"),
+    _read("version.get", q.GetVersion, Version, "/versions/{ref}", at_once=True),
     _read("version.manifest", q.GetManifest, Manifest, "/versions/{ref}/manifest"),
     _read("version.search", q.SearchVersions, r.VersionPage, "/versions"),
     _read("version.best", q.BestVersion, r.VersionPage, "/models/{model}/best"),
@@ -158,7 +161,7 @@ _ROWS = (
     Op("job.run", j.RunJob, Job, "configure", "POST", "/jobs", "job.queued"),
     Op("job.retry", j.RetryJob, Job, "configure", "POST", "/jobs/{job}/retry", "job.retried"),
     Op("job.cancel", j.CancelJob, Job, "configure", "POST", "/jobs/{job}/cancel", "job.cancelled"),
-    _read("actor.get", w.WhoAmI, w.Whoami, "/whoami"),
+    _read("actor.get", w.WhoAmI, w.Whoami, "/whoami", at_once=True),
     Op("token.create", w.CreateToken, w.NewToken, "token", "POST", "/tokens", "token.created", once="secret"),
     _read("token.list", w.ListTokens, w.TokenPage, "/tokens"),
     Op("token.revoke", w.RevokeToken, Token, "token", "DELETE", "/tokens/{token}", "token.revoked"),

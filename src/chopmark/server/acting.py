@@ -18,6 +18,10 @@ class Acting(Protocol):
         """Do the op of a request as ``actor``; see `chopmark.app.dispatch.Dispatch`."""
         ...
 
+    def act_at_once(self, request: Request, actor: Actor) -> Any:
+        """Do the op of a request that only reads a few rows, if nothing need be waited for; None otherwise."""
+        ...
+
     def hides_bytes(self, digest: str, actor: Actor) -> bool:
         """Whether a blob is to the actor as if it were not there."""
         ...
@@ -38,4 +42,8 @@ class Callers(Protocol):
         Unauthenticated
             When it does not say who sends it, or says it wrongly.
         """
+        ...
+
+    def actor_at_once(self, exchange: Exchange) -> Actor | None:
+        """The actor, when nothing need be waited for to know; raises as `actor`."""
         ...

@@ -37,6 +37,13 @@ class Admission:
         exchange.actor = actor.name
         return actor
 
+    def known_at_once(self, exchange: Exchange) -> Actor | None:
+        """Who asks, when nothing need be waited for to know."""
+        actor = self._callers.actor_at_once(exchange)
+        if actor is not None:
+            exchange.actor = actor.name
+        return actor
+
     def admitted(self, exchange: Exchange, permission: str) -> Actor:
         """Who asks, when they may at all; blocks.
 

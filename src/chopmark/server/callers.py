@@ -75,6 +75,8 @@ class Everybody:
         """That one."""
         return self._actor
 
+    actor_at_once = actor
+
 
 class _Kept(NamedTuple):
     holder: Holder
@@ -147,6 +149,14 @@ class TokenCallers:
         if self._issuer is not None and text.count(".") == 2:  # noqa: PLR2004 - header, claims, signature
             return self._by_issuer(self._issuer, text, address)
         raise self._refused(address)
+
+    def actor_at_once(self, exchange: Exchange) -> Actor | None:
+        """The actor, when its token was seen lately; None when the registry or an issuer would have to be asked."""
+        parsed = parse_token(_bearer_text(exchange))
+        kept = self._fresh(parsed[0]) if parsed is not None else None
+        if parsed is None or kept is None or not matches(parsed[1], kept.secret_hash):
+            return None
+        return self.actor(exchange)
 
     def _by_api_token(self, token_id: str, secret: bytes, address: str) -> Actor:
         kept = self._fresh(token_id)
@@ -227,10 +237,15 @@ def callers_of(people: People, settings: Settings, *, clock: Clock = system_cloc
 
 
 def _bearer(exchange: Exchange) -> str:
-    scheme, _, text = exchange.header("authorization").partition(" ")
-    if scheme.lower() != "bearer" or not text.strip():
+    text = _bearer_text(exchange)
+    if not text:
         raise Unauthenticated("The request does not say who sends it.", hint=_HINT)
-    return text.strip()
+    return text
+
+
+def _bearer_text(exchange: Exchange) -> str:
+    scheme, _, text = exchange.header("authorization").partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else ""
 
 
 def _check_wait(seconds: float, what: str) -> None:

@@ -103,6 +103,8 @@ class _Lines(logging.Formatter):
 
 def _plain(text: str) -> str:
     """Text without anything that a terminal would obey."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "�" for c in text)
 
 

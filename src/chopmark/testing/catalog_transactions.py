@@ -66,6 +66,17 @@ class TransactionLaws(CatalogFixtures):
                 assert other.projects.list(limit=9) == []
             assert len(tx.projects.list(limit=9)) == 1
 
+    def test_who_cannot_wait_may_read_too_or_is_told_not_to(self, catalog: Catalog, records: Records) -> None:
+        """Either there is no such block just now, or it is one that reads."""
+        with catalog.writing() as tx:
+            model = records.add_model(tx)
+        block = catalog.reading_now()
+        if block is not None:
+            with block as tx:
+                assert tx.models.get("default", model.name) == model
+                with pytest.raises(InvalidRequest):
+                    tx.models.update(model)
+
     def test_a_reading_block_refuses_changes(self, catalog: Catalog, records: Records) -> None:
         """With a clear error, before anything happens."""
         with catalog.writing() as tx:

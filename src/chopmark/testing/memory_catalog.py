@@ -82,6 +82,10 @@ class MemoryCatalog:
         """See the interface."""
         return self._reading()
 
+    def reading_now(self) -> None:
+        """See the interface: a writer keeps readers waiting."""
+        return
+
     def writing(self) -> AbstractContextManager[abc.Transaction]:
         """See the interface."""
         return self._writing()
