@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from chopmark.errors import InvalidRequest
+from chopmark.stats.binning import ColumnCounts, LevelBins
 from chopmark.stats.drift import DEFINITIONS, THRESHOLDS, check_drift
+from chopmark.stats.drift_measures import measure_column
 from chopmark.stats.drift_report import DriftReport
 from chopmark.stats.profile import Profile
 from chopmark.stats.two_sample import wasserstein_distance
@@ -237,6 +239,44 @@ def test_levels_seen_once_tell_that_there_are_more():
     new = only(reference, ["a"] * 570 + [f"new-{i}" for i in range(30)]).measure("unseen")
     assert (new.value, new.expected, new.excess, new.verdict) == (0.05, 40 / 600, 0.0, "ok")
     assert only(["a", "b"] * 300, ["a", "b"] * 285 + ["new"] * 30).measure("unseen").verdict == "drift"
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "weights"),
+    [
+        (500, 500, 1 / np.arange(1, 61)),
+        (500, 5_000, 1 / np.arange(1, 61) ** 2),
+        (5_000, 500, np.r_[np.full(5, 10.0), np.full(50, 0.01)]),
+        (20_000, 20_000, np.r_[np.ones(4), np.full(30, 3e-4)]),
+    ],
+)
+def test_rare_levels_that_come_by_chance_are_not_significant(n, m, weights):
+    """That *some* rare level is new is no surprise: a test as if it were one that was named before is wrong in half of the cases."""
+    draw, runs = np.random.default_rng(n + m), 400
+    shares = weights / weights.sum()
+    values = []
+    for _ in range(runs):
+        reference, current = (draw.multinomial(size, shares) for size in (n, m))
+        bins = LevelBins(
+            "x",
+            tuple(f"level-{i:02}" for i in np.flatnonzero(reference)),
+            int((reference > 0).sum()),
+            ColumnCounts("x", (*reference[reference > 0].tolist(), 0, 0)),
+            0,
+        )
+        now = ColumnCounts("x", (*current[reference > 0].tolist(), int(current[reference == 0].sum()), 0))
+        values += [m.p_value for m in measure_column(bins, now, groups=10) if m.name == "unseen"]
+    assert len(values) == runs
+    assert np.mean(np.array(values) <= 0.05) <= 0.08
+    assert np.mean(np.array(values) <= 0.01) <= 0.02
+
+
+@pytest.mark.parametrize(("n", "m", "share"), [(500, 500, 0.05), (20_000, 2_000, 0.02), (1_000, 100_000, 0.02)])
+def test_a_new_level_is_found(n, m, share):
+    draw = np.random.default_rng(1)
+    known = [f"level-{i:02}" for i in range(20)]
+    new = np.where(draw.random(m) < share, "new", draw.choice(known, m))
+    assert only(draw.choice(known, n).tolist(), new.tolist()).measure("unseen").verdict == "drift"
 
 
 def test_groups_are_open_at_both_ends():

@@ -14,7 +14,7 @@ from chopmark.stats.experiment import Experiment
 from chopmark.stats.looks import LookRule, PlannedLooks
 from chopmark.stats.means import guarded_test, welch_test
 from chopmark.stats.plans import Batch, Metric, Plan, Summary
-from chopmark.stats.readings import look_effect, repeated_interval
+from chopmark.stats.readings import fixed_effect, repeated_interval
 from chopmark.stats.summaries import Cuped, Mean, Proportion, Ratio
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -57,7 +57,7 @@ def winners(
     ],
 )
 def test_equal_means_seldom_win_at_few_units(draw: Draw, n: int, share: float, looks: int, rule: LookRule) -> None:
-    found = winners(draw, n, share, looks, rule, lambda c, t: normal_deviate(look_effect(c, t, 0.95)))
+    found = winners(draw, n, share, looks, rule, lambda c, t: normal_deviate(fixed_effect(c, t, 0.95)))
     assert found <= MOST
 
 
@@ -135,7 +135,7 @@ def test_the_guarded_error_is_welchs_for_arms_of_one_size_and_never_smaller() ->
 @pytest.mark.parametrize("shift", np.linspace(0.0, 4.0, 9))
 def test_the_interval_of_a_look_leaves_zero_out_when_it_decides(shift: float) -> None:
     arms = Mean.from_deviation(6, 0.0, 1.0), Mean.from_deviation(9, shift, 2.0)
-    effect = look_effect(*arms, 0.95)
+    effect = fixed_effect(*arms, 0.95)
     for bound in (1.5, 2.5, 4.0):
         interval = repeated_interval(effect, *arms, bound, sided=2)
         assert (0.0 not in interval) == (abs(normal_deviate(effect)) >= bound)

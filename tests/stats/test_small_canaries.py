@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +10,10 @@ from scipy import stats
 
 from chopmark.stats.experiment import Experiment
 from chopmark.stats.looks import PlannedLooks
+from chopmark.stats.means import welch_test
 from chopmark.stats.plans import Batch, Metric, Plan
 from chopmark.stats.readings import fixed_effect
-from chopmark.stats.summaries import Proportion
+from chopmark.stats.summaries import Cuped, Mean, Proportion, Ratio
 
 SUCCESS = Metric(name="s", kind="proportion", role="primary", threshold=0.05)
 
@@ -57,3 +59,27 @@ def test_small_counts_are_tested_exactly_and_interval_and_p_agree(control: Propo
 def test_more_trials_than_the_exact_test_takes_are_few_still() -> None:
     effect = fixed_effect(Proportion(3, 11_000_000), Proportion(0, 110_000), 0.95)
     assert effect.flags == ("too_few",)
+
+
+@pytest.mark.parametrize("units", [10, 100, 1_000])
+@pytest.mark.parametrize("kind", ["mean", "ratio", "cuped"])
+def test_a_small_canary_of_a_skewed_metric_finds_nothing_at_a_fixed_end_either(units: int, kind: str) -> None:
+    random = np.random.default_rng(units)
+    found, runs = {"fixed": 0, "welch": 0}, 400
+    for _ in range(runs):
+        both = random.lognormal(0, 2, 9_000 + units)
+        other = random.normal(1, 0.1, both.size)
+        arms = [
+            {"mean": Mean.of(y), "ratio": Ratio.of(y, np.ones(y.size)), "cuped": Cuped.of(y, x)}[kind]
+            for y, x in ((both[units:], other[units:]), (both[:units], other[:units]))
+        ]
+        found["fixed"] += fixed_effect(*arms, 0.95).p_value <= 0.05
+        found["welch"] += welch_test(Mean.of(both[units:]), Mean.of(both[:units])).p_value <= 0.05
+    assert found["fixed"] <= 0.06 * runs
+    assert found["welch"] >= 0.09 * runs, "the usual test is fooled by these data"
+
+
+def test_arms_of_one_size_have_the_test_of_textbooks() -> None:
+    random = np.random.default_rng(1)
+    arms = Mean.of(random.lognormal(size=300)), Mean.of(random.lognormal(size=300))
+    assert fixed_effect(*arms, 0.95).p_value == pytest.approx(welch_test(*arms).p_value, rel=1e-9)

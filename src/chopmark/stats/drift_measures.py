@@ -310,8 +310,28 @@ def _new_levels(column: LevelBins, current: ColumnCounts) -> list[Measured]:
     if column.is_open:
         return []
     n, m, new = column.reference.present, current.present, current.counts[-2]
-    once = sum(count == 1 for count in column.reference.counts[: len(column.levels)])
-    return [Measured("unseen", new / m, once / n, _chance_unseen(n, m, new))]
+    counts = column.reference.counts[: len(column.levels)]
+    once, twice = (sum(count == times for count in counts) for times in (1, 2))
+    # That of many rare levels some are new is no surprise, and that one level's values all fall to one side may be chance alone.
+    chance = max(_chance_of_rare(n, m, new, once, twice), _chance_unseen(n, m, new))
+    return [Measured("unseen", new / m, once / n, chance)]
+
+
+def _chance_of_rare(n: int, m: int, found: int, once: int, twice: int) -> float:
+    """Chance of at least so many values of m in levels that n others did not have, one distribution having given them all.
+
+    A level of rate λ is new with e^{-nλ}, and then has mλ values, as expected. So the values of new levels X are expected to be r = m / n times
+    the levels seen once F₁, and as no level is both, the variance of X − rF₁ is r E F₁ + r² (E F₁ + 2 E F₂) exactly, if counts are
+    Poisson's. X is taken to be gamma distributed with that mean and variance, for F₁ + 1 and F₂ + 1: what was not seen may be luck.
+    """
+    from scipy.special import gammaincc
+
+    if not found:
+        return 1.0
+    ratio = m / n
+    mean = ratio * (once + 1)
+    variance = mean + ratio * ratio * (once + 1 + 2 * (twice + 1))
+    return float(gammaincc(mean * mean / variance, found * mean / variance))
 
 
 def are_others_told(column: LevelBins, current: ColumnCounts) -> bool:

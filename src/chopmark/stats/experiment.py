@@ -27,7 +27,6 @@ from chopmark.stats.readings import (
     adjusted,
     fixed_effect,
     linearised,
-    look_effect,
     records_of,
     repeated_interval,
     value_of,
@@ -182,7 +181,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
             arms = self._arms(variant, self.plan.primary)
             if before.ended or None in arms:
                 continue
-            effect = look_effect(*arms, 1 - self._alpha(self.plan.primary))
+            effect = fixed_effect(*arms, 1 - self._alpha(self.plan.primary))
             z = normal_deviate(effect) if DECIDES_NOTHING.isdisjoint(effect.flags) else 0.0
             looks[variant] = before.observe(information, z, last=last)
             bound = looks[variant].looks[-1].boundary

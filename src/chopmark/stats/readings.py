@@ -10,7 +10,7 @@ import msgspec
 
 from chopmark.stats.effects import normal_quantile, student_reach
 from chopmark.stats.exact import FISHER_TRIALS_MAX, fisher_test
-from chopmark.stats.means import cuped_means, cuped_slope, cuped_test, guarded_test, ratio_mean, ratio_test, welch_test
+from chopmark.stats.means import cuped_means, cuped_slope, guarded_test, ratio_mean
 from chopmark.stats.multiplicity import holm
 from chopmark.stats.plans import Metric, Summary
 from chopmark.stats.proportions import newcombe_reaching, z_test
@@ -24,7 +24,6 @@ __all__ = [
     "adjusted",
     "fixed_effect",
     "linearised",
-    "look_effect",
     "records_of",
     "repeated_interval",
     "standing",
@@ -106,30 +105,18 @@ def adjusted(readings: Sequence[Reading], alpha: float) -> list[Reading]:
 
 
 def fixed_effect(control: Summary, treatment: Summary, confidence: float) -> Effect:
-    """The test at a fixed horizon of two summaries of one kind; of rates with Newcombe's interval, and Fisher's test of few."""
-    match control:
-        case Proportion():
-            return _rate_effect(control, cast("Proportion", treatment), confidence)
-        case Mean():
-            return welch_test(control, cast("Mean", treatment), confidence=confidence)
-        case Ratio():
-            return ratio_test(control, cast("Ratio", treatment), confidence=confidence)
-        case Cuped():
-            return cuped_test(control, cast("Cuped", treatment), confidence=confidence).effect
-        case QuantileSketch():
-            msg = "a sketch is compared by the share of records beyond a limit"
-            raise TypeError(msg)
+    """The test of two summaries of one kind, at a fixed horizon or a planned look.
 
-
-def look_effect(control: Summary, treatment: Summary, confidence: float) -> Effect:
-    """The test at a planned look: as `fixed_effect`, and of means `guarded_test`, for an early look has few units."""
+    Of rates it has Newcombe's interval, and is Fisher's test of few; of all that has a mean it is `guarded_test`, for a small canary of a
+    skewed metric has not seen its tail, at the end as little as at an early look.
+    """
     match control, treatment:
+        case Proportion(), Proportion():
+            return _rate_effect(control, treatment, confidence)
         case Mean(), Mean():
             return guarded_test(control, treatment, confidence=confidence)
-        case (Ratio(), Ratio()) | (Cuped(), Cuped()):
-            return guarded_test(*linearised(control, treatment), confidence=confidence)
         case _:
-            return fixed_effect(control, treatment, confidence)
+            return guarded_test(*linearised(control, treatment), confidence=confidence)
 
 
 def repeated_interval(effect: Effect, control: Summary, treatment: Summary, boundary: float, *, sided: int) -> Interval:
@@ -184,7 +171,9 @@ def linearised(control: Summary, treatment: Summary) -> tuple[Mean, Mean]:
         case Cuped(), Cuped():
             return cuped_means(control, treatment, cuped_slope(control, treatment))
         case _:
-            msg = "only ratios and adjusted means are linearised"
+            msg = (
+                "ratios and adjusted means are linearised; a sketch is compared by the share of records beyond a limit"
+            )
             raise TypeError(msg)
 
 

@@ -90,7 +90,7 @@ def decide(plan: Plan, evidence: Evidence) -> Verdict:
             ),
         )
     if evidence.unexposed:
-        return Verdict(decision="invalid", sentence=__told_of_unexposed(plan, evidence.unexposed))
+        return Verdict(decision="invalid", sentence=_told_of_unexposed(plan, evidence.unexposed))
     breached = _breached(plan, evidence.guardrails)
     if set(breached) == set(plan.treatments):  # guardrails may be acted on at any time, whatever the method
         return _forbidden(plan, breached)
@@ -250,7 +250,7 @@ def _silent_guardrails(plan: Plan, guardrails: Sequence[Reading]) -> dict[str, t
     return found
 
 
-def __told_of_unexposed(plan: Plan, unexposed: Mapping[str, tuple[int, int]]) -> str:
+def _told_of_unexposed(plan: Plan, unexposed: Mapping[str, tuple[int, int]]) -> str:
     told = [
         f"{records:,} records of {units:,} units that were exposed to {v}" for v, (records, units) in unexposed.items()
     ]
