@@ -2,7 +2,8 @@
 
     ChopmarkError
     ├── InvalidRequest       what was asked cannot be meant          (also ValueError)
-    │   └── TooLarge           more was sent at a time than is taken
+    │   ├── TooLarge           more was sent at a time than is taken
+    │   └── UnsupportedMedia   a body is of a type or packed in a way that is not read
     ├── NotFound             nothing has that name                   (also LookupError)
     ├── Conflict             the state of the registry forbids it
     │   └── PreconditionFailed it is no longer what the caller saw
@@ -44,6 +45,7 @@ __all__ = [
     "ListenerFailed",
     "NotFound",
     "NotProfiled",
+    "OfflineAnswer",
     "PreconditionFailed",
     "RateLimited",
     "TimedOut",
@@ -51,6 +53,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unsupported",
+    "UnsupportedMedia",
     "from_code",
 ]
 
@@ -97,6 +100,12 @@ class TooLarge(InvalidRequest):
     """More was sent at a time than is taken."""
 
     code = "too_large"
+
+
+class UnsupportedMedia(InvalidRequest):
+    """A body is of a type, or packed in a way, that is not read."""
+
+    code = "unsupported_media"
 
 
 class NotFound(ChopmarkError, LookupError):
@@ -196,6 +205,10 @@ class NotProfiled(ChopmarkWarning):
     """No reference profile of a data set was made, though it has rows; the version is registered without."""
 
 
+class OfflineAnswer(ChopmarkWarning):
+    """A server does not answer; what it said before of a version that was loaded is used."""
+
+
 class ListenerFailed(ChopmarkWarning):
     """A function given to ``on`` raised. The change it was told of stands."""
 
@@ -213,6 +226,7 @@ _BY_CODE: dict[str, type[ChopmarkError]] = {
         Unavailable,
         TimedOut,
         TooLarge,
+        UnsupportedMedia,
         PreconditionFailed,
         Unauthenticated,
         RateLimited,

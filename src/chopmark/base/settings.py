@@ -74,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_dir, cache_quota_bytes
         Local cache before a remote store (in the user's cache directory when empty), and its
         limit.
+    offline_hours
+        For so long after a server's answer an alias, a stage, the latest version or a trust decision counts when the server
+        does not answer; versions by number, SemVer or digest, once loaded, stay loadable from the cache. 0: nothing is
+        kept of its answers.
     lock_timeout_s, connect_timeout_s
         Longest wait for another writer, and for a database or store to answer.
     pool_size
@@ -153,6 +157,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     verify: Literal["changed", "always"] = "changed"
     cache_dir: str = ""
     cache_quota_bytes: Bytes = 20 * 1024**3
+    offline_hours: Annotated[float, Meta(ge=0, le=8_760)] = 24.0
     lock_timeout_s: Seconds = 30.0
     connect_timeout_s: Seconds = 10.0
     pool_size: Annotated[int, Meta(ge=1, le=1000)] = 8

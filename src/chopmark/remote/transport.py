@@ -23,6 +23,8 @@ from chopmark.ops.requests import Request
 from chopmark.ops.table import BY_REQUEST
 from chopmark.ops.usage import DailyLoads, RecordUsage
 from chopmark.remote.hearing import Hearing
+from chopmark.remote.known import KnownAnswers
+from chopmark.remote.offline import Remembering
 
 __all__ = ["ServedTransport"]
 
@@ -43,6 +45,8 @@ class ServedTransport:
         Where the time comes from.
     tell_loads_wait
         Is told, once, when counts of loads cannot be handed over for now.
+    known
+        What the server said before, for when it does not answer; None: it is not made up for.
     """
 
     own = False
@@ -54,6 +58,7 @@ class ServedTransport:
         *,
         clock: Clock,
         tell_loads_wait: Callable[[ChopmarkError], None],
+        known: KnownAnswers | None = None,
     ) -> None:
         self._caller = caller
         self._clock = clock
@@ -61,6 +66,7 @@ class ServedTransport:
         self.location = caller.url
         self._closed = threading.Event()
         self._hearing = Hearing(caller)
+        self._remembering = Remembering(known, caller.url) if known is not None else None
         self._loads: Tally[tuple[UUID, date]] = Tally(self._record_loads, tell_loads_wait)
 
     @property
@@ -70,7 +76,12 @@ class ServedTransport:
         raise Unsupported(msg, hint="Do it where the server runs.")
 
     def call(self, request: Request, *, key: str = "", dry_run: bool = False) -> Any:
-        """Do the op that this request belongs to."""
+        """Do the op that this request belongs to; of what a load asks, the last answer when there is none now."""
+        if self._remembering is None or dry_run:
+            return self._ask(request, key, dry_run=dry_run)
+        return self._remembering.asked(request, lambda: self._ask(request, key))
+
+    def _ask(self, request: Request, key: str, *, dry_run: bool = False) -> Any:
         op = BY_REQUEST[type(request)]
         sent = to_http(op, request)
         headers = {"content-type": "application/json"} if sent.body else {}
