@@ -18,6 +18,7 @@ from chopmark.abc.access import Members, Puts, Roles, Tokens
 from chopmark.abc.checking import Rows
 from chopmark.abc.collection import Collection
 from chopmark.abc.jobs import Jobs, Schedules
+from chopmark.abc.webhooks import Deliveries, Webhooks
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.datasets import DatasetRecord
 from chopmark.domain.lifecycle import StageMove
@@ -43,6 +44,7 @@ __all__ = [
     "Catalog",
     "Collection",
     "Datasets",
+    "Deliveries",
     "Evaluations",
     "Found",
     "IdempotencyKeys",
@@ -69,6 +71,7 @@ __all__ = [
     "Trust",
     "VersionChange",
     "Versions",
+    "Webhooks",
 ]
 
 
@@ -546,8 +549,8 @@ class Outbox(Protocol):
         """What waits, oldest first."""
         ...
 
-    def delivered(self, seqs: Iterable[int], at: datetime) -> None:
-        """Mark as delivered."""
+    def remove(self, seqs: Iterable[int]) -> None:
+        """Take out those that were handed over; others may have done so already."""
         ...
 
 
@@ -688,6 +691,16 @@ class Transaction(Protocol):
     @property
     def jobs(self) -> Jobs:
         """The queue of jobs."""
+        ...
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Who is told of events."""
+        ...
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """Events on their way to webhooks."""
         ...
 
 

@@ -147,11 +147,10 @@ class HistoryStatements:
         return self.compiler(page.limit(bindparam("limit")))
 
     @cached_property
-    def outbox_delivered(self) -> Prepared:
-        """One that was delivered; the first time counts."""
+    def outbox_remove(self) -> Prepared:
+        """One that was handed over."""
         o = self.tables.outbox
-        one = (o.c.seq == bindparam("one"), o.c.delivered_us.is_(None))
-        return self.compiler(update(o).where(*one).values(delivered_us=bindparam("at_us")))
+        return self.compiler(delete(o).where(o.c.seq == bindparam("one")))
 
     @cached_property
     def answer_get(self) -> Prepared:
@@ -391,11 +390,9 @@ class SqlOutbox:
         rows = self._run.all(self._sql.outbox_pending, values)
         return [_outbox_row(row) for row in rows]
 
-    def delivered(self, seqs: Iterable[int], at: datetime) -> None:
+    def remove(self, seqs: Iterable[int]) -> None:
         """See the interface."""
-        at_us = to_us(at)
-        rows = ({"one": seq, "at_us": at_us} for seq in seqs)
-        self._run.change_each(self._sql.outbox_delivered, rows)
+        self._run.change_each(self._sql.outbox_remove, ({"one": seq} for seq in sorted(seqs)))
 
 
 class SqlIdempotencyKeys:

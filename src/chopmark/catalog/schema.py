@@ -90,6 +90,7 @@ class Tables:
         self._define_audit()
         self._define_work()
         self._define_access()
+        self._define_webhooks()
 
     @property
     def revision_table(self) -> str:
@@ -496,3 +497,44 @@ class Tables:
             PrimaryKeyConstraint("digest", "actor"),
         )
         self._index("blob_puts_time", b.c.at_us)
+
+    def _define_webhooks(self) -> None:
+        self.webhooks = w = self._table(
+            "webhooks",
+            Column("key", KEY, primary_key=True),
+            _column("uid", UID),
+            _column("project"),
+            _column("kind"),
+            _column("state"),
+            _column("body", Text()),
+            _column("sealed", Text()),
+            _column("after_seq", BigInteger()),
+            _column("created_us", BigInteger()),
+            _column("created_by"),
+            _column("updated_us", BigInteger()),
+            _column("failures", Integer()),
+            _optional("held_us", BigInteger()),
+            _column("fence", BigInteger()),
+            _column("worker"),
+            _optional("lease_us", BigInteger()),
+            _column("served_us", BigInteger()),
+            UniqueConstraint("uid", name=f"{self.prefix}webhooks_uid"),
+        )
+        self.deliveries = d = self._table(
+            "deliveries",
+            Column("key", KEY, primary_key=True),
+            Column("webhook_key", KEY, self._to(w), nullable=False),
+            _column("seq", BigInteger()),
+            _column("event"),
+            _column("target"),
+            _column("state"),
+            _column("attempt", Integer()),
+            # From when it may be sent: 0 when it is queued, NULL when it has ended.
+            _optional("due_us", BigInteger()),
+            _column("attempts", Text()),
+            _column("created_us", BigInteger()),
+            _optional("ended_us", BigInteger()),
+            UniqueConstraint("webhook_key", "seq", name=f"{self.prefix}deliveries_event"),
+        )
+        self._index("deliveries_due", d.c.webhook_key, d.c.state, d.c.due_us, d.c.seq)
+        self._index("deliveries_created", d.c.created_us)

@@ -27,6 +27,7 @@ from chopmark.catalog.rows import RowStatements, SqlRows
 from chopmark.catalog.schedules import ScheduleStatements, SqlSchedules
 from chopmark.catalog.version_statements import VersionStatements
 from chopmark.catalog.versions import SqlManifests, SqlVersions
+from chopmark.catalog.webhooks import SqlDeliveries, SqlWebhooks, WebhookStatements
 
 __all__ = ["SqlTransaction", "Statements"]
 
@@ -96,6 +97,11 @@ class Statements:
     def jobs(self) -> JobStatements:
         """On the queue of jobs."""
         return JobStatements(self.compiler)
+
+    @cached_property
+    def webhooks(self) -> WebhookStatements:
+        """On webhooks and deliveries."""
+        return WebhookStatements(self.compiler)
 
 
 class SqlTransaction:
@@ -219,3 +225,13 @@ class SqlTransaction:
     def jobs(self) -> abc.Jobs:
         """See the interface."""
         return SqlJobs(self._run, self._statements.jobs)
+
+    @cached_property
+    def webhooks(self) -> abc.Webhooks:
+        """See the interface."""
+        return SqlWebhooks(self._run, self._statements.webhooks)
+
+    @cached_property
+    def deliveries(self) -> abc.Deliveries:
+        """See the interface."""
+        return SqlDeliveries(self._run, self._statements.webhooks)

@@ -85,8 +85,8 @@ class AuditLaws(CatalogFixtures):
             assert seqs(event="alias.moved", target="fraud:1", newest_first=True) == [1]
             assert seqs(target="fraud") == []
 
-    def test_the_outbox_waits_until_delivered(self, catalog: Catalog, records: Records) -> None:
-        """Oldest first, from a number on; delivering twice changes nothing."""
+    def test_the_outbox_waits_until_it_is_handed_over(self, catalog: Catalog, records: Records) -> None:
+        """Oldest first, from a number on; handing over twice changes nothing, and no number is used again."""
         with catalog.writing() as tx:
             events = [tx.audit.append(records.event(n=n)) for n in range(3)]
             for event in events:
@@ -95,9 +95,12 @@ class AuditLaws(CatalogFixtures):
             assert [row.event for row in rows] == events
             assert [row.seq for row in rows] == sorted({row.seq for row in rows})
             assert tx.outbox.pending(after_seq=rows[0].seq, limit=1) == rows[1:2]
-            tx.outbox.delivered([rows[1].seq], records.now())
-            tx.outbox.delivered([rows[1].seq, 999_999], records.now())
+            tx.outbox.remove([rows[1].seq])
+            tx.outbox.remove([rows[1].seq, 999_999])
             assert tx.outbox.pending(limit=9) == [rows[0], rows[2]]
+            tx.outbox.remove([rows[2].seq])
+            tx.outbox.add(events[2])
+            assert tx.outbox.pending(limit=9)[-1].seq > rows[2].seq
 
     def test_an_idempotency_key_keeps_its_first_answer(self, catalog: Catalog, records: Records) -> None:
         """Of one actor; `Conflict` for another answer."""

@@ -28,6 +28,7 @@ from chopmark.testing.catalog_schedules import ScheduleLaws
 from chopmark.testing.catalog_search import SearchLaws
 from chopmark.testing.catalog_transactions import TransactionLaws
 from chopmark.testing.catalog_versions import VersionLaws
+from chopmark.testing.catalog_webhooks import DeliveryLaws, WebhookLaws
 
 __all__ = ["CatalogFixtures", "CatalogSuite"]
 
@@ -49,5 +50,7 @@ class CatalogSuite(
     JobLaws,
     ScheduleLaws,
     SearchLaws,
+    WebhookLaws,
+    DeliveryLaws,
 ):
     """What every catalog promises (`chopmark.abc.catalog`)."""

@@ -28,6 +28,7 @@ from chopmark.testing.memory_names import MemoryModels, MemoryProjects
 from chopmark.testing.memory_pointers import MemoryAliases, MemoryLoads, MemoryTrust
 from chopmark.testing.memory_state import Scope, State
 from chopmark.testing.memory_versions import MemoryManifests, MemoryVersions
+from chopmark.testing.memory_webhooks import MemoryDeliveries, MemoryWebhooks
 
 __all__ = ["MemoryCatalog"]
 
@@ -60,6 +61,8 @@ class MemoryTransaction:
         self.puts: abc.Puts = MemoryPuts(scope)
         self.schedules: abc.Schedules = MemorySchedules(scope)
         self.jobs: abc.Jobs = MemoryJobs(scope)
+        self.webhooks: abc.Webhooks = MemoryWebhooks(scope)
+        self.deliveries: abc.Deliveries = MemoryDeliveries(scope)
 
 
 class MemoryCatalog:

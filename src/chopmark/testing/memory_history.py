@@ -148,9 +148,8 @@ class MemoryOutbox(Surface):
         waiting = [(seq, body) for seq, body in self._scope.read.outbox.items() if seq > after_seq]
         return [OutboxRow(seq, decode(body, AuditEvent)) for seq, body in waiting[:limit]]
 
-    def delivered(self, seqs: Iterable[int], at: datetime) -> None:
+    def remove(self, seqs: Iterable[int]) -> None:
         """See the interface."""
-        to_us(at)
         for seq in seqs:
             self._scope.write.outbox.pop(seq, None)
 

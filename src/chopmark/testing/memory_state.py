@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from chopmark.abc.catalog import StoredAnswer
@@ -12,7 +12,7 @@ from chopmark.base.jsons import decode
 from chopmark.domain.versions import Model, Version
 from chopmark.errors import InvalidRequest, NotFound
 
-__all__ = ["Rows", "Scope", "State", "Surface", "first_of", "newest", "of_key"]
+__all__ = ["Rows", "Scope", "State", "Surface", "Turn", "first_of", "newest", "of_key"]
 
 
 T = TypeVar("T")
@@ -24,6 +24,14 @@ Rows = list[tuple[Any, bytes]]
 def first_of(values: Iterable[T]) -> T | None:
     """The first value; None when there is none."""
     return next(iter(values), None)
+
+
+class Turn(NamedTuple):
+    """Who sends to a webhook."""
+
+    fence: int = 0
+    until: datetime | None = None
+    served: datetime | None = None
 
 
 class State:
@@ -56,6 +64,9 @@ class State:
         self.answers: dict[tuple[str, str], StoredAnswer] = {}
         self.schedules: dict[str, bytes] = {}
         self.jobs: dict[UUID, bytes] = {}
+        self.webhooks: dict[UUID, tuple[bytes, str]] = {}
+        self.turns: dict[UUID, Turn] = {}
+        self.deliveries: dict[tuple[UUID, int], bytes] = {}
 
     def copy(self) -> State:
         """A state that can be changed without changing this one."""
