@@ -15,6 +15,10 @@ from chopmark.server.serving import application, served
 from chopmark.testing.registry import memory_registry, memory_transport
 
 
+POSTGRES = pytest.param("postgres", marks=pytest.mark.slow)
+"""In the slow lane: what a catalog must do is asked of PostgreSQL by the contract suite, in the quick one."""
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """A clock that moves a second with every reading."""
@@ -48,7 +52,7 @@ def in_process(kind: str, request: pytest.FixtureRequest, directory: Path, clock
         yield opened
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "http"])
+@pytest.fixture(params=["memory", "sqlite", POSTGRES, "http"])
 def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[cm.Registry]:
     """An empty registry of actor ada, however it is reached."""
     if request.param == "http":
@@ -59,7 +63,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -
             yield opened
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
+@pytest.fixture(params=["memory", "sqlite", POSTGRES])
 def own(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[cm.Registry]:
     """The same without a server between, for what is only where the catalog is."""
     with in_process(request.param, request, tmp_path, clock) as opened:

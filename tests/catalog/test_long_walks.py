@@ -37,7 +37,7 @@ SEARCHES = (
 )
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def catalog(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalog]:
     url = str(tmp_path / "catalog.db")
     if request.param == "postgres":

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.formats.cases import CASES
 
 ACROSS_PROCESSES = [
@@ -20,6 +22,7 @@ def start(hash_seed: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_processes_with_other_hash_seeds_write_the_same_bytes() -> None:
     running = [start("1"), start("2")]
     first, second = (process.communicate()[0] for process in running)

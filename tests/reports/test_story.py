@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 from html.parser import HTMLParser
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import msgspec
@@ -176,12 +176,12 @@ def test_any_texts_make_a_whole_page(card: str, description: str, tags: dict[str
     ],
 )
 def test_no_card_takes_long(card: str) -> None:
-    started = perf_counter()
+    started = thread_time()
     story = a_story(card=card, metrics={"m" * 200: 1.0})
     story_html(story)
     story_markdown(story)
     model_card(story)
-    assert perf_counter() - started < 5
+    assert thread_time() - started < 5
 
 
 @pytest.mark.parametrize("count", [1, 250])

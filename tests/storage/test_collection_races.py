@@ -152,7 +152,13 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize(("home", "name", "turn", "when"), STEPS)
+QUICK = {("journal", "commit", 1, "before"), ("journal", "commit", 3, "after"), ("store", "delete", 1, "after")}
+
+
+@pytest.mark.parametrize(
+    ("home", "name", "turn", "when"),
+    [pytest.param(*step, marks=() if step in QUICK else pytest.mark.slow) for step in STEPS],
+)
 def test_a_killed_collection_loses_nothing_and_the_next_one_ends_it(
     tmp_path: Path, home: str, name: str, turn: int, when: str
 ) -> None:
