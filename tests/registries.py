@@ -14,7 +14,6 @@ from chopmark.base.settings import load_settings
 from chopmark.server.serving import application, served
 from chopmark.testing.registry import memory_registry, memory_transport
 
-
 POSTGRES = pytest.param("postgres", marks=pytest.mark.slow)
 """In the slow lane: what a catalog must do is asked of PostgreSQL by the contract suite, in the quick one."""
 
