@@ -29,7 +29,7 @@ def arrived(sent: HttpCall) -> q.Request:
     return from_http(found.by_method[sent.method], found.places, sent.query, sent.body)
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30)
 
 
 def _values(hint: Any) -> st.SearchStrategy[Any]:
@@ -105,7 +105,7 @@ def test_every_op_has_a_path_of_its_own_whose_places_are_fields() -> None:
         ("version.get", [], b"{}", "takes no body"),
         ("version.get", [("deleted", "true"), ("deleted", "true")], b"", "said twice"),
         ("version.search", [("limit", "1.5")], b"", "limit is a text"),
-        ("version.stage_at", [("at", "yesterday")], b"", "invalid RFC3339 encoded datetime, in at"),
+        ("version.stage_at", [("at", "yesterday")], b"", "at is no time"),
         ("version.promote", [], b"", "missing required field `stage`"),
         ("version.promote", [("stage", "staging")], b"", "Say it in the body"),
         ("version.promote", [], b"[1]", "the value is a list"),

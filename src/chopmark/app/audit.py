@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from chopmark.abc.catalog import Transaction
 from chopmark.app.context import Context, resolve
+from chopmark.base.digest import parse_digest
 from chopmark.base.jsons import canonical
 from chopmark.base.paging import PAGE_SIZE_MAX, check_limit, decode_cursor, encode_cursor
 from chopmark.domain.audit import AuditEvent, ChainMark, walk
@@ -125,6 +126,7 @@ def verify(ctx: Context, request: q.VerifyAudit) -> AuditVerdict:
     if request.size < 0:
         msg = f"A chain has no event {request.size}."
         raise InvalidRequest(msg)
+    parse_digest(request.head)
     end = walk(_all(ctx.tx), ChainMark(request.size, request.head))
     if end.fault is not None:
         return AuditVerdict(

@@ -7,7 +7,7 @@ import sys
 import zlib
 from typing import Any
 
-from chopmark.errors import InvalidRequest
+from chopmark.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
 __all__ = ["ENCODINGS", "PACKED_FROM_BYTES", "packed", "preferred", "unpacked", "zstandard"]
 
@@ -64,13 +64,14 @@ def unpacked(body: bytes, encoding: str, size_bytes_max: int) -> bytes:
     Raises
     ------
     InvalidRequest
-        When the encoding is not known, the bytes are none of it, or more come out than may.
+        When the bytes are none of it; its `UnsupportedMedia` when the encoding is not known, its `TooLarge` when more come
+        out than may.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return body
     if encoding not in ENCODINGS:
-        raise InvalidRequest(
+        raise UnsupportedMedia(
             f"The content encoding {encoding[:40]!r} is not known.", hint="Send zstd, gzip, or neither."
         )
     try:
@@ -78,7 +79,7 @@ def unpacked(body: bytes, encoding: str, size_bytes_max: int) -> bytes:
     except (zlib.error, zstandard().ZstdError, EOFError) as error:
         raise InvalidRequest(f"The body is not {encoding}: {error}.", hint="Send it whole, or unpacked.") from error
     if len(raw) > size_bytes_max:
-        raise InvalidRequest(f"The body unpacks to more than {size_bytes_max:,} bytes.", hint="Send less at a time.")
+        raise TooLarge(f"The body unpacks to more than {size_bytes_max:,} bytes.", hint="Send less at a time.")
     if not ended:
         raise InvalidRequest(f"The {encoding} body is cut short.", hint="Send it whole.")
     return raw

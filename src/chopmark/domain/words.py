@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from chopmark.domain.names import shown
+from chopmark.domain.names import check_text, shown
 from chopmark.domain.versions import Model, Version
 from chopmark.errors import InvalidRequest
 
@@ -33,6 +33,7 @@ WORD_LENGTH_MAX = 64
 """Characters of a word that count; what follows is not looked at."""
 
 WORDS_MAX = 2_000
+_TEXT_LENGTH_MAX = 10_000
 """Different words of one version that are kept; a long card is searched by its first ones."""
 
 WANTED_MAX = 50
@@ -69,6 +70,7 @@ def wanted_words(text: str) -> tuple[Wanted, ...]:
     InvalidRequest
         When the text has no word, or more than `WANTED_MAX`.
     """
+    check_text(text, "text to look for", _TEXT_LENGTH_MAX)
     found = (Wanted(word[:WORD_LENGTH_MAX], bool(star)) for word, star in _WANTED.findall(_folded(text)))
     wanted = tuple(dict.fromkeys(found))
     if not wanted:

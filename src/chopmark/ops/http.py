@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, get_origin, get_type_hints
@@ -44,6 +45,7 @@ __all__ = [
 PREFIX = "/api/v1"
 
 _PLACE = re.compile(r"{(\w+)}")
+_TIME = re.compile(r"[0-9]{4}-")
 
 
 class HttpCall(NamedTuple):
@@ -102,6 +104,7 @@ _STATUS = {
     "conflict": 409,
     "precondition_failed": 412,
     "too_large": 413,
+    "unsupported_media": 415,
     "gate_refused": 422,
     "rate_limited": 429,
     "integrity_failure": 500,
@@ -225,8 +228,13 @@ def from_http(op: Op, places: Mapping[str, str], query: Sequence[tuple[str, str]
     if twice is not None:
         raise InvalidRequest(f"{twice} stands in the path.", hint="Leave it out of the query and the body.")
     said.update(places)
+    if "\0" in "".join(places.values()) or (b"\\u0000" in body and _holds_nul(said)) or "\0" in _all(query):
+        raise InvalidRequest(f"{op.method} {op.path} holds the character NUL, which is kept nowhere.")
     if in_query(op):
         said = dict.fromkeys(_lists(op.request), ()) | said
+        for name in _times(op.request) & said.keys():  # or else 0.5 would be a time in 1970
+            if not _TIME.match(said[name]) and said[name] != "null":
+                raise InvalidRequest(f"{name} is no time.", hint="Write it like 2026-11-22T12:00:00Z.")
     try:
         return converted(said, op.request, strict=not in_query(op))
     except (msgspec.ValidationError, RecursionError) as error:
@@ -239,6 +247,24 @@ def _defaults(kind: type[Request]) -> dict[str, Any]:
     fields = msgspec.structs.fields(kind)
     made = {f.name: f.default_factory() for f in fields if f.default_factory is not msgspec.NODEFAULT}
     return {f.name: f.default for f in fields if f.default is not msgspec.NODEFAULT} | made
+
+
+def _all(query: Sequence[tuple[str, str]]) -> str:
+    return "".join(name + text for name, text in query)
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_holds_nul(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
+
+
+@cache
+def _times(kind: type[Request]) -> frozenset[str]:
+    """Fields that are times."""
+    return frozenset(name for name, hint in get_type_hints(kind).items() if hint in (datetime, datetime | None))
 
 
 @cache

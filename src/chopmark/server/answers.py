@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from http import HTTPStatus
 from urllib.parse import parse_qsl, quote, urlencode
+
+from msgspec import structs
 
 from chopmark.base.encodings import PACKED_FROM_BYTES, packed, preferred
 from chopmark.base.jsons import encode
 from chopmark.domain.versions import Model, Project
-from chopmark.errors import ChopmarkError, Unauthenticated, Unavailable
+from chopmark.errors import ChopmarkError, IntegrityFailure, Unauthenticated, Unavailable
 from chopmark.ops.http import PREFIX, Problem, etag_of, is_created, problem_of
 from chopmark.ops.results import Registered
 from chopmark.ops.table import Op
@@ -19,6 +22,8 @@ __all__ = ["answer_of", "failure_of", "json_answer", "refusal"]
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 1
+_BRINGING_BYTES = frozenset(("blob.put", "blob.assemble", "version.register", "version.import"))
+"""Where bytes that are not what they should be are the fault of who sent or named them, and none of the server's."""
 
 
 def answer_of(op: Op, found: object, exchange: Exchange) -> Answer:
@@ -33,10 +38,11 @@ def answer_of(op: Op, found: object, exchange: Exchange) -> Answer:
         if cursor:
             headers["link"] = f'<{_next_page(exchange, cursor)}>; rel="next"'
     status = 200
-    place = _made(op, found)
-    if place:
+    if is_created(op) and not (isinstance(found, Registered) and not found.created):
         status = 201
-        headers["location"] = PREFIX + place
+        place = _place(found)
+        if place:
+            headers["location"] = PREFIX + place
     if len(body) >= PACKED_FROM_BYTES and (encoding := preferred(exchange.header("accept-encoding"))):
         body = packed(body, encoding)
         headers["content-encoding"] = encoding
@@ -51,6 +57,8 @@ def json_answer(value: object) -> Answer:
 def failure_of(error: ChopmarkError, exchange: Exchange) -> Answer:
     """The answer to a call that was refused or failed."""
     problem = problem_of(error, exchange.request_id)
+    if isinstance(error, IntegrityFailure) and exchange.op in _BRINGING_BYTES:
+        problem = structs.replace(problem, status=HTTPStatus.UNPROCESSABLE_ENTITY.value)
     headers = {"content-type": _PROBLEM, "cache-control": "no-store"}
     if isinstance(error, Unavailable):
         headers["retry-after"] = str(error.details.get("retry_after_s", RETRY_AFTER_S))
@@ -77,12 +85,10 @@ def refusal(exchange: Exchange, methods: Collection[str]) -> Answer:
     return Answer(405, headers | {"content-type": _PROBLEM}, encode(problem))
 
 
-def _made(op: Op, found: object) -> str:
-    """Path of what was made, below the prefix; empty when nothing was."""
-    if not is_created(op):
-        return ""
+def _place(found: object) -> str:
+    """Path of what was made, below the prefix; empty where it has none."""
     match found:
-        case Registered(version=version, created=True):
+        case Registered(version=version):
             return f"/versions/{quote(version.ref, safe=':')}"
         case Model():
             return f"/models/{quote(found.ref, safe='')}"
