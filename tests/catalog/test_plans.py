@@ -105,6 +105,13 @@ def test_an_order_by_a_metric_begins_at_its_bound(catalog: SqliteCatalog, after:
     assert steps(catalog, "metrics.auc order by metrics.auc", after=[None, *NEWEST]) == []
 
 
+@pytest.mark.parametrize("after", [None, [NEWEST[0], *NEWEST]])
+@pytest.mark.parametrize("where", ["", 'tags.team = "risk" '])
+def test_what_was_changed_last_walks_its_index(catalog: SqliteCatalog, where: str, after: list[Any] | None) -> None:
+    (plan,) = steps(catalog, f"{where}order by updated_at desc", after=after)
+    assert walks(plan, "versions_by_update"), plan
+
+
 def test_few_rows_lead(catalog: SqliteCatalog) -> None:
     for text in (
         "metrics.auc > 0.5 and metrics.auc < 0.6",

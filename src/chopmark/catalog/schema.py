@@ -205,6 +205,7 @@ class Tables:
         self._index("versions_by_project", c.project_key, c.created_us, c.uid)
         self._index("versions_by_stage", c.stage, c.created_us, c.uid)
         self._index("versions_by_time", c.created_us, c.uid)
+        self._index("versions_by_update", c.updated_us, c.created_us, c.uid)
         for field in (c.owner, c.team, c.format):
             self._index(f"versions_by_{field.name}", field, c.created_us, c.uid)
         gone = c.deleted_us.is_not(None)

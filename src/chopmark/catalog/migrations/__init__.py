@@ -7,7 +7,7 @@ from __future__ import annotations
 
 __all__ = ["COMPATIBLE_FROM", "HEAD", "protect_audit"]
 
-HEAD = "0005"
+HEAD = "0006"
 """Revision that this code needs. Revisions are numbers with leading zeros, and sort as texts."""
 
 COMPATIBLE_FROM = "compatible_from"
