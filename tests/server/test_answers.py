@@ -208,7 +208,11 @@ def test_a_few_rows_at_hand_are_read_while_all_threads_are_busy(tmp_path: Path) 
     with served(application(transport, resolved.settings)) as url:
         plain = Plain(url, transport)
         seen = plain.ask("GET", f"{API}/models/fraud")
-        transport.on("model.created", lambda _: held.wait(20))
+
+        def hold(_: object) -> None:
+            held.wait(20)
+
+        transport.on("model.created", hold)
         busy = threading.Thread(target=plain.ask, args=("POST", f"{API}/models", b'{"model": "churn"}'))
         busy.start()
         try:
