@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Line", "Load", "Served", "asked", "chopmark", "mlflow"]
+__all__ = ["Line", "Load", "Served", "asked", "bare_files", "chopmark", "mlflow"]
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _START_S = 300.0
@@ -139,6 +139,17 @@ def chopmark(home: Path, *, settings: Mapping[str, str] | None = None) -> Iterat
     with _running("Chopmark", command, port, home, environment | dict(settings or {}), "/healthz") as server:
         words = (home / "out.txt").read_text().split()
         yield server._replace(token=next((word for word in words if word.startswith("cm_")), ""))
+
+
+@contextmanager
+def bare_files(home: Path) -> Iterator[Served]:
+    """The barest file server on the same stack."""
+    (home / "files").mkdir(parents=True)
+    port = _free_port()
+    command = [sys.executable, "-m", "benchmarks.bare_files", str(port), str(home / "files")]
+    environment = _without_ours() | {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    with _running("bare files", command, port, home, environment, "/") as server:
+        yield server
 
 
 @contextmanager
