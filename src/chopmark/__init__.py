@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from chopmark.domain.semver import SemVer
     from chopmark.domain.signature import Field, Signature
     from chopmark.domain.versions import Alias, Model, Project, ProjectRules, Version
-    from chopmark.formats.data import describe_dataset as dataset
+    from chopmark.formats.data import dataset
     from chopmark.sdk.async_registry import AsyncRegistry
     from chopmark.sdk.ensemble import Ensemble
     from chopmark.sdk.opening import open_registry as open  # noqa: A004 - the verb users expect
@@ -56,9 +56,9 @@ _HOMES = {
     "Settings": "chopmark.base.settings",
     "Signature": "chopmark.domain.signature",
     "Version": "chopmark.domain.versions",
+    "dataset": "chopmark.formats.data",
 }
 _RENAMED = {
-    "dataset": ("chopmark.formats.data", "describe_dataset"),
     "open": ("chopmark.sdk.opening", "open_registry"),
     "rebuild": ("chopmark.sdk.opening", "rebuild_registry"),
     "restore": ("chopmark.sdk.restoring", "restore_registry"),

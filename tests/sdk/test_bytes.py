@@ -85,6 +85,7 @@ def test_a_pipeline_with_all_that_belongs_to_it(registry: cm.Registry, rows: tup
         "explainer/shap.npy": "explainer",
         "model/model.skops": "weights",
         "preprocessor/model.skops": "preprocessor",
+        "profile/breast-cancer.json": "profile",
     }
     assert np.allclose(registry.files.load(version, "preprocessor").mean_, scaler.mean_)
     assert registry.files.load(version, "explainer/shap.npy").shape == (2, 3)

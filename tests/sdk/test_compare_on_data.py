@@ -86,7 +86,7 @@ def test_without_labels_nobody_is_judged(classifiers: cm.Registry, tumours: tupl
     assert any("fastest" in t for t in c.recommendation.tie_breaks)
 
 
-@pytest.mark.parametrize("form", ["polars", "dicts", "extra", "csv", "parquet"])
+@pytest.mark.parametrize("form", ["polars", "dicts", "extra", "csv", "semicolons.csv", "bars.tsv", "parquet"])
 def test_rows_in_any_form(
     classifiers: cm.Registry, tumours: tuple[pd.DataFrame, pd.Series], form: str, tmp_path: Path
 ) -> None:
@@ -104,6 +104,12 @@ def test_rows_in_any_form(
             data, target = table[table.columns[::-1]], "benign"
         case "csv":
             table.to_csv(file, index=False)
+            data, target = file, "benign"
+        case "semicolons.csv":  # as spreadsheets write them where the comma is in the decimals
+            table.to_csv(file, index=False, sep=";", decimal=",")
+            data, target = file, "benign"
+        case "bars.tsv":
+            table.to_csv(file, index=False, sep="|")
             data, target = file, "benign"
         case _:
             table.to_parquet(file)
@@ -319,6 +325,14 @@ def test_trust_is_asked_for(local: cm.Registry, tmp_path: Path) -> None:
 def test_data_that_cannot_be_meant(classifiers: cm.Registry, data: Any, target: str, said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         classifiers.compare(["t:1", "t:2"], data=data, target=target)
+
+
+def test_a_header_that_its_lines_do_not_fit_is_refused(classifiers: cm.Registry, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("a;b\n1;2;3\n4\n5;6;7\n")
+    with pytest.raises(InvalidRequest, match="fit neither") as refused:
+        classifiers.compare(["t:1", "t:2"], data=file)
+    assert "commas, semicolons, tabs or bars" in refused.value.hint
 
 
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])

@@ -1,14 +1,20 @@
 """Reference profiles: made at registration, kept as artifacts, read back, and other rows held against them."""
 
+import copy
+import gc
+import pickle
 import warnings
+import weakref
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from pyarrow import parquet
 
+import chopmark as cm
 from chopmark.domain.datasets import profile_name, profile_path
 from chopmark.domain.manifest import check_path
 from chopmark.errors import AlreadyRegistered, IntegrityFailure, InvalidRequest, NotFound, NotProfiled
@@ -252,6 +258,81 @@ def test_a_signature_of_an_array_excuses_no_column(quick: Registry) -> None:
     assert quick.profiles.drift(version, np.ones((600, 2))).verdict == "ok"
     with pytest.raises(InvalidRequest, match="'column-1'"):
         quick.profiles.drift(version, np.ones((600, 1)))
+
+
+@pytest.mark.parametrize("form", ["frame", "pair", "array", "dict", "parquet", "csv"])
+def test_a_described_data_set_leaves_the_profile_that_its_rows_leave(
+    quick: Registry, tmp_path: Path, form: str
+) -> None:
+    frame = rows()
+    data: Any = {
+        "frame": frame,
+        "pair": (frame, np.arange(ROWS)),
+        "array": frame[["age", "score"]].to_numpy(),
+        "dict": {"age": frame["age"], "country": frame["country"]},
+        "parquet": tmp_path / "rows.parquet",
+        "csv": tmp_path / "rows.csv",
+    }[form]
+    if form == "parquet":
+        frame.to_parquet(data)
+    if form == "csv":
+        frame.to_csv(data, index=False)
+    plain = quick.register("plain", MODEL, dataset=data)
+    described = quick.register("described", MODEL, dataset=cm.dataset(data, name="march", split="train"))
+    assert files(quick, described) == {"model/model.json": "config", "profile/march.json": "profile"}
+    assert quick.profiles.get(described) == quick.profiles.get(plain)
+    assert described.datasets[0].digest == plain.datasets[0].digest
+    assert type(quick.get(described).datasets[0]) is cm.DatasetRef
+    assert quick.profiles.drift(described, data).verdict == "ok"
+
+
+def test_what_is_said_of_the_profile_holds_of_a_described_data_set_too(quick: Registry) -> None:
+    without = quick.register("fraud", MODEL, dataset=cm.dataset(rows()), profile=False)
+    assert "profile" not in files(quick, without).values()
+    evaluated = quick.register("tested", MODEL, dataset=cm.dataset(rows(), relation="evaluated_on"))
+    assert "profile" not in files(quick, evaluated).values()
+    assert evaluated.datasets[0].relation == "evaluated_on"
+    left_out = quick.register("left", MODEL, dataset=cm.dataset(rows()), profile_without=["email"], scores="score")
+    assert quick.profiles.get(left_out).left_out == {"email": "left out by request", "score": "scores"}
+
+
+def test_rows_that_changed_since_they_were_described_are_refused(quick: Registry, tmp_path: Path) -> None:
+    frame, file = rows(), tmp_path / "rows.parquet"
+    frame.to_parquet(file)
+    described = [cm.dataset(frame, name="march"), cm.dataset(file)]
+    frame.loc[3, "age"] = 41.0
+    frame.to_parquet(file)
+    for each in described:
+        with pytest.raises(InvalidRequest, match="are not those that were described"):
+            quick.register("fraud", MODEL, dataset=each)
+    assert [m.name for m in quick.models.list()] == []
+    quick.register("fraud", MODEL, dataset=described[0], profile=False)  # the description is true of what was described
+
+
+def test_a_description_is_worth_the_same_with_its_rows_and_without(quick: Registry) -> None:
+    frame = rows()
+    held, plain = cm.dataset(frame, name="march"), describe_dataset(frame, name="march")
+    assert held == plain
+    assert plain == held
+    assert held != describe_dataset(frame, name="april")
+    assert msgspec.json.encode(held) == msgspec.json.encode(plain)
+    assert isinstance(held, cm.DatasetRef)
+    copies = (copy.copy(held), pickle.loads(pickle.dumps(held)), msgspec.structs.replace(held, split="train"))
+    for number, copied in enumerate(copies):
+        version = quick.register("fraud", {"threshold": number}, dataset=copied)
+        assert "profile" not in files(quick, version).values(), "copies and what was written keep no rows"
+    assert cm.dataset("s3://bucket/rows") == describe_dataset("s3://bucket/rows")
+
+
+def test_a_described_data_set_holds_its_rows_no_longer_than_it_lives() -> None:
+    frame = rows()
+    described, gone = cm.dataset(frame), weakref.ref(frame)
+    del frame
+    gc.collect()
+    assert gone() is not None
+    del described
+    gc.collect()
+    assert gone() is None
 
 
 def test_what_is_material_and_enough_can_be_said(quick: Registry) -> None:

@@ -7,6 +7,7 @@ or Arrow-backed), polars, Arrow or Python lists.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,7 +17,7 @@ from chopmark.domain.signature import FieldType
 from chopmark.errors import InvalidRequest
 from chopmark.formats.libraries import derives_from
 
-__all__ = ["Column", "columns_of", "is_table"]
+__all__ = ["Column", "check_names", "columns_of", "is_table"]
 
 _KINDS: dict[str, FieldType] = {
     "b": "bool",
@@ -87,11 +88,15 @@ def columns_of(data: Any) -> list[Column]:
         When it is no table, or two columns have one name.
     """
     columns = list(_columns(data))
-    names = [c.name for c in columns]
-    twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+    check_names([c.name for c in columns])
+    return columns
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `InvalidRequest` when two columns have one name."""
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InvalidRequest(f"Several columns are called {twice[0]!r}.", hint="Give each column its own name.")
-    return columns
 
 
 def _columns(data: Any) -> Iterable[Column]:

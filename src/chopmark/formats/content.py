@@ -21,11 +21,13 @@ LAYOUT = 1
 _CHUNK_SIZE_BYTES = 2**20
 
 
-def table_digest(columns: list[Column], row_count: int) -> str:
-    """Digest of a table."""
-    tags = [[c.name, _tag(c)] for c in columns]
-    header = {"layout": LAYOUT, "kind": "table", "rows": row_count, "columns": tags}
-    return _digest(header, column_digests(columns))
+def table_digest(columns: Iterable[Column], row_count: int) -> str:
+    """Digest of a table; its columns are looked at one after another."""
+    tags, digests = [], []
+    for column in columns:
+        tags.append([column.name, _tag(column)])
+        digests += column_digests([column])
+    return _digest({"layout": LAYOUT, "kind": "table", "rows": row_count, "columns": tags}, digests)
 
 
 def column_digests(columns: list[Column]) -> list[str]:

@@ -24,18 +24,20 @@ lengths in code points and their UTF-8. Other objects are hashed as canonical JS
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from chopmark.domain.datasets import ColumnProfile, DatasetRef
+from chopmark.domain.names import shown
 from chopmark.errors import InvalidRequest
-from chopmark.formats.columns import Column, columns_of, is_table
+from chopmark.formats.column_profiles import column_profile
+from chopmark.formats.columns import Column, is_table
 from chopmark.formats.content import (
     array_digest,
     parts_digest,
@@ -44,16 +46,13 @@ from chopmark.formats.content import (
     table_digest,
 )
 from chopmark.formats.libraries import derives_from
-from chopmark.formats.rows import frame_of_series, is_series, table_of_array
-from chopmark.formats.tables import Table, obstacle_to_reading, table_of_columns, table_of_file
+from chopmark.formats.rows import frame_of_series, is_series, table_of, table_of_array
+from chopmark.formats.tables import Table, obstacle_to_reading, table_of_file
 from chopmark.formats.tabular_files import is_parquet, is_text_table, table_facts
-from chopmark.stats.moments import Moments
 
-__all__ = ["Described", "describe_dataset", "describe_rows"]
+__all__ = ["DatasetWithRows", "Described", "dataset", "describe_dataset", "describe_rows"]
 
 COLUMNS_MAX = 1_000
-TOP_MAX = 5
-_TEXT_LENGTH_MAX = 100
 _SHORT_DIGEST_LENGTH = 19
 
 
@@ -80,11 +79,41 @@ class Described:
 class _Content:
     digest: str
     row_count: int | None = None
-    columns: tuple[ColumnProfile, ...] = ()
+    columns: Callable[[], tuple[ColumnProfile, ...]] = tuple  # once more hashed, rows need not be described once more
     table: Table | None = None
 
 
-def describe_dataset(
+class DatasetWithRows(DatasetRef, frozen=True, dict=True):
+    """A data set that was described from rows, and keeps hold of them as long as it lives itself.
+
+    They are no part of the value: it equals a description without rows, and what is written, sent or copied has none.
+    """
+
+    @classmethod
+    def of(cls, described: Described, rows: Any) -> DatasetWithRows:
+        """That of a description, with what was described."""
+        made = cls(**{name: getattr(described.dataset, name) for name in cls.__struct_fields__})
+        vars(made).update(rows=rows, obstacle=described.obstacle)
+        return made
+
+    @property
+    def described(self) -> Described:
+        """The description and its rows, which are hashed once more before they are handed out."""
+        plain = DatasetRef(**{name: getattr(self, name) for name in self.__struct_fields__})
+        held = vars(self)
+        if "rows" not in held:
+            return Described(plain)
+        return Described(plain, partial(_same_rows, held["rows"], plain), held["obstacle"])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DatasetRef):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__)
+
+    __hash__ = DatasetRef.__hash__
+
+
+def dataset(
     data: Any,
     *,
     name: str = "",
@@ -110,7 +139,9 @@ def describe_dataset(
     -------
     DatasetRef
         With digest, number of rows and statistics as far as they can be had. At most 1,000
-        columns are described; all are hashed.
+        columns are described; all are hashed. It keeps hold of the rows as long as it lives itself, so that a
+        registration with it leaves a reference profile as one with the rows does; they are hashed again then, and
+        refused if they changed. Copies of it, and what is written or sent, have no rows.
 
     Raises
     ------
@@ -118,6 +149,20 @@ def describe_dataset(
         When it is nothing of these, holds objects without stable bytes, is a symbolic link or has
         one within, or changes while it is read.
     """
+    described = describe_rows(data, name=name, uri=uri, version=version, split=split, relation=relation)
+    return described.dataset if described.table is None else DatasetWithRows.of(described, data)
+
+
+def describe_dataset(
+    data: Any,
+    *,
+    name: str = "",
+    uri: str = "",
+    version: str = "",
+    split: str = "",
+    relation: str = "trained_on",
+) -> DatasetRef:
+    """Describe a data set as `dataset` does, with its parameters and errors, and keep no hold of rows."""
     return describe_rows(data, name=name, uri=uri, version=version, split=split, relation=relation).dataset
 
 
@@ -133,7 +178,8 @@ def describe_rows(
     """Describe a data set as `describe_dataset` does, and keep hold of its rows."""
     said = DatasetRef(name, uri=uri, version=version, split=split, relation=relation)
     if isinstance(data, DatasetRef):
-        return Described(_completed(said, data, relation=data.relation))
+        known = data.described if isinstance(data, DatasetWithRows) else Described(data)
+        return replace(known, dataset=_completed(said, known.dataset, relation=data.relation))
     if data is None:
         return Described(said)
     if isinstance(data, (str, os.PathLike)):
@@ -144,7 +190,7 @@ def describe_rows(
         content.digest[:_SHORT_DIGEST_LENGTH],
         digest=content.digest,
         row_count=content.row_count,
-        columns=content.columns,
+        columns=content.columns(),
     )
     return _with_table(_completed(said, described), content.table)
 
@@ -154,6 +200,20 @@ def _with_table(dataset: DatasetRef, table: Table | None) -> Described:
         return Described(dataset)
     count = len(table.columns)
     return Described(dataset, lambda: table, f"it has {count:,} columns" if count > COLUMNS_MAX else "")
+
+
+def _same_rows(data: Any, described: DatasetRef) -> Table:
+    """Table of rows that were described before; `InvalidRequest` when they are others by now."""
+    is_place = isinstance(data, (str, os.PathLike))
+    content = None if is_place else _described(data, "data")
+    if (path_digest(Path(data)) if content is None else content.digest) != described.digest:
+        raise InvalidRequest(
+            f"The rows of {shown(described.name)} are not those that were described.",
+            hint="They changed meanwhile: describe them with cm.dataset(...) right before the registration.",
+        )
+    table = table_of_file(Path(data)) if content is None else content.table
+    assert table is not None  # noqa: S101 - there was one when they were described
+    return table
 
 
 def _completed(said: DatasetRef, found: DatasetRef, relation: str = "") -> DatasetRef:
@@ -208,9 +268,9 @@ def _described_place(data: str | os.PathLike[str]) -> Described:
     if facts.table is None:
         described = msgspec.structs.replace(ref, row_count=facts.row_count, columns=facts.columns)
         return Described(described, table, obstacle_to_reading(path))
-    columns = columns_of(facts.table)
-    described = msgspec.structs.replace(ref, row_count=facts.row_count, columns=tuple(_profiles(columns)))
-    return _with_table(described, table_of_columns(columns, facts.row_count))
+    rows = table_of(facts.table)
+    described = msgspec.structs.replace(ref, row_count=facts.row_count, columns=_column_profiles(rows))
+    return _with_table(described, rows)
 
 
 def _looks_like_a_path(text: str) -> bool:
@@ -220,20 +280,26 @@ def _looks_like_a_path(text: str) -> bool:
 
 def _described(data: Any, place: str) -> _Content:
     if is_table(data):
-        columns = columns_of(data)
-        rows = len(columns[0].values) if columns else 0
-        return _Content(table_digest(columns, rows), rows, tuple(_profiles(columns)), table_of_columns(columns, rows))
+        table = table_of(data)
+        return _Content(
+            table_digest(_columns_in(table), table.rows), table.rows, lambda: _column_profiles(table), table
+        )
     if isinstance(data, tuple):
         parts = [_described(v, f"{place}[{i}]") for i, v in enumerate(data)]
         names = [str(i) for i in range(len(parts))]
-        profiles = (*parts[0].columns, *_targets(parts[1:])) if parts else ()
         digest = parts_digest("tuple", names, [p.digest for p in parts])
-        return _Content(digest, _rows(parts), profiles, parts[0].table if parts else None)
+        if not parts:
+            return _Content(digest)
+        return _Content(digest, _rows(parts), lambda: (*parts[0].columns(), *_targets(parts[1:])), parts[0].table)
     if isinstance(data, Mapping):
         named = {str(k): _described(data[k], f"{place}[{k!r}]") for k in sorted(data, key=str)}
-        profiles = tuple(_renamed(p, name) for name, part in named.items() for p in part.columns[:1])
         digest = parts_digest("dict", list(named), [p.digest for p in named.values()])
-        return _Content(digest, _rows(list(named.values())), profiles, _columns_side_by_side(named))
+        return _Content(
+            digest,
+            _rows(list(named.values())),
+            lambda: tuple(_renamed(p, name) for name, part in named.items() for p in part.columns()[:1]),
+            _columns_side_by_side(named),
+        )
     if is_series(data):
         return _described(frame_of_series(data), place)
     if derives_from(data, "scipy") and hasattr(data, "tocsr"):
@@ -257,9 +323,9 @@ def _described_array(data: Any, place: str) -> _Content:
         raise InvalidRequest(f"The rows of {place} have different lengths: {error}.") from error
     rows = int(array.shape[0]) if array.shape else None
     table = table_of_array(array)
-    first = () if table is None else tuple(table.columns.values())[:COLUMNS_MAX]
-    columns = [column for read in first for column in read()]
-    return _Content(array_digest(array, place), rows, tuple(_profiles(columns)), table)
+    return _Content(
+        array_digest(array, place), rows, (lambda: _column_profiles(table)) if table is not None else tuple, table
+    )
 
 
 def _columns_side_by_side(named: Mapping[str, _Content]) -> Table | None:
@@ -276,7 +342,7 @@ def _targets(parts: list[_Content]) -> Iterator[ColumnProfile]:
     """Columns of what stands behind the features; an array without names is the target."""
     for number, part in enumerate(parts):
         name = "target" if number == 0 else f"target-{number}"
-        for profile in part.columns:
+        for profile in part.columns():
             yield _renamed(profile, name) if profile.name == "column-0" else profile
 
 
@@ -289,55 +355,10 @@ def _rows(parts: list[_Content]) -> int | None:
     return counts.pop() if len(counts) == 1 else None
 
 
-def _profiles(columns: list[Column]) -> Iterator[ColumnProfile]:
-    return (_profile(c) for c in columns[:COLUMNS_MAX])
+def _columns_in(table: Table) -> Iterator[Column]:
+    """Columns one after another: all at once, texts would be many times larger than in their frame."""
+    return (column for read in table.columns.values() for column in read())
 
 
-def _profile(column: Column) -> ColumnProfile:
-    if column.is_numeric:
-        return _number_profile(column)
-    profile = ColumnProfile(column.name, column.type, missing=column.missing_count)
-    if not isinstance(column.values, list) or column.type not in ("string", "category"):
-        return profile
-    counts = Counter(v for v in column.values if v is not None)
-    total = counts.total()
-    # Where most values stand alone they are names, addresses or free text: of no use here, and
-    # nobody's business in a registry.
-    is_telling = 2 * len(counts) <= total
-    top = {str(v)[:_TEXT_LENGTH_MAX]: n for v, n in counts.most_common(TOP_MAX)} if is_telling else {}
-    return msgspec.structs.replace(profile, distinct=len(counts), top=top)
-
-
-def _number_profile(column: Column) -> ColumnProfile:
-    import numpy as np
-
-    present = column.values if column.missing is None else column.values[~column.missing]
-    numbers = present.astype(np.float64)
-    if present.dtype.kind == "f":
-        numbers = numbers[np.isfinite(numbers)]
-        distinct = None  # counting sorts, and of floats it says little
-    else:
-        distinct = len(np.unique(present))
-    moments = _moments(numbers)
-    is_empty = moments.count == 0
-    return ColumnProfile(
-        column.name,
-        column.type,
-        missing=column.missing_count,
-        distinct=distinct,
-        minimum=None if is_empty else moments.minimum,
-        maximum=None if is_empty else moments.maximum,
-        mean=None if is_empty else moments.mean,
-        standard_deviation=moments.standard_deviation,
-    )
-
-
-def _moments(numbers: Any) -> Moments:
-    import numpy as np
-
-    if not numbers.size:
-        return Moments()
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(numbers.mean())
-        squares = float(np.square(numbers - mean).sum())
-    return Moments(int(numbers.size), mean, squares, float(numbers.min()), float(numbers.max()))
+def _column_profiles(table: Table) -> tuple[ColumnProfile, ...]:
+    return tuple(map(column_profile, islice(_columns_in(table), COLUMNS_MAX)))

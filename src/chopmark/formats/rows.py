@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from chopmark.errors import InvalidRequest, NotFound
-from chopmark.formats.columns import Column, array_column, columns_of, is_table
+from chopmark.formats.columns import Column, array_column, check_names, columns_of, is_table
 from chopmark.formats.libraries import derives_from
 from chopmark.formats.tables import InMemory, Parts, Table, table_of_columns, table_of_file
 
@@ -44,8 +44,7 @@ def table_of(data: Any, texts: Collection[str] = ()) -> Table:
     if is_series(data):
         data = frame_of_series(data)
     if is_table(data):
-        columns = columns_of(data)
-        return table_of_columns(columns, len(columns[0].values) if columns else 0)
+        return _table_of_frame(data)
     if isinstance(data, Mapping):
         return _table_of_dict(data)
     table = table_of_array(_as_array(data)) if hasattr(data, "__array__") or isinstance(data, list) else None
@@ -55,6 +54,28 @@ def table_of(data: Any, texts: Collection[str] = ()) -> Table:
             hint="Pass a data frame, an array of rows, a dict of columns, or the path of a Parquet or CSV file.",
         )
     return table
+
+
+def _table_of_frame(data: Any) -> Table:
+    """A frame's columns, each looked at when it is asked for: as Python objects texts are many times larger than in their frame."""
+    if derives_from(data, "polars", "LazyFrame"):
+        data = data.collect()
+    cut: Callable[[int], Any]
+    if derives_from(data, "pandas", "DataFrame"):
+        names, cut = [str(name) for name in data.columns], lambda i: data.iloc[:, [i]]
+    elif derives_from(data, "polars", "DataFrame"):
+        names, cut = list(data.columns), lambda i: data.select(data.columns[i])
+    elif derives_from(data, "pyarrow", "Table", "RecordBatch"):
+        names, cut = list(data.schema.names), lambda i: data.select([i])
+    else:
+        columns = columns_of(data)
+        return table_of_columns(columns, len(columns[0].values) if columns else 0)
+    check_names(names)
+    return Table(len(data) if names else 0, {name: partial(_of_frame, cut, i) for i, name in enumerate(names)})
+
+
+def _of_frame(cut: Callable[[int], Any], i: int) -> Parts:
+    return InMemory(lambda: columns_of(cut(i))[0])
 
 
 def is_series(data: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from chopmark.domain.names import shown
 from chopmark.errors import InvalidRequest, NotFound, Unsupported
-from chopmark.formats.columns import Column, arrow_column
+from chopmark.formats.columns import Column, arrow_column, check_names
 from chopmark.formats.levels import CHUNK_ROWS, LevelCounts, counts_in_arrow, counts_in_column
 from chopmark.formats.tabular_files import CSV_SIZE_BYTES_MAX, is_parquet, is_text_table, read_csv
 
@@ -46,13 +46,16 @@ class Parts:
 
 
 class InMemory(Parts):
-    """A column that is in memory, or is cut out of an array when it is asked for."""
+    """A column that is in memory, or is cut out of what is when it is first asked for."""
 
     def __init__(self, read: Callable[[], Column]) -> None:
         self._read = read
+        self._column: Column | None = None
 
     def __iter__(self) -> Iterator[Column]:
-        yield self._read()
+        if self._column is None:
+            self._column = self._read()
+        yield self._column
 
 
 Read = Callable[[], Parts]
@@ -146,7 +149,7 @@ def table_of_file(path: Path, texts: Collection[str] = ()) -> Table:
         )
     with _reading(path):
         table = read_csv(path, texts)
-    _check_names(table.column_names)
+    check_names(table.column_names)
     read = {
         name: partial(_ArrowParts, name, table.column(name), is_written=name in texts) for name in table.column_names
     }
@@ -160,7 +163,7 @@ def _parquet_table(path: Path) -> Table:
         file = parquet.ParquetFile(path)
         with file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
-    _check_names(schema.names)
+    check_names(schema.names)
     kept = (schema.pandas_metadata or {}).get("index_columns", ())  # a range is a dict, a column its name
     index = [name for name in kept if isinstance(name, str)]
     nested = [f.name for f in schema if f.type.num_fields > 0 and f.name not in index]
@@ -215,12 +218,6 @@ class _ArrowParts(Parts):
             return
         for part in self._slices(CHUNK_ROWS):
             yield counts_in_arrow(part)
-
-
-def _check_names(names: Sequence[str]) -> None:
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if list(names).count(name) > 1)
-        raise InvalidRequest(f"Several columns are called {shown(twice)}.", hint="Give each column its own name.")
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from typing import Any
 from chopmark.domain.datasets import ColumnProfile
 from chopmark.domain.signature import FieldType
 from chopmark.errors import InvalidRequest
-from chopmark.formats.text_dialects import HEAD_BYTES, dialect_of
+from chopmark.formats.text_dialects import HEAD_BYTES, Dialect, dialect_of
 
-__all__ = ["CSV_SIZE_BYTES_MAX", "TableFacts", "is_parquet", "is_text_table", "read_csv", "table_facts"]
+__all__ = ["CSV_SIZE_BYTES_MAX", "TableFacts", "file_dialect", "is_parquet", "is_text_table", "read_csv", "table_facts"]
 
 # Parsing a larger text only for its statistics would make a registration wait.
 CSV_SIZE_BYTES_MAX = 256 * 2**20
@@ -59,6 +59,13 @@ def is_text_table(path: Path) -> bool:
     return path.suffix.lower() in (".csv", ".tsv")
 
 
+def file_dialect(path: Path) -> Dialect:
+    """What stands between the columns of a text file, by its first lines; `InvalidRequest` when they do not fit its header."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    return dialect_of(head, usual="\t" if path.suffix.lower() == ".tsv" else ",")
+
+
 def read_csv(path: Path, texts: Collection[str] = ()) -> Any:
     """The Arrow table of a text file; its errors are Arrow's own.
 
@@ -79,9 +86,7 @@ def read_csv(path: Path, texts: Collection[str] = ()) -> Any:
     import pyarrow as pa
     from pyarrow import csv
 
-    with path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
-    dialect = dialect_of(head, usual="\t" if path.suffix.lower() == ".tsv" else ",")
+    dialect = file_dialect(path)
     table = csv.read_csv(
         path,
         parse_options=csv.ParseOptions(delimiter=dialect.delimiter),

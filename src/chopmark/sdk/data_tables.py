@@ -13,10 +13,10 @@ from chopmark.domain.signature import Field, Signature
 from chopmark.errors import InvalidRequest, Unsupported
 from chopmark.formats.columns import Column, columns_of, is_table
 from chopmark.formats.libraries import derives_from
+from chopmark.formats.tabular_files import file_dialect, is_parquet, is_text_table
 
 __all__ = ["Rows", "pandas_library", "rows_of", "suited"]
 
-_SUFFIXES = (".csv", ".tsv", ".parquet", ".pq")
 _READ_FROM_TEXT = "chopmark_read_from_text"  # an attribute of frames whose file could not say what is a time
 _PANDAS_ZONE = re.compile(r"datetime64\[\w+, (.+)\]")
 
@@ -122,18 +122,20 @@ def _read(path: Path) -> Any:
     if not path.is_file():
         msg = f"There is no file at {str(path)!r}."
         raise InvalidRequest(msg)
-    suffix = path.suffix.lower()
-    if suffix not in _SUFFIXES:
+    if not is_parquet(path) and not is_text_table(path):
         msg = f"{path.name} is no table that can be read."
-        raise InvalidRequest(msg, hint="Pass a file that ends in " + ", ".join(_SUFFIXES) + ".")
+        raise InvalidRequest(msg, hint="Pass a file that ends in .csv, .tsv, .parquet or .pq.")
     pandas = pandas_library()
     try:
-        if suffix in (".parquet", ".pq"):
+        if is_parquet(path):
             return pandas.read_parquet(path)
-        frame = pandas.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
+        dialect = file_dialect(path)
+        frame = pandas.read_csv(path, sep=dialect.delimiter, decimal=dialect.decimal_point)
     except ImportError as error:
         msg = f"Reading {path.name} needs pyarrow."
         raise Unsupported(msg, hint="pip install 'chopmark[arrow]'") from error
+    except InvalidRequest:
+        raise
     except (ValueError, OSError) as error:  # pandas' and Arrow's own errors are ValueErrors
         msg = f"{path.name} cannot be read: {error}."
         raise InvalidRequest(msg) from error
