@@ -72,6 +72,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class MetricBaseline(msgspec.Struct, frozen=True, kw_only=True):
     """What is usual for a metric in each phase of its season, and how far from it is unusual.
 
+    Baselines do not add up: medians and tails of two histories do not tell those of both, so there is no ``+``. Make one of the whole history
+    of one metric as it is read (a rate over all replicas, say), and make it anew as the history grows.
+
     Attributes
     ----------
     n
