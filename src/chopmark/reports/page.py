@@ -59,8 +59,8 @@ h2{break-after:avoid}}
 """
 
 
-def html_page(title: str, *children: Markup, footer: str = "") -> str:
-    """A whole page."""
+def html_page(title: str, *children: Markup, footer: str = "", style: str = "") -> str:
+    """A whole page; ``style`` is CSS of its own, which is trusted."""
     head = element(
         "head",
         None,
@@ -71,7 +71,7 @@ def html_page(title: str, *children: Markup, footer: str = "") -> str:
             'img-src data:">'
         ),
         element("title", None, title),
-        element("style", None, Markup(_variables() + _CSS)),
+        element("style", None, Markup(_variables() + _CSS + style)),
     )
     foot = [element("footer", None, footer)] if footer else []
     return f'<!doctype html>\n<html lang="en">{head}{element("body", None, *children, *foot)}</html>\n'

@@ -103,7 +103,7 @@ TEXTS: dict[str, dict[str, Any]] = {
     },
     "TimeZone": {"type": "string", "format": "chopmark-zone", "description": "An IANA time zone.", "examples": ["UTC"]},
     "PageSize": {"type": "integer", "minimum": 1, "maximum": PAGE_SIZE_MAX, "description": "Most entries of a page."},
-    "Time": {"type": "string", "format": "date-time", "examples": ["2026-11-22T12:00:00Z"], "description": "With its zone."},
+    "Time": {"type": "string", "format": "date-time", "examples": ["2026-01-31T12:00:00Z"], "description": "With its zone."},
     "Reason": {
         "type": "string",
         "maxLength": 5_000,

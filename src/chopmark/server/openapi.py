@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, get_type_hints
@@ -12,6 +11,8 @@ import msgspec
 from chopmark.ops.http import PREFIX, MissingBlobs, PartsOfBlob, Problem, in_query, path_fields, statuses_of
 from chopmark.ops.table import OPS, Op
 from chopmark.server.constraints import COMPONENTS, TEXTS, added, constrained
+from chopmark.server.docstrings import said_by
+from chopmark.server.examples import BODIES
 from chopmark.server.openapi_streams import STREAM_PATHS, STREAM_TYPES
 
 __all__ = ["described"]
@@ -45,7 +46,7 @@ def described() -> dict[str, Any]:
     unique = list({id(kind): kind for kind in [*kinds, *STREAM_TYPES, Problem, MissingBlobs, PartsOfBlob]}.values())
     found, components = msgspec.json.schema_components(unique, ref_template=_SCHEMAS + "{name}")
     schemas = {id(kind): schema for kind, schema in zip(unique, found, strict=True)}
-    _say_times(unique, components)
+    _say_more(unique, components)
     paths: dict[str, dict[str, Any]] = {}
     for op in OPS.values():
         asked = _resolved(schemas[id(op.request)], components)
@@ -87,7 +88,10 @@ def described() -> dict[str, Any]:
 
 
 def _operation(op: Op, asked: Mapping[str, Any], answered: Mapping[str, Any]) -> dict[str, Any]:
+    said = said_by(op.request)
     properties = {name: constrained(op.name, name, schema) for name, schema in asked.get("properties", {}).items()}
+    for name in properties.keys() & said.attributes.keys():
+        properties[name]["description"] = said.attributes[name]
     required = set(asked.get("required", ()))
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": _in_path(properties.pop(name))}
@@ -95,7 +99,8 @@ def _operation(op: Op, asked: Mapping[str, Any], answered: Mapping[str, Any]) ->
     ]
     operation: dict[str, Any] = {
         "operationId": op.name,
-        "summary": _summary(op.request),
+        "summary": said.about.partition(". ")[0].rstrip(".") + ".",
+        "description": said.about,
         "tags": [op.name.partition(".")[0]],
         "x-permission": op.permission,
         "parameters": parameters,
@@ -107,7 +112,10 @@ def _operation(op: Op, asked: Mapping[str, Any], answered: Mapping[str, Any]) ->
         needed = sorted(required & properties.keys())
         if needed:
             body["required"] = needed
-        operation["requestBody"] = {"required": bool(needed), "content": {"application/json": {"schema": body}}}
+        content = {"schema": body}
+        if op.name in BODIES:
+            content["example"] = BODIES[op.name]
+        operation["requestBody"] = {"required": bool(needed), "content": {"application/json": content}}
     if op.writes:
         parameters += _WRITING
         if op.moves:
@@ -182,6 +190,8 @@ def _in_path(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _in_query(name: str, schema: Mapping[str, Any], required: bool) -> dict[str, Any]:
     parameter: dict[str, Any] = {"name": name, "in": "query", "required": required}
+    if "description" in schema:
+        parameter["description"] = schema["description"]
     if schema.get("type") == "object" or _is_struct(schema):
         return parameter | {"content": {"application/json": {"schema": schema}}}
     if schema.get("type") == "array":
@@ -193,11 +203,16 @@ def _is_struct(schema: Mapping[str, Any]) -> bool:
     return "$ref" in schema and schema["$ref"].removeprefix(_SCHEMAS) not in TEXTS
 
 
-def _say_times(kinds: list[Any], components: dict[str, Any]) -> None:
-    """Say which texts are times: msgspec leaves it open, as a time without its zone is none in JSON Schema."""
+def _say_more(kinds: list[Any], components: dict[str, Any]) -> None:
+    """Say what each field is for, and which texts are times: msgspec leaves it open, as a time may lack its zone."""
     for kind in _structs(kinds):
         if kind.__name__ not in components:
             continue
+        said = said_by(kind)
+        components[kind.__name__]["description"] = said.about
+        for field, meaning in said.attributes.items():
+            if field in components[kind.__name__]["properties"]:
+                components[kind.__name__]["properties"][field]["description"] = meaning
         for field, hint in get_type_hints(kind).items():
             if hint is datetime or hint == datetime | None:
                 schema = components[kind.__name__]["properties"][field]
@@ -222,9 +237,3 @@ def _structs(kinds: list[Any]) -> set[type[msgspec.Struct]]:
 def _resolved(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Mapping[str, Any]:
     found: Mapping[str, Any] = components[schema["$ref"].removeprefix(_SCHEMAS)] if "$ref" in schema else schema
     return found
-
-
-def _summary(kind: type) -> str:
-    """What a request's docstring says first, up to the end of its paragraph."""
-    paragraph = (inspect.getdoc(kind) or "").partition("\n\n")[0]
-    return " ".join(paragraph.split())
