@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from chopmark.server.admission import Admission
 from chopmark.server.answers import failure_of
 from chopmark.server.api import Api
 from chopmark.server.blobs import BlobRoutes
+from chopmark.server.described import Described
 from chopmark.server.events import EventRoutes, Events
 from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
 from chopmark.server.telemetry import Telemetry
@@ -74,7 +76,7 @@ class App:
             ),
             seen=self._telemetry.seen,
         )
-        self._described = b""
+        self._described = Described()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or follow the server's start and stop."""
@@ -89,9 +91,9 @@ class App:
             await self._api(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send)
-        await exchange.send(self._plain(exchange, path))
+        await exchange.send(await self._plain(exchange, path))
 
-    def _plain(self, exchange: Exchange, path: str) -> Answer:
+    async def _plain(self, exchange: Exchange, path: str) -> Answer:
         match path:
             case "/healthz":
                 return Answer(HTTPStatus.OK, _JSON, encode({"status": "ok"}))
@@ -99,11 +101,8 @@ class App:
                 return self._ready(exchange)
             case "/metrics":
                 return Answer(HTTPStatus.OK, {"content-type": _METRICS}, self._telemetry.exposed())
-            case "/openapi.json":
-                from chopmark.server.openapi import described
-
-                self._described = self._described or encode(described())
-                return Answer(HTTPStatus.OK, _JSON, self._described)
+            case "/openapi.json" | "/docs":
+                return await asyncio.get_running_loop().run_in_executor(self._ops, self._described.answer, exchange)
             case _:
                 error = NotFound(f"There is nothing at {path[:200]}.", hint=f"The registry is below {PREFIX}.")
                 return failure_of(error, exchange)
