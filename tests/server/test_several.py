@@ -147,12 +147,12 @@ def test_a_move_is_made_by_one_of_those_who_saw_the_same(installation: Installat
         def promote(n: int, stage: str = stage, etag: str = etag) -> int:
             return ask((first.url, second.url)[n % 2], {"stage": stage, "reason": f"by {n}"}, if_match=etag).status
 
-        found = at_once(*(lambda n=n: promote(n) for n in range(6)))  # type: ignore[misc]
+        found = at_once(*(lambda n=n: promote(n) for n in range(6)))
         assert sorted(found) == [200, 412, 412, 412, 412, 412], turn
 
     # Without a condition: from development to staging once; to the others it is the stage that the version has already.
     urls = (first.url, second.url) * 3
-    answers = at_once(*(lambda url=url: ask(url, {"stage": "staging", "reason": "r"}).status for url in urls))  # type: ignore[misc]
+    answers = at_once(*(lambda url=url: ask(url, {"stage": "staging", "reason": "r"}).status for url in urls))
     assert sorted(answers) == [200, 409, 409, 409, 409, 409]
     with installation.client() as behind:
         assert len(behind.stages.history("fraud:1")) == len(stages) + 1

@@ -106,6 +106,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Longest body that is not an artifact's.
     serve_timeout_s
         An op that takes longer is answered with an error, though it may still be done.
+    serve_connections_max
+        Connections at once. Beyond them the one that has waited longest for a request is closed; where none waits, the new
+        one is refused.
+    serve_head_s
+        How long the head of a request may take.
+    serve_idle_s, serve_slowest_bytes_per_s
+        A client that sends nothing of a body, or takes nothing of an answer, for so long is cut off; so is one that after
+        that time has sent fewer bytes a second.
+    serve_stop_s
+        How long it goes on with what it works on when it is told to stop.
     worker_jobs
         Jobs that a worker does at one time.
     worker_poll_s
@@ -174,6 +184,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     serve_waiting_max: Annotated[int, Meta(ge=1, le=100_000)] = 256
     serve_body_bytes_max: Bytes = 64 * 1024**2
     serve_timeout_s: Seconds = 60.0
+    serve_connections_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    serve_head_s: Seconds = 15.0
+    serve_idle_s: Seconds = 30.0
+    serve_slowest_bytes_per_s: Annotated[float, Meta(gt=0)] = 1_024.0
+    serve_stop_s: Seconds = 20.0
     worker_jobs: Annotated[int, Meta(ge=1, le=100)] = 2
     worker_poll_s: Annotated[float, Meta(ge=0.05, le=3_600)] = 1.0
     worker_lease_s: Annotated[float, Meta(ge=0.5, le=86_400)] = 60.0

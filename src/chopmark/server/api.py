@@ -20,7 +20,7 @@ from chopmark.ops.table import OPS, Op
 from chopmark.server.acting import Acting
 from chopmark.server.admission import Admission
 from chopmark.server.answers import answer_of, failure_of, refusal
-from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
+from chopmark.server.exchange import Answer, Exchange, Pace, Receive, Scope, Send
 from chopmark.server.routes import Routes
 from chopmark.server.telemetry import LOGGER
 
@@ -28,6 +28,9 @@ __all__ = ["Api", "Streaming"]
 
 T = TypeVar("T")
 _WITH_MORE = ("content-length", "transfer-encoding", "if-match", "idempotency-key")
+_QUERY_BODY_BYTES_MAX = 64 << 10
+"""What a request may carry that says all in its path and query; it is read before anybody is known."""
+
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -54,6 +57,8 @@ class Api:
         Method, path, and what answers there by itself.
     seen
         Called with each exchange when its answer was sent.
+    pace
+        How slow a client may be.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Api:
         waiting_max: int,
         streaming: Iterable[tuple[str, str, Streaming]] = (),
         seen: Callable[[Exchange], None] = lambda _: None,
+        pace: Pace | None = None,
     ) -> None:
         self._acting = acting
         self._door = door
@@ -74,12 +80,13 @@ class Api:
         self._waiting_max = waiting_max
         self._waiting = 0
         self._seen = seen
+        self._pace = pace
         rows: list[tuple[str, str, Op | Streaming]] = [(op.method, op.path, op) for op in OPS.values()]
         self._routes = Routes([*rows, *streaming])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, self._pace)
         try:
             answer = await self._answer(exchange)
         except ChopmarkError as error:
@@ -115,7 +122,8 @@ class Api:
             op
         ):  # who sends a body says first who they are: nobody else's is kept in memory
             actor = await self._worked(lambda: self._door.known(exchange), op)
-        body = await exchange.body(self._body_bytes_max)
+        size_bytes_max = min(_QUERY_BODY_BYTES_MAX, self._body_bytes_max) if in_query(op) else self._body_bytes_max
+        body = await exchange.body(size_bytes_max)
         return await self._worked(lambda: self._done(exchange, op, found.places, body, actor), op)
 
     async def _worked(self, work: Callable[[], T], op: Op) -> T:

@@ -11,21 +11,21 @@ from typing import Any
 from chopmark.abc.blobs import BlobStore
 from chopmark.base.jsons import encode
 from chopmark.base.settings import Settings
-from chopmark.errors import ChopmarkError, NotFound
+from chopmark.errors import ChopmarkError, NotFound, Unavailable
 from chopmark.ops.http import PREFIX
 from chopmark.server.acting import Acting, Callers
 from chopmark.server.admission import Admission
 from chopmark.server.answers import failure_of
 from chopmark.server.api import Api
 from chopmark.server.blobs import BlobRoutes
-from chopmark.server.described import Described
 from chopmark.server.events import EventRoutes, Events
-from chopmark.server.exchange import Answer, Exchange, Receive, Scope, Send
+from chopmark.server.exchange import Answer, Exchange, Pace, Receive, Scope, Send
 from chopmark.server.telemetry import Telemetry
 from chopmark.server.uploads import UploadRoutes
 
 __all__ = ["App"]
 
+_READY_WITHIN_S = 5.0
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
@@ -59,6 +59,8 @@ class App:
     ) -> None:
         self._ops = ThreadPoolExecutor(settings.serve_threads, thread_name_prefix="chopmark-op")
         self._transfers = ThreadPoolExecutor(settings.serve_transfers, thread_name_prefix="chopmark-transfer")
+        self._asks = ThreadPoolExecutor(1, thread_name_prefix="chopmark-ready")
+        self._asking: asyncio.Future[None] | None = None
         self._is_ready = is_ready
         self._telemetry = Telemetry()
         ops, transfers = Admission(callers, self._ops), Admission(callers, self._transfers)
@@ -75,8 +77,9 @@ class App:
                 *self._events.rows(),
             ),
             seen=self._telemetry.seen,
+            pace=Pace(settings.serve_idle_s, settings.serve_slowest_bytes_per_s),
         )
-        self._described = Described()
+        self._described = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or follow the server's start and stop."""
@@ -98,18 +101,27 @@ class App:
             case "/healthz":
                 return Answer(HTTPStatus.OK, _JSON, encode({"status": "ok"}))
             case "/readyz":
-                return self._ready(exchange)
+                return await self._ready(exchange)
             case "/metrics":
                 return Answer(HTTPStatus.OK, {"content-type": _METRICS}, self._telemetry.exposed())
-            case "/openapi.json" | "/docs":
-                return await asyncio.get_running_loop().run_in_executor(self._ops, self._described.answer, exchange)
+            case "/openapi.json":
+                from chopmark.server.openapi import described
+
+                self._described = self._described or encode(described())
+                return Answer(HTTPStatus.OK, _JSON, self._described)
             case _:
                 error = NotFound(f"There is nothing at {path[:200]}.", hint=f"The registry is below {PREFIX}.")
                 return failure_of(error, exchange)
 
-    def _ready(self, exchange: Exchange) -> Answer:
+    async def _ready(self, exchange: Exchange) -> Answer:
+        """Asked on a thread of its own: a database that hangs keeps neither the event loop nor a verb's thread."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().run_in_executor(self._asks, self._is_ready)
         try:
-            self._is_ready()
+            await asyncio.wait_for(asyncio.shield(self._asking), _READY_WITHIN_S)
+        except TimeoutError:
+            error = Unavailable(f"The database has not answered for {_READY_WITHIN_S:g} s.", hint="Try again later.")
+            return failure_of(error, exchange)
         except ChopmarkError as error:
             return failure_of(error, exchange)
         return Answer(HTTPStatus.OK, _JSON, encode({"status": "ready"}))
@@ -121,8 +133,15 @@ class App:
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             message: Any = await receive()
+            ends = message["type"] == "lifespan.shutdown"
+            if ends:
+                await self._end_threads()
             await send({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                self._ops.shutdown(wait=True)
-                self._transfers.shutdown(wait=True)
+            if ends:
                 return
+
+    async def _end_threads(self) -> None:
+        """Wait for them beside the event loop, on which requests that were cut off have yet to end theirs."""
+        for pool in (self._ops, self._transfers):
+            await asyncio.to_thread(pool.shutdown)
+        self._asks.shutdown(wait=False)

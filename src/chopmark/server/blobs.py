@@ -235,7 +235,7 @@ class BlobRoutes:
         try:
             await exchange.begin(status, headers, end - start)
             rest = end - start
-            while rest:
+            while rest and not exchange.is_gone():
                 piece = await self._door.run(lambda: reader.read(_PIECE_BYTES))
                 if not piece:
                     raise Unavailable(f"The blob {stat.digest} ended early.")

@@ -14,14 +14,30 @@ from chopmark.base.clock import system_clock
 from chopmark.base.ids import uuid7
 from chopmark.errors import InvalidRequest, TooLarge
 
-__all__ = ["Answer", "Exchange", "Receive", "Scope", "Send"]
+__all__ = ["GONE", "Answer", "Exchange", "Pace", "Receive", "Scope", "Send"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-IDLE_S = 30.0
-"""A client that sends nothing for so long in the middle of a body is given up."""
+
+class Pace(NamedTuple):
+    """How slow a client may be.
+
+    Attributes
+    ----------
+    idle_s
+        One that sends nothing of a body for so long is given up.
+    bytes_per_s_min
+        So is one that, after as long, has sent fewer bytes a second.
+    """
+
+    idle_s: float = 30.0
+    bytes_per_s_min: float = 1024.0
+
+
+GONE = "chopmark.gone"
+"""Extension of a scope, whose ``asked`` says whether the connection is closing."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:/+=-]{1,128}")
 
@@ -51,7 +67,9 @@ class Exchange:
         Of the answer, once it was sent.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, pace: Pace | None = None) -> None:
+        self._pace = pace or Pace()
+        self._is_gone: Callable[[], bool] = scope.get("extensions", {}).get(GONE, {}).get("asked", _never)
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         self._receive = receive
         self._send = send
@@ -80,18 +98,29 @@ class Exchange:
         Raises
         ------
         InvalidRequest
-            When the client goes away in the middle of it, or sends nothing for too long.
+            When the client goes away in the middle of it, or sends too slowly.
         """
-        more = True
+        more, read_bytes, since = True, 0, time.monotonic()
         while more:
+            # A slow line costs nothing for some time; then it must have brought something for every second.
+            limit_s = since + self._pace.idle_s + read_bytes / self._pace.bytes_per_s_min - time.monotonic()
             try:
-                message = await asyncio.wait_for(self._receive(), IDLE_S)
+                message = await asyncio.wait_for(self._receive(), min(self._pace.idle_s, max(limit_s, 0.0)))
             except TimeoutError:
-                raise InvalidRequest(f"Nothing came for {IDLE_S:g} s.", hint="Send it again.") from None
+                msg = f"Of the body {read_bytes:,} bytes came in {time.monotonic() - since:.0f} s, which is too slow."
+                raise InvalidRequest(msg, hint="Send it again.") from None
             if message["type"] == "http.disconnect":
                 raise InvalidRequest("The client went away before it had sent its request.")
-            yield message.get("body", b"")
+            piece = message.get("body", b"")
+            read_bytes += len(piece)
+            worked = time.monotonic()
+            yield piece
+            since += time.monotonic() - worked  # what we took ourselves is not the client's
             more = message.get("more_body", False)
+
+    def is_gone(self) -> bool:
+        """Whether the client has gone away, as far as the connection knows: what is sent to it then is lost, without a word."""
+        return self._is_gone()
 
     async def gone(self) -> None:
         """Return when the client has gone away; the request has been read."""
@@ -141,6 +170,10 @@ class Exchange:
         self.sent_bytes += len(piece)
         if not more:
             self.duration_s = time.perf_counter() - self._begun
+
+
+def _never() -> bool:
+    return False
 
 
 def _path(scope: Scope) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 import signal
 import socket
 import threading
@@ -26,6 +27,7 @@ FIRST_ADMIN = "admin"
 """Owner of the first token."""
 
 _START_S = 10.0
+_BACKLOG = 2_048
 
 
 def application(transport: LocalTransport, settings: Settings) -> App:
@@ -40,8 +42,8 @@ def application(transport: LocalTransport, settings: Settings) -> App:
     )
 
 
-Beside = Callable[[LocalTransport, Settings], contextlib.AbstractContextManager[object]]
-"""What goes on beside a server as long as it serves: its workers."""
+Beside = Callable[[LocalTransport, Settings], contextlib.AbstractContextManager[Callable[[], None]]]
+"""What goes on beside a server as long as it serves: its workers. It gives what tells them to stop, and ends when they have."""
 
 
 def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None = None) -> None:
@@ -76,17 +78,40 @@ def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None
         except OSError as error:
             msg = f"{settings.serve_host}:{settings.serve_port} cannot be listened on: {error.strerror}."
             raise Unavailable(msg, hint="Another program may have it: choose another with --port.") from error
-        transport = connect_when_up(resolved, _tell_it_waits)
-        try:
-            server = _server(application(transport, settings))
-            host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
-            tell(f"Serving {transport.location} at http://{host}:{listening.getsockname()[1]}")
-            if settings.serve_auth == "tokens" and not transport.identities.has_tokens():
-                tell(_first_token(transport))
-            with beside(transport, settings) if beside else contextlib.nullcontext():
-                server.run([listening])
-        finally:
-            transport.close()
+        with _signals() as stop:
+            try:
+                transport = connect_when_up(resolved, _tell_it_waits, wait=stop.wait)
+            except Unavailable:
+                if stop.is_set():
+                    return
+                raise
+            with contextlib.closing(transport):
+                listening.listen(_BACKLOG)  # who comes from now on waits until it serves
+                host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
+                tell(f"Serving {transport.location} at http://{host}:{listening.getsockname()[1]}")
+                if settings.serve_auth == "tokens" and not transport.identities.has_tokens():
+                    tell(_first_token(transport))
+                with beside(transport, settings) if beside else contextlib.nullcontext(_nothing) as stop_beside:
+                    server = _server(application(transport, settings), settings, stop_beside)
+                    server.should_exit = stop.is_set()
+                    server.run([listening])
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that is set when this process is told to stop, before and after the server listens to that itself."""
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _nothing() -> None:
+    """Nothing goes on beside it."""
 
 
 def _tell_it_waits(error: ChopmarkError) -> None:
@@ -106,9 +131,9 @@ def _first_token(transport: LocalTransport) -> str:
 
 
 @contextlib.contextmanager
-def served(app: App, host: str = "127.0.0.1") -> Iterator[str]:
+def served(app: App, host: str = "127.0.0.1", settings: Settings | None = None) -> Iterator[str]:
     """Serve an application from a thread for the length of the block; gives its address."""
-    server = _server(app)
+    server = _server(app, settings or Settings(), _nothing)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind((host, 0))
         thread = threading.Thread(target=server.run, args=([listening],), name="chopmark-serve", daemon=True)
@@ -125,25 +150,30 @@ def served(app: App, host: str = "127.0.0.1") -> Iterator[str]:
             thread.join(_START_S)
 
 
-def _server(app: App) -> Any:
+def _server(app: App, settings: Settings, stop_beside: Callable[[], None]) -> Any:
     try:
         import uvicorn
+
+        from chopmark.server.connections import Limits, files_for, protocol_of
     except ImportError as error:
         msg = "The server needs uvicorn, which is not installed."
         raise Unsupported(msg, hint="pip install 'chopmark[server]'") from error
+    limits = Limits(files_for(settings.serve_connections_max), settings.serve_head_s, settings.serve_idle_s)
     config = uvicorn.Config(
         app,
+        http=protocol_of(limits),
         access_log=False,
         log_config=None,
         server_header=False,
         lifespan="on",
         ws="none",
         timeout_keep_alive=65,  # longer than most proxies keep theirs, so that a proxy never meets a closed one
-        timeout_graceful_shutdown=30,
+        timeout_graceful_shutdown=math.ceil(settings.serve_stop_s),
     )
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: Any = None) -> None:
+            stop_beside()
             app.end()
             await super().shutdown(sockets)
 

@@ -249,9 +249,9 @@ def run_workers(
 
 
 @contextmanager
-def working(transport: LocalTransport, settings: Settings) -> Iterator[Worker]:
-    """Do jobs beside what happens in the block; at its end they are finished or handed back."""
-    worker, stop = Worker(transport, settings), threading.Event()
+def working(transport: LocalTransport, settings: Settings, stop: threading.Event | None = None) -> Iterator[Worker]:
+    """Do jobs beside what happens in the block; at its end, or when ``stop`` is set, they are finished or handed back."""
+    worker, stop = Worker(transport, settings), stop or threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,), name="chopmark-worker", daemon=True)
     thread.start()
     try:

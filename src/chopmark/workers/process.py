@@ -56,11 +56,15 @@ def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
 
 
 @contextlib.contextmanager
-def work_beside(transport: LocalTransport, settings: Settings) -> Iterator[None]:
-    """Do jobs beside a server, for the length of the block; the usual schedules are made where there are none."""
+def work_beside(transport: LocalTransport, settings: Settings) -> Iterator[Callable[[], None]]:
+    """Do jobs beside a server, for the length of the block; the usual schedules are made where there are none.
+
+    What it gives tells the worker to stop: that goes on while the server ends what it works on, not after it.
+    """
     _make_schedules(transport)
-    with working(transport, settings):
-        yield
+    stop = threading.Event()
+    with working(transport, settings, stop):
+        yield stop.set
 
 
 def _make_schedules(transport: LocalTransport) -> None:
