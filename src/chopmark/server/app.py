@@ -18,6 +18,7 @@ from chopmark.server.admission import Admission
 from chopmark.server.answers import failure_of
 from chopmark.server.api import Api
 from chopmark.server.blobs import BlobRoutes
+from chopmark.server.described import Described
 from chopmark.server.events import EventRoutes, Events
 from chopmark.server.exchange import Answer, Exchange, Pace, Receive, Scope, Send
 from chopmark.server.telemetry import Telemetry
@@ -79,7 +80,7 @@ class App:
             seen=self._telemetry.seen,
             pace=Pace(settings.serve_idle_s, settings.serve_slowest_bytes_per_s),
         )
-        self._described = b""
+        self._described = Described()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or follow the server's start and stop."""
@@ -104,11 +105,8 @@ class App:
                 return await self._ready(exchange)
             case "/metrics":
                 return Answer(HTTPStatus.OK, {"content-type": _METRICS}, self._telemetry.exposed())
-            case "/openapi.json":
-                from chopmark.server.openapi import described
-
-                self._described = self._described or encode(described())
-                return Answer(HTTPStatus.OK, _JSON, self._described)
+            case "/openapi.json" | "/docs":
+                return await asyncio.get_running_loop().run_in_executor(self._ops, self._described.answer, exchange)
             case _:
                 error = NotFound(f"There is nothing at {path[:200]}.", hint=f"The registry is below {PREFIX}.")
                 return failure_of(error, exchange)
