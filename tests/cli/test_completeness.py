@@ -43,6 +43,7 @@ COMMAND_OF = {
     "version.evaluations": "evaluations",
     "alias.set": "alias set",
     "alias.remove": "alias remove",
+    "alias.get": "alias get",
     "alias.list": "alias list",
     "alias.history": "alias history",
     "alias.at": "alias at",

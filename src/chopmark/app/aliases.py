@@ -15,7 +15,7 @@ from chopmark.errors import Conflict, InvalidRequest, NotFound
 from chopmark.ops import requests as q
 from chopmark.ops.results import AliasHistoryAnswer, AliasList, Done
 
-__all__ = ["at", "history", "list_all", "remove", "set_alias"]
+__all__ = ["at", "get", "history", "list_all", "remove", "set_alias"]
 
 
 def set_alias(ctx: Context, request: q.SetAlias) -> Alias:
@@ -107,6 +107,16 @@ def remove(ctx: Context, request: q.RemoveAlias) -> Done:
     _record(ctx, model, name, None, alias, request.reason)
     ctx.emit(alias.ref, previous=alias.number, reason=request.reason)
     return Done(alias.ref, f"removed; it pointed to {model.ref}:{alias.number}")
+
+
+def get(ctx: Context, request: q.GetAlias) -> Alias:
+    """Look up an alias."""
+    ref, name = parse_alias(request.alias)
+    model = the_model(ctx, ref)
+    alias = ctx.tx.aliases.get(model.id, name)
+    if alias is None:
+        raise _no_alias(ctx, model, name)
+    return alias
 
 
 def list_all(ctx: Context, request: q.ListAliases) -> AliasList:

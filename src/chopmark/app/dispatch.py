@@ -141,6 +141,7 @@ class Dispatch:
                 ctx = self._context(tx, op, actor)
                 ctx.prepared = prepared
                 return handler.run(ctx, request)
+        check_text(key, "idempotency key", IDEMPOTENCY_KEY_LENGTH_MAX)
         call = _Call(op, handler, request, actor, key, _tags(op, expected), is_hidden)
         if dry_run:
             return self._rehearsed(call)
@@ -209,7 +210,6 @@ class Dispatch:
     def _write(self, tx: Transaction, call: _Call, prepared: Any) -> tuple[Any, list[AuditEvent]]:
         digest = ""
         if call.key:
-            check_text(call.key, "idempotency key", IDEMPOTENCY_KEY_LENGTH_MAX)
             digest = digest_of(canonical([call.op.name, call.request]))
             stored = tx.idempotency.get(call.actor.name, call.key)
             if stored is not None:
@@ -234,7 +234,12 @@ class Dispatch:
         def read() -> Any:
             return self.handlers[reading.name].run(self._context(tx, reading, call.actor), request)
 
-        found = read()
+        try:
+            found = read()
+        except NotFound as error:
+            if call.is_hidden or call.op.method != "PUT":
+                raise
+            raise PreconditionFailed("There is nothing yet of what you saw.", hint=error.message) from error
         if isinstance(found, Project):
             tx.projects.lock(found.name)
         else:

@@ -72,6 +72,7 @@ HANDLERS: dict[str, Handler] = {
     "version.evaluations": Handler(evaluations.list_all),
     "alias.set": Handler(aliases.set_alias),
     "alias.remove": Handler(aliases.remove),
+    "alias.get": Handler(aliases.get),
     "alias.list": Handler(aliases.list_all),
     "alias.history": Handler(aliases.history),
     "alias.at": Handler(aliases.at),

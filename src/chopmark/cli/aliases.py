@@ -93,6 +93,24 @@ def remove(session: Session, alias: str, reason: str, force: bool) -> None:
 
 
 @alias.command(
+    "get",
+    examples="""
+    chopmark alias get fraud@champion
+    """,
+)
+@alias_argument()
+@pass_session
+def get_alias(session: Session, alias: str) -> None:
+    """Show where an alias points, since when, and whether it is protected."""
+    found = session.registry().aliases.get(alias)
+    facts: list[Fact] = [
+        ("protected", "yes" if found.protected else ""),
+        ("moved", f"{stamp(found.updated_at)} by {found.updated_by}"),
+    ]
+    session.output.record(found, name=found.ref, title=f"{found.ref} → {_target(found)}", facts=facts)
+
+
+@alias.command(
     "list",
     examples="""
     chopmark alias list fraud

@@ -28,6 +28,7 @@ __all__ = [
     "DeleteVersion",
     "DeprecateVersion",
     "EvaluateVersion",
+    "GetAlias",
     "GetManifest",
     "GetModel",
     "GetProject",
@@ -365,6 +366,12 @@ class RemoveAlias(Request, frozen=True, kw_only=True):
     alias: str
     reason: str = ""
     force: bool = False
+
+
+class GetAlias(Request, frozen=True, kw_only=True):
+    """Look up an alias: where it points, since when, and whether it is protected."""
+
+    alias: str
 
 
 class ListAliases(Request, frozen=True, kw_only=True):

@@ -56,6 +56,17 @@ class Aliases(Surface):
         done: Done = self._call(request)
         return done
 
+    def get(self, alias: str | Alias) -> Alias:
+        """Where an alias points, since when, and whether it is protected.
+
+        Raises
+        ------
+        NotFound
+            When the model has none of that name.
+        """
+        found: Alias = self._call(q.GetAlias(alias=self._alias(alias)))
+        return found
+
     def list(self, model: ModelReference) -> Page[Alias]:
         """Aliases of a model by name."""
         found: AliasList = self._call(q.ListAliases(model=self._model(model)))

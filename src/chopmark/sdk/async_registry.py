@@ -378,6 +378,10 @@ class AsyncAliases:
         """Remove an alias; its history stays."""
         return await asyncio.to_thread(self._registry.remove, alias, reason=reason, force=force)
 
+    async def get(self, alias: str | Alias) -> Alias:
+        """Where an alias points, since when, and whether it is protected."""
+        return await asyncio.to_thread(self._registry.get, alias)
+
     async def list(self, model: ModelReference) -> Page[Alias]:
         """Aliases of a model by name."""
         return await asyncio.to_thread(self._registry.list, model)

@@ -234,7 +234,7 @@ def _answers(operation: Mapping[str, Any]) -> Markup:
         if "$ref" in answer:
             refused += [Markup(status)] if status != "default" else []
             continue
-        kind = next(iter(answer.get("content", {}).values()), {})
+        kind: Mapping[str, Any] = next(iter(answer.get("content", {}).values()), {})
         shape = _type(kind["schema"]) if "schema" in kind else Markup("")
         rows.append([element("span", {"class": "good"}, status), shape, answer["description"]])
     refusals = element(
