@@ -6,8 +6,8 @@ import chopmark as cm
 
 
 def test_an_alias_is_looked_up(registry: cm.Registry) -> None:
-    first = registry.register("risk/fraud", {"a": 1}) if registry.projects.create("risk") else None
-    assert first is not None
+    registry.projects.create("risk")
+    first = registry.register("risk/fraud", {"a": 1})
     registry.aliases.set("risk/fraud@champion", first, protected=True, reason="the only one")
     found = registry.aliases.get("risk/fraud@champion")
     assert (found.ref, found.number, found.protected, found.updated_by) == ("risk/fraud@champion", 1, True, "ada")
