@@ -15,6 +15,7 @@ from msgspec import structs
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Catalog
+from chopmark.abc.notify import Post
 from chopmark.abc.records import RecordStore
 from chopmark.app.dispatch import Dispatch
 from chopmark.app.handlers import HANDLERS
@@ -37,6 +38,7 @@ from chopmark.catalog.migrations import HEAD
 from chopmark.domain.access import Actor
 from chopmark.domain.audit import AuditEvent
 from chopmark.errors import ChopmarkError, IntegrityFailure, InvalidRequest, Unavailable, Unsupported
+from chopmark.notify.post import CheckedPost
 from chopmark.ops.requests import Request
 from chopmark.ops.table import BY_REQUEST
 from chopmark.ops.usage import DailyLoads, RecordUsage
@@ -91,6 +93,7 @@ class LocalTransport:
         self.catalog: Catalog = dispatch.catalog
         self.store: BlobStore = dispatch.store
         self.records: RecordStore = dispatch.records
+        self.post: Post = dispatch.post
         self.location = location
         self.own = own
         self._closed = threading.Event()
@@ -203,13 +206,14 @@ def connect(resolved: Resolved, *, clock: Clock = system_clock, rebuilding: bool
     settings = resolved.settings
     _check_url(settings.url)
     _make_directory(settings)
+    post = CheckedPost(settings, None if settings.database_url and settings.store_url else Path(settings.url))
     catalog = _catalog(settings)
     try:
         store = _store(settings, clock)
     except BaseException:
         catalog.close()
         raise
-    dispatch = Dispatch(catalog, store, open_record_store(settings), HANDLERS, clock=clock, new_id=uuid7)
+    dispatch = Dispatch(catalog, store, open_record_store(settings), HANDLERS, clock=clock, new_id=uuid7, post=post)
     try:
         if not rebuilding:
             _refuse_a_lost_catalog(dispatch, settings)

@@ -15,6 +15,7 @@ from chopmark.ops import access as w
 from chopmark.ops import jobs as j
 from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
+from chopmark.ops import webhooks as h
 from chopmark.ops.keeping import ImportVersion, RebuildCatalog
 from chopmark.ops.storage import CollectStorage
 from chopmark.ops.table import BY_REQUEST, OPS
@@ -87,6 +88,12 @@ REQUESTS = {
     "job.run": j.RunJob(kind="expiry"),
     "job.retry": j.RetryJob(job=UUID(int=1)),
     "job.cancel": j.CancelJob(job=UUID(int=1)),
+    "webhook.create": h.CreateWebhook(project="default", url="https://ci.example/hook"),
+    "webhook.update": h.UpdateWebhook(webhook=UUID(int=1), state="paused"),
+    "webhook.delete": h.DeleteWebhook(webhook=UUID(int=1)),
+    "webhook.rotate": h.RotateWebhook(webhook=UUID(int=1)),
+    "webhook.test": h.TestWebhook(webhook=UUID(int=1)),
+    "delivery.replay": h.ReplayDelivery(delivery=f"msg_{'0' * 32}_1"),
     "trust.grant": q.TrustVersion(ref="fraud:1"),
     "trust.revoke": q.RevokeTrust(ref="fraud:1"),
 }

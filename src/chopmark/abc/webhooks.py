@@ -58,10 +58,11 @@ class Webhooks(Protocol):
         """Remove one with its deliveries; whether it was there."""
         ...
 
-    def waiting(self, now: datetime, lease_max_s: float, *, limit: int) -> Candidates:
+    def waiting(self, now: datetime, *, limit: int) -> Candidates:
         """Active ones for which something is due, that are neither held nor sent to; who was served longest ago first.
 
-        A lease or a hold that ends later than any can was written by a clock that has been set back since, and is none.
+        A lease or a hold that ends later than `chopmark.domain.deliveries.BELIEVED_S` from now was written by a clock that has
+        been set back since, and is none.
         """
         ...
 

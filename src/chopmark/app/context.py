@@ -9,6 +9,7 @@ from uuid import UUID
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Catalog, Transaction
+from chopmark.abc.notify import Post
 from chopmark.abc.records import RecordStore
 from chopmark.app.sight import seen_by
 from chopmark.domain.access import Actor, check_permission
@@ -41,6 +42,7 @@ class Outside(NamedTuple):
     now: datetime
     is_rehearsal: bool
     actor: Actor
+    post: Post
 
 
 class Context:
@@ -62,6 +64,8 @@ class Context:
         Makes an id of a time.
     op
         Which one.
+    post
+        What reaches others.
 
     Attributes
     ----------
@@ -82,6 +86,7 @@ class Context:
         now: datetime,
         new_id: Callable[[datetime], UUID],
         op: Op,
+        post: Post,
     ) -> None:
         self.whole = tx
         self.tx = seen_by(actor, tx)
@@ -91,6 +96,7 @@ class Context:
         self.now = now
         self._new_id = new_id
         self._op = op
+        self.post = post
         self.events: list[AuditEvent] = []
         self.prepared: Any = None
         self.is_rehearsal = False

@@ -15,6 +15,7 @@ import msgspec
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Catalog, StoredAnswer, Taken, Transaction
+from chopmark.abc.notify import Post
 from chopmark.abc.records import RecordStore
 from chopmark.app.context import Context, Outside
 from chopmark.base.clock import Clock
@@ -75,6 +76,8 @@ class Dispatch:
         Op name → handler.
     clock, new_id
         Where time and ids come from.
+    post
+        What reaches others.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Dispatch:
         *,
         clock: Clock,
         new_id: Callable[[datetime], UUID],
+        post: Post,
     ) -> None:
         self.catalog = catalog
         self.store = store
@@ -93,6 +97,7 @@ class Dispatch:
         self.handlers = handlers
         self.clock = clock
         self.new_id = new_id
+        self.post = post
         self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
 
     def __call__(
@@ -172,7 +177,7 @@ class Dispatch:
     def _prepared(self, handler: Handler, request: Request, actor: Actor, *, is_rehearsal: bool = False) -> Any:
         if handler.before is None:
             return None
-        outside = Outside(self.catalog, self.store, self.records, self.clock(), is_rehearsal, actor)
+        outside = Outside(self.catalog, self.store, self.records, self.clock(), is_rehearsal, actor, self.post)
         return handler.before(outside, request)
 
     def on(self, event: str, listener: Listener) -> Callable[[], None]:
@@ -187,7 +192,7 @@ class Dispatch:
         return lambda: self._listeners[event].remove(listener)
 
     def _context(self, tx: Transaction, op: Op, actor: Actor) -> Context:
-        return Context(tx, self.store, self.records, actor, self.clock(), self.new_id, op)
+        return Context(tx, self.store, self.records, actor, self.clock(), self.new_id, op, self.post)
 
     def _rehearsed(self, call: _Call) -> Any:
         answers: list[Any] = []

@@ -27,6 +27,7 @@ from chopmark.app import (
     usage,
     uses,
     versions,
+    webhooks,
 )
 from chopmark.app.dispatch import Handler
 
@@ -102,6 +103,16 @@ HANDLERS: dict[str, Handler] = {
     "job.run": Handler(jobs.run),
     "job.retry": Handler(jobs.retry),
     "job.cancel": Handler(jobs.cancel),
+    "webhook.create": Handler(webhooks.create),
+    "webhook.list": Handler(webhooks.list_page),
+    "webhook.get": Handler(webhooks.get),
+    "webhook.update": Handler(webhooks.update),
+    "webhook.delete": Handler(webhooks.delete),
+    "webhook.rotate": Handler(webhooks.rotate),
+    "webhook.test": Handler(webhooks.test, webhooks.send_test),
+    "delivery.list": Handler(webhooks.list_deliveries),
+    "delivery.get": Handler(webhooks.get_delivery),
+    "delivery.replay": Handler(webhooks.replay),
     "actor.get": Handler(access.whoami),
     "token.create": Handler(access.create_token),
     "token.list": Handler(access.list_tokens),

@@ -21,6 +21,7 @@ from chopmark.domain.access import Actor
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.lineage import Edge, version_node
 from chopmark.domain.query import Query
+from chopmark.domain.receivers import Webhook
 from chopmark.domain.sight import is_seen
 from chopmark.domain.versions import Model, Project, Version
 
@@ -205,6 +206,20 @@ class _Members(_Surface):
         return found
 
 
+class _Webhooks(_Surface):
+    # Asked by the id of one that `get` has shown.
+    passes = frozenset(("sealed", "add", "put", "hide", "remove"))
+
+    def get(self, webhook_id: UUID) -> Webhook | None:
+        found: Webhook | None = self._inner.get(webhook_id)
+        return found if found is not None and found.project in self._sight else None
+
+    def list(self, *, among: Sequence[str] | None = None, **options: Any) -> list[Webhook]:
+        seen = [project for project in self._sight if among is None or project in among]
+        found: list[Webhook] = self._inner.list(**options, among=seen)
+        return found
+
+
 class _Collection(_Surface):
     passes = frozenset(("generation", "hold"))
 
@@ -219,10 +234,11 @@ SURFACES: dict[str, type[_Surface]] = {
     "audit": _Audit,
     "members": _Members,
     "collection": _Collection,
+    "webhooks": _Webhooks,
 }
 """Surfaces that are narrowed."""
 
-_WHOLE = frozenset(("manifests", "aliases", "stages", "evaluations", "trust", "tokens", "roles"))
+_WHOLE = frozenset(("manifests", "aliases", "stages", "evaluations", "trust", "tokens", "roles", "deliveries"))
 """Surfaces asked by what the others found (a model's id, a version's digest), or whose handlers ask whose it is."""
 
 

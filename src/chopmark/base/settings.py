@@ -146,6 +146,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     oidc_group_roles
         Roles of the issuer's groups, beside those that the registry's members give them:
         ``ml-admins=*:admin, risk-team=risk:maintainer``.
+    webhook_allow
+        Hosts and networks that webhooks may reach beside public addresses: ``alerts.internal, 10.1.0.0/16``. Plain HTTP is
+        for these only.
+    webhook_timeout_s, webhook_connect_timeout_s
+        How long sending something may take in all, and looking up and connecting.
+    webhook_at_once
+        Receivers that a worker sends to at one time; those that fail get at most half.
+    webhook_key
+        Base64 of 32 bytes by which secrets of webhooks are encrypted where they are stored, the same for all servers and
+        workers. A secret. When empty, a registry in a directory has a file for it, ``webhook.key``.
+    webhook_apprise
+        Receivers of the kind ``apprise`` are there only when this says ``yes, to any address``: that library connects by
+        itself, and heeds none of this.
     progress
         ``auto`` shows a bar for what takes long when a terminal is there; ``never`` none.
     """
@@ -206,6 +219,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     oidc_name_claim: str = "sub"
     oidc_groups_claim: str = "groups"
     oidc_group_roles: str = ""
+    webhook_allow: str = ""
+    webhook_timeout_s: Annotated[float, Meta(gt=0, le=60)] = 15.0
+    webhook_connect_timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    webhook_at_once: Annotated[int, Meta(ge=1, le=100)] = 8
+    webhook_key: str = ""
+    webhook_apprise: Literal["", "yes, to any address"] = ""
     progress: Literal["auto", "never"] = "auto"
 
 

@@ -18,7 +18,15 @@ from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import json_text
 from chopmark.catalog.sight import in_sight, places_of, seen_values
-from chopmark.domain.deliveries import HELD_MAX_S, OPEN_DELIVERIES, Attempt, Candidate, Delivery, DeliveryState
+from chopmark.domain.deliveries import (
+    BELIEVED_S,
+    OPEN_DELIVERIES,
+    Attempt,
+    Candidate,
+    Delivery,
+    DeliveryState,
+    message_id,
+)
 from chopmark.domain.receivers import Webhook
 
 __all__ = ["SqlDeliveries", "SqlWebhooks", "WebhookStatements"]
@@ -185,14 +193,14 @@ class WebhookStatements:
         due = [exists().where(of_it, d.state == state, d.due_us <= bindparam("now")) for state in OPEN_DELIVERIES]
         found = select(w.uid, w.failures, w.fence).where(
             w.state == "active",
-            self._is_over(w.lease_us, "lease_end"),
-            self._is_over(w.held_us, "hold_end"),
+            self._is_over(w.lease_us),
+            self._is_over(w.held_us),
             or_(*due),
         )
         return found.order_by(w.served_us, w.key).limit(bindparam("limit"))
 
-    def _is_over(self, time: ColumnElement[Any], latest: str) -> ColumnElement[bool]:
-        return or_(time.is_(None), time <= bindparam("now"), time > bindparam(latest))
+    def _is_over(self, time: ColumnElement[Any]) -> ColumnElement[bool]:
+        return or_(time.is_(None), time <= bindparam("now"), time > bindparam("believed"))
 
     def _deliveries(self) -> Select[Any]:
         d, w = self.tables.deliveries, self.tables.webhooks
@@ -287,12 +295,11 @@ class SqlWebhooks:
         """See the interface."""
         return self._run.change(self._sql.remove, {"uid": webhook_id.bytes}) > 0
 
-    def waiting(self, now: datetime, lease_max_s: float, *, limit: int) -> Candidates:
+    def waiting(self, now: datetime, *, limit: int) -> Candidates:
         """See the interface."""
         values = {
             "now": to_us(now),
-            "lease_end": to_us(now + timedelta(seconds=lease_max_s)),
-            "hold_end": to_us(now + timedelta(seconds=HELD_MAX_S)),
+            "believed": to_us(now + timedelta(seconds=BELIEVED_S)),
             "limit": limit,
         }
         return [_candidate(row) for row in self._run.all(self._sql.waiting, values)]
@@ -433,8 +440,10 @@ def _webhook(row: tuple[Any, ...]) -> Webhook:
 @row_of("a delivery", "bisssiIsiI")
 def _delivery(row: tuple[Any, ...]) -> Delivery:
     uid, seq, event, target, state, attempt, due_us, attempts, created_us, ended_us = row
+    webhook = UUID(bytes=uid)
     return Delivery(
-        webhook=UUID(bytes=uid),
+        id=message_id(webhook, seq),
+        webhook=webhook,
         seq=seq,
         event=event,
         target=target,

@@ -45,7 +45,7 @@ def _shown(name: str, value: Any) -> Any:
     return "***" if name in _SECRETS and value else masked(value)
 
 
-_SECRETS = ("token",)
+_SECRETS = ("token", "webhook_key")
 _VALUES = (Column("SETTING", lambda s: s.name), Column("VALUE", lambda s: str(s.value)))
 _ORIGINS = (*_VALUES, Column("FROM", lambda s: s.origin))
 

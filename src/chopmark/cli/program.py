@@ -93,6 +93,7 @@ _SECTIONS = {
             "chopmark.cli.jobs", "job", "Work that runs by itself: what waits, what was done, what could not be."
         ),
         "schedule": Entry("chopmark.cli.jobs", "schedule", "When work runs by itself."),
+        "webhook": Entry("chopmark.cli.webhooks", "webhook", "Who is told of events, and what became of it."),
         "worker": Entry("chopmark.cli.jobs", "worker", "Do the jobs of this registry until it is told to stop."),
     },
     "Who may do what": {

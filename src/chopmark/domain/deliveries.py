@@ -42,12 +42,15 @@ from uuid import UUID
 import msgspec
 from msgspec import structs
 
+from chopmark.domain.audit import AuditEvent
 from chopmark.errors import Conflict, InvalidRequest
 
 __all__ = [
     "ANSWER_BYTES_MAX",
     "ATTEMPTS_MAX",
+    "BELIEVED_S",
     "HELD_MAX_S",
+    "LEASE_MAX_S",
     "OPEN_DELIVERIES",
     "Answer",
     "Attempt",
@@ -64,6 +67,7 @@ __all__ = [
     "is_success",
     "message_id",
     "parse_message_id",
+    "queued",
     "replayed",
     "retry_after_s",
 ]
@@ -79,6 +83,11 @@ ANSWER_BYTES_MAX = 1_024
 DELAYS_S = (5.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 21_600.0)
 ATTEMPTS_MAX = len(DELAYS_S) + 1
 HELD_MAX_S = 300.0
+LEASE_MAX_S = 300.0
+BELIEVED_S = 900.0
+"""A lease or hold that ends later than so long from now was written before a clock was set back, and is none. Far longer than either
+can be, so that no difference between two workers' clocks or settings makes one of them take what the other has."""
+
 ASKED_PAUSE_MAX_S = 21_600.0
 _FAILURES_BEFORE_HOLD = 3
 _DOUBLINGS_MAX = 20
@@ -127,6 +136,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    id
+        What the receiver knows it by: the header ``webhook-id`` (`message_id`).
     webhook, seq
         To whom, and which event, by its number in the audit.
     event, target
@@ -142,6 +153,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         What came of it each time, the last twenty.
     """
 
+    id: str
     webhook: UUID
     seq: int
     event: str
@@ -152,11 +164,6 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     created_at: datetime
     ended_at: datetime | None = None
-
-    @property
-    def id(self) -> str:
-        """What the receiver knows it by: the header ``webhook-id``."""
-        return message_id(self.webhook, self.seq)
 
     def __repr__(self) -> str:
         return f"<delivery {self.id} · {self.event} · {self.target} · {self.state} · attempt {self.attempt}>"
@@ -236,6 +243,18 @@ def attempted(delivery: Delivery, answer: Answer, at: datetime, jitter: float) -
         return structs.replace(tried, state="dead")
     pause_s = max(delay_s(tried.attempt, jitter), retry_after_s(answer.retry_after, at))
     return structs.replace(tried, state="failed", due_at=at + timedelta(seconds=pause_s), ended_at=None)
+
+
+def queued(webhook: UUID, event: AuditEvent, now: datetime) -> Delivery:
+    """An event that a webhook is to be told of."""
+    return Delivery(
+        id=message_id(webhook, event.seq),
+        webhook=webhook,
+        seq=event.seq,
+        event=event.event,
+        target=event.target,
+        created_at=now,
+    )
 
 
 def replayed(delivery: Delivery) -> Delivery:

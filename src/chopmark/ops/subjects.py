@@ -46,6 +46,9 @@ FIELD_OF: dict[str, str] = {
     "member.list": ANY,
     "role.list": ANY,
     "actor": ANY,
+    "webhook": ANY,
+    "webhook.create": "project",
+    "delivery": ANY,
 }
 """By an op's name, or else by its noun: the field that names what it is about."""
 

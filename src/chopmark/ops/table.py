@@ -13,9 +13,11 @@ import msgspec
 from chopmark.domain.access import CustomRole, Member
 from chopmark.domain.comparison import VersionComparison
 from chopmark.domain.datasets import DatasetRecord
+from chopmark.domain.deliveries import Delivery
 from chopmark.domain.jobs import Job
 from chopmark.domain.lineage_graph import Impact, LineageGraph
 from chopmark.domain.manifest import Manifest
+from chopmark.domain.receivers import Webhook
 from chopmark.domain.replay import RegistryThen
 from chopmark.domain.schedules import Schedule
 from chopmark.domain.story import VersionStory
@@ -37,6 +39,7 @@ from chopmark.ops import requests as q
 from chopmark.ops import results as r
 from chopmark.ops import storage as g
 from chopmark.ops import usage as u
+from chopmark.ops import webhooks as h
 from chopmark.ops.comparing import CompareVersions
 from chopmark.ops.story import TellStory
 
@@ -162,6 +165,16 @@ _ROWS = (
     Op("job.run", j.RunJob, Job, "configure", "POST", "/jobs", "job.queued"),
     Op("job.retry", j.RetryJob, Job, "configure", "POST", "/jobs/{job}/retry", "job.retried"),
     Op("job.cancel", j.CancelJob, Job, "configure", "POST", "/jobs/{job}/cancel", "job.cancelled"),
+    Op("webhook.create", h.CreateWebhook, h.NewWebhook, "configure", "POST", "/webhooks", "webhook.created", once="secret"),
+    Op("webhook.list", h.ListWebhooks, h.WebhookPage, "configure", "GET", "/webhooks"),
+    Op("webhook.get", h.GetWebhook, Webhook, "configure", "GET", "/webhooks/{webhook}"),
+    Op("webhook.update", h.UpdateWebhook, Webhook, "configure", "PATCH", "/webhooks/{webhook}", "webhook.updated"),
+    Op("webhook.delete", h.DeleteWebhook, r.Done, "configure", "DELETE", "/webhooks/{webhook}", "webhook.deleted"),
+    Op("webhook.rotate", h.RotateWebhook, h.NewWebhook, "configure", "POST", "/webhooks/{webhook}/rotate", "webhook.rotated", once="secret"),
+    Op("webhook.test", h.TestWebhook, h.WebhookTrial, "configure", "POST", "/webhooks/{webhook}/test", "webhook.tested"),
+    Op("delivery.list", h.ListDeliveries, h.DeliveryPage, "configure", "GET", "/webhooks/{webhook}/deliveries"),
+    Op("delivery.get", h.GetDelivery, Delivery, "configure", "GET", "/deliveries/{delivery}"),
+    Op("delivery.replay", h.ReplayDelivery, Delivery, "configure", "POST", "/deliveries/{delivery}/replay", "delivery.replayed"),
     _read("actor.get", w.WhoAmI, w.Whoami, "/whoami", at_once=True),
     Op("token.create", w.CreateToken, w.NewToken, "token", "POST", "/tokens", "token.created", once="secret"),
     _read("token.list", w.ListTokens, w.TokenPage, "/tokens"),

@@ -38,6 +38,7 @@ from chopmark.sdk.transport import DryRun, Transport
 from chopmark.sdk.trust import Trust
 from chopmark.sdk.version_files import Files
 from chopmark.sdk.versions import Versions
+from chopmark.sdk.webhooks import Webhooks
 
 __all__ = ["Registry"]
 
@@ -49,7 +50,7 @@ class Registry(Surface):
 
     Attributes
     ----------
-    versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage, jobs, access
+    versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage, jobs, webhooks, access
         The surfaces.
     """
 
@@ -67,6 +68,7 @@ class Registry(Surface):
         self.audit = Audit(transport, settings)
         self.storage = Storage(transport, settings)
         self.jobs = Jobs(transport, settings)
+        self.webhooks = Webhooks(transport, settings)
         self.access = Access(transport, settings)
 
     def __enter__(self) -> Self:

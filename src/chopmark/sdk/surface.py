@@ -8,17 +8,19 @@ from uuid import UUID
 
 from chopmark.base.settings import Settings
 from chopmark.domain.jobs import Job
+from chopmark.domain.receivers import Webhook
 from chopmark.domain.refs import parse_model, parse_ref
 from chopmark.domain.versions import Alias, Model, Version
 from chopmark.errors import InvalidRequest
 from chopmark.ops.requests import GetVersion, Request
 from chopmark.sdk.transport import Transport
 
-__all__ = ["JobReference", "ModelReference", "Reference", "Surface", "checked_mapping"]
+__all__ = ["JobReference", "ModelReference", "Reference", "Surface", "WebhookReference", "checked_mapping"]
 
 Reference = str | Version
 ModelReference = str | Model
 JobReference = Job | UUID | str
+WebhookReference = Webhook | UUID | str
 
 
 def checked_mapping(value: object, what: str) -> Mapping[str, Any]:

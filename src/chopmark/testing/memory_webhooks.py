@@ -11,7 +11,7 @@ from msgspec import structs
 from chopmark.abc.webhooks import Candidates, DeliveryList, WebhookList
 from chopmark.base.clock import from_us
 from chopmark.base.jsons import decode, encode
-from chopmark.domain.deliveries import HELD_MAX_S, Candidate, Delivery, DeliveryState
+from chopmark.domain.deliveries import BELIEVED_S, Candidate, Delivery, DeliveryState
 from chopmark.domain.receivers import Webhook
 from chopmark.testing.memory_state import Surface, Turn
 
@@ -76,7 +76,7 @@ class MemoryWebhooks(Surface):
         state.turns.pop(webhook_id, None)
         return state.webhooks.pop(webhook_id, None) is not None
 
-    def waiting(self, now: datetime, lease_max_s: float, *, limit: int) -> Candidates:
+    def waiting(self, now: datetime, *, limit: int) -> Candidates:
         """See the interface."""
         state = self._scope.read
         deliveries = [decode(body, Delivery) for body in state.deliveries.values()]
@@ -86,7 +86,7 @@ class MemoryWebhooks(Surface):
             webhook, turn = self.get(webhook_id), state.turns.get(webhook_id, Turn())
             if webhook is None or webhook.state != "active":
                 continue
-            if _is_over(turn.until, now, lease_max_s) and _is_over(webhook.held_until, now, HELD_MAX_S):
+            if _is_over(turn.until, now) and _is_over(webhook.held_until, now):
                 found.append((turn.served or _LONG_AGO, Candidate(webhook_id, webhook.failures, turn.fence)))
         return [candidate for _, candidate in sorted(found)][:limit]
 
@@ -173,5 +173,5 @@ def _past(time: datetime | None, now: datetime) -> bool:
     return time is not None and time <= now
 
 
-def _is_over(time: datetime | None, now: datetime, longest_s: float) -> bool:
-    return time is None or time <= now or time > now + timedelta(seconds=longest_s)
+def _is_over(time: datetime | None, now: datetime) -> bool:
+    return time is None or time <= now or time > now + timedelta(seconds=BELIEVED_S)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
+
+from msgspec import structs
 
 from chopmark.app.dispatch import Dispatch
 from chopmark.app.handlers import HANDLERS
 from chopmark.base.clock import Clock, system_clock
-from chopmark.base.ids import uuid7
+from chopmark.base.ids import random_bytes, uuid7
 from chopmark.base.settings import Settings, load_settings
 from chopmark.domain.access import Actor, Role
+from chopmark.notify.post import CheckedPost
 from chopmark.sdk.registry import Registry
 from chopmark.testing.memory_blobs import MemoryStore
 from chopmark.testing.memory_catalog import MemoryCatalog
@@ -41,5 +45,14 @@ def memory_registry(*, clock: Clock = system_clock, role: Role = "admin", **sett
 
 def memory_transport(settings: Settings, *, clock: Clock = system_clock, role: Role = "admin") -> LocalTransport:
     """What is behind `memory_registry`: for a server of its own."""
-    dispatch = Dispatch(MemoryCatalog(), MemoryStore(clock=clock), MemoryRecords(), HANDLERS, clock=clock, new_id=uuid7)
+    key = settings.webhook_key or base64.b64encode(random_bytes(32)).decode()
+    dispatch = Dispatch(
+        MemoryCatalog(),
+        MemoryStore(clock=clock),
+        MemoryRecords(),
+        HANDLERS,
+        clock=clock,
+        new_id=uuid7,
+        post=CheckedPost(structs.replace(settings, webhook_key=key), None),
+    )
     return LocalTransport(dispatch, Actor(settings.actor, role), "memory", own=True)

@@ -14,6 +14,7 @@ from chopmark.base.settings import Resolved, Settings
 from chopmark.errors import ChopmarkError, Unavailable
 from chopmark.wiring import LocalTransport, connect_when_up
 from chopmark.workers.defaults import make_default_schedules
+from chopmark.workers.delivering import delivering
 from chopmark.workers.loop import run_workers, working
 from chopmark.workers.telling import LOGGER
 
@@ -49,7 +50,8 @@ def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
             settings = resolved.settings
             _make_schedules(transport)
             tell(f"Doing the jobs of {transport.location}, {settings.worker_jobs} at a time")
-            run_workers(transport, settings, stop)
+            with delivering(transport, settings):
+                run_workers(transport, settings, stop)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -57,13 +59,13 @@ def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
 
 @contextlib.contextmanager
 def work_beside(transport: LocalTransport, settings: Settings) -> Iterator[Callable[[], None]]:
-    """Do jobs beside a server, for the length of the block; the usual schedules are made where there are none.
+    """Do jobs and tell others beside a server, for the length of the block; the usual schedules are made where there are none.
 
     What it gives tells the worker to stop: that goes on while the server ends what it works on, not after it.
     """
     _make_schedules(transport)
     stop = threading.Event()
-    with working(transport, settings, stop):
+    with working(transport, settings, stop), delivering(transport, settings):
         yield stop.set
 
 
