@@ -4,15 +4,19 @@ Trains three anomaly detectors, two versions each, on river's Shuttle data (49,0
 readings of a space shuttle, 7.15 % anomalies) and scikit-learn's breast cancer data; registers
 them with metrics on held-out rows; compares them on those rows; promotes with reasons; loads by stage
 and by alias; shows that a tampered file is refused; draws the lineage and writes a report; frees
-the bytes of what was purged; and makes a deleted database again. Needs no network. Leaves
-``demo-registry`` to explore.
+the bytes of what was purged; makes a deleted database again; and serves it all over HTTP, where a
+version is registered while another program hears of it. Needs no network. Leaves ``demo-registry``
+to explore.
 
     python examples/demo.py [DIRECTORY]
 """
 
 from __future__ import annotations
 
+import os
+import queue
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import urllib3
 from river.anomaly import HalfSpaceTrees
 from river.compose import Pipeline
 from river.datasets import Shuttle
@@ -63,6 +68,7 @@ def main() -> None:
         free(registry, data[0])
         head = verify(registry)
     lose_and_rebuild(directory, head)
+    serve(directory, data[0])
     say(f"\nDone in {time.perf_counter() - started:.1f} s. The registry stays in {directory}; try:\n")
     for command in (
         "chopmark list shuttle-forest",
@@ -281,6 +287,66 @@ def lose_and_rebuild(directory: Path, head: str) -> None:
             f"{rebuilt.events} events with the same last hash {head[:19]}. "
             f"Checked: {found.read_bytes:,} bytes, rows, history and audit agree."
         )
+
+
+def serve(directory: Path, data: Data) -> None:
+    """Serve the registry, register over HTTP while somebody hears of it, and stop the server as a service would be."""
+    command = [sys.executable, "-m", "chopmark", "serve", "--port", "0"]
+    log = directory / "server.log"
+    with log.open("w") as stderr:
+        server = subprocess.Popen(
+            command, env=os.environ | {"CHOPMARK_URL": str(directory)}, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+    try:
+        url, token = address_and_token(server)
+        say(
+            f"\nchopmark serve: the same registry at {url}, for whoever has a token. Registering over HTTP, others hear:"
+        )
+        heard: queue.Queue[Any] = queue.Queue()
+        with (
+            cm.open(url, token=token, cache_dir=directory / "cache") as listening,
+            cm.open(url, token=token, cache_dir=directory / "cache") as registry,
+        ):
+            listening.on("*", heard.put)
+            # a registry of somebody else's: code, and types not known to be harmless, wait for a recorded word
+            registry.trust.grant("shuttle-forest@champion", reason="trained above")
+            before = registry.load("shuttle-forest@champion")
+            version = registry.register(
+                "shuttle-forest",
+                before,
+                bump="patch",
+                example=data.train.head(50),
+                task="anomaly-detection",
+                owner="demo",
+            )
+            registry.trust.grant(version, reason="the same forest")
+            registry.alias("shuttle-forest@challenger", version, reason="to be tried beside the champion")
+            for _ in range(4):
+                event = heard.get(timeout=30)
+                say(f"  heard: {event.event} {event.target} by {event.actor}")
+            after = registry.load("shuttle-forest@challenger")
+            if not np.array_equal(scores(after, data.test), scores(before, data.test)):
+                sys.exit("What came back over HTTP answers differently.")
+        place = f"{url}/api/v1/resolve?ref=shuttle-forest@challenger"
+        found = urllib3.request("GET", place, headers={"Authorization": f"Bearer {token}"}, timeout=30).json()
+        say(
+            f"  without Python, GET /api/v1/resolve: {found['ref']} is {found['digest'][:19]}…, {len(found['files'])} file"
+        )
+    finally:
+        server.terminate()
+        code = server.wait(30)
+    if code:
+        sys.exit(f"The server ended with {code}; {log} says why.")
+
+
+def address_and_token(server: subprocess.Popen[str]) -> tuple[str, str]:
+    """What a server says of itself when it starts for the first time."""
+    words: list[str] = []
+    for line in server.stdout or ():
+        words += line.split()
+        if words[-1].startswith("cm_"):
+            return next(word for word in words if word.startswith("http")), words[-1]
+    sys.exit("The server did not start.")
 
 
 def verify(registry: cm.Registry) -> str:

@@ -30,3 +30,9 @@ def test_two_registries_in_one_database(postgres_url: str, tmp_path: Path) -> No
             "select schemaname || '.' || tablename from pg_tables where tablename like '%versions'"
         ).fetchall()
     assert {name for (name,) in found} == {"models.cm_versions", "public.b_versions"}
+
+
+def test_a_setting_that_names_a_place_may_be_a_path(tmp_path: Path) -> None:
+    with cm.open(tmp_path / "registry", cache_dir=tmp_path / "cache", store_url=tmp_path / "store") as registry:
+        registry.register("fraud", {"a": 1})
+    assert any((tmp_path / "store").rglob("*"))

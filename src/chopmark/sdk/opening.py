@@ -45,7 +45,8 @@ def open_registry(url: str | Path | None = None, *, clock: Clock = system_clock,
 
 
 def _resolved(url: str | Path | None, settings: dict[str, Any]) -> Resolved:
-    return load_settings({"url": str(url) if url is not None else None, **settings})
+    said = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    return load_settings({"url": str(url) if url is not None else None, **said})
 
 
 def rebuild_registry(
