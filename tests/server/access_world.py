@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 import chopmark as cm
 from chopmark.base.settings import Settings
 from chopmark.domain.access import ROLES, Actor, Limits
+from chopmark.domain.audit import AuditEvent
+from chopmark.domain.deliveries import message_id, queued
 from chopmark.domain.versions import Origin
 from chopmark.errors import ChopmarkError
 from chopmark.ops.requests import Request
@@ -22,6 +25,10 @@ from chopmark.wiring import LocalTransport
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ORIGIN = Origin(ref="fraud:1", digest="sha256:" + "0" * 64, created_by="x", created_at=NOW, exported_at=NOW)
 REGISTRY = Actor("root")
+
+
+WEBHOOKS: dict[str, UUID] = {}
+"""The webhook of each project, which only its id names."""
 
 
 def filled(transport: LocalTransport, settings: Settings, project: str) -> None:
@@ -39,6 +46,11 @@ def filled(transport: LocalTransport, settings: Settings, project: str) -> None:
     registry.alias(f"{project}/fraud@champion", first)
     registry.promote(second, "staging", reason="r")
     registry.lineage.link(f"{project}/fraud:3", "replaces", f"{project}/fraud:2", reason="r")
+    made = registry.webhooks.create(f"https://{project}.example/hook", project=project)
+    with transport.catalog.writing() as tx:
+        told = AuditEvent(seq=1, id=first.id, at=NOW, actor=project, event="version.registered", target=first.ref)
+        tx.deliveries.add([queued(made.webhook.id, told, NOW)])
+    WEBHOOKS[project] = made.webhook.id
     transport.count_load(first.id)
     transport.flush()
 
@@ -84,6 +96,8 @@ def _fields(project: str, version: cm.Version) -> dict[str, Any]:
         "kind": "integrity",
         "cron": "0 3 * * *",
         "job": version.id,
+        "webhook": WEBHOOKS.get(project, UUID(int=0)),
+        "delivery": message_id(WEBHOOKS.get(project, UUID(int=0)), 1),
         "prefix": "00",
     }
 
@@ -100,6 +114,7 @@ OF_OP: dict[str, dict[str, Any]] = {
     "member.set": {"kind": "actor"},
     "model.update": {"owner": "x"},
     "alias.set": {"target": "{project}/fraud:2"},
+    "webhook.create": {"kind": "webhook", "url": "https://ci.example/hook"},
     "usage.list": {"ref": "{project}/fraud"},
 }
 """Where an op means something else by the name of a field, or says too little without one that has a default."""

@@ -127,6 +127,7 @@ def test_retries_follow_the_schedule_and_end_dead(post: Post, clock: FakeClock) 
     for _ in DELAYS_S:
         (delivery,) = post.deliveries(made)
         assert delivery.state == "failed"
+        assert delivery.due_at is not None
         waited.append((delivery.due_at - clock.now).total_seconds())
         forward(clock, waited[-1] - 1)
         post.carry(courier)

@@ -11,6 +11,8 @@ from msgspec import structs
 import chopmark as cm
 from chopmark.app.dispatch import Handler
 from chopmark.app.sweeping import look, sweep
+from chopmark.base.clock import system_clock
+from chopmark.domain.deliveries import queued
 from chopmark.domain.job_kinds import KINDS
 from chopmark.domain.jobs import Job
 from chopmark.ops.requests import SetAlias
@@ -140,17 +142,51 @@ def test_expiry_forgets_old_keys_and_jobs(disk: Workshop) -> None:
     for n in range(3):
         registry._transport.call(SetAlias(alias=f"fraud@a{n}", target="fraud:1"), key=f"k{n}")
     old = run(disk, "expiry")
-    assert old.result == {"keys": 0, "jobs": 0}
+    nothing = {"keys": 0, "jobs": 0, "tokens": 0, "deliveries": 0}
+    assert old.result == nothing
     fresh = run(disk, "expiry", key_days=0.01, job_days=0.01)
-    assert fresh.result == {"keys": 0, "jobs": 0}
+    assert fresh.result == nothing
     with disk.transport.catalog.writing() as tx:  # what ended two days ago
         seen = tx.jobs.get(old.id)
         tx.jobs.settle(structs.replace(seen, ended_at=seen.ended_at - timedelta(days=2)), seen)
     swept = run(disk, "expiry", key_days=0.01, job_days=1)
-    assert swept.result == {"keys": 0, "jobs": 1}
+    assert swept.result == {**nothing, "jobs": 1}
     assert [job.id for job in registry.jobs.list(kind="expiry")] == [swept.id, fresh.id]
     (event,) = registry.audit.list(event="registry.expired")
-    assert event.data == {"keys": 0, "jobs": 1}
+    assert event.data == {**nothing, "jobs": 1}
+
+
+def test_expiry_forgets_old_tokens_puts_and_deliveries(disk: Workshop) -> None:
+    registry, now = disk.registry, system_clock()
+    for days in (1, 89, 91):
+        ended = registry.access.create_token(f"t{days}").token
+        with disk.transport.catalog.writing() as tx:
+            tx.tokens.revoke(ended.id, now - timedelta(days=days))
+            tx.puts.note(f"sha256:{days:064}", "bob", now - timedelta(days=days / 10))
+    webhook = registry.webhooks.create("https://ci.example/hook").webhook
+    version = registry.register("fraud", {"n": 1})
+    with disk.transport.catalog.writing() as tx:
+        (told,) = [row.event for row in tx.outbox.pending(limit=9) if row.event.target == version.ref]
+        tx.deliveries.add(
+            structs.replace(queued(webhook.id, told, now - timedelta(days=days)), seq=days) for days in (1, 29, 31)
+        )
+    swept = run(disk, "expiry")
+    assert swept.result == {"keys": 0, "jobs": 0, "tokens": 1, "deliveries": 1}
+    assert len(registry.access.tokens()) == 2
+    assert [each.seq for each in registry.webhooks.deliveries(webhook)] == [29, 1]
+    with disk.transport.catalog.writing() as tx:
+        digests = [f"sha256:{days:064}" for days in (1, 89, 91)]
+        assert tx.puts.shown(digests, "bob", now - timedelta(days=30), ["default"]) == {digests[0]}
+        assert tx.outbox.pending(limit=1), "where there is a webhook, events wait for who tells of them"
+    again = run(disk, "expiry", token_days=0.5, delivery_days=0.5)
+    assert (again.result["tokens"], again.result["deliveries"]) == (2, 2)
+
+
+def test_expiry_takes_out_what_nobody_is_told_of(disk: Workshop) -> None:
+    disk.registry.register("fraud", {"n": 1})
+    run(disk, "expiry")
+    with disk.transport.catalog.reading() as tx:
+        assert [row.event.event for row in tx.outbox.pending(limit=9)] == []
 
 
 def test_a_backup_can_be_restored(disk: Workshop, tmp_path: Path) -> None:

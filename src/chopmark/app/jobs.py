@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from chopmark.app.bytes_shown import KNOWN_FOR
 from chopmark.app.context import Context
 from chopmark.base.jsons import canonical, plain_values
 from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
@@ -162,9 +163,25 @@ def expire(ctx: Context, request: q.ExpireRegistry) -> q.Expired:
     keys = ctx.tx.idempotency.expire(ctx.now - timedelta(days=request.key_days), limit=EXPIRED_A_CALL)
     ended = _remove(ctx, ("done", "cancelled"), request.job_days)
     dead = _remove(ctx, ("dead",), request.dead_days)
-    if keys or ended or dead:
-        ctx.emit("registry", keys=keys, jobs=ended + dead)
-    return q.Expired(keys=keys, jobs=ended + dead, more=EXPIRED_A_CALL in (keys, ended, dead))
+    tokens = ctx.tx.tokens.remove_ended(ctx.now - timedelta(days=request.token_days))
+    deliveries = ctx.tx.deliveries.remove(ctx.now - timedelta(days=request.delivery_days), limit=EXPIRED_A_CALL)
+    ctx.tx.puts.remove(ctx.now - KNOWN_FOR)
+    found = {"keys": keys, "jobs": ended + dead, "tokens": tokens, "deliveries": deliveries}
+    if any(found.values()):
+        ctx.emit("registry", **found)
+    return q.Expired(**found, more=EXPIRED_A_CALL in (keys, ended, dead, deliveries, _untold(ctx)))
+
+
+def _untold(ctx: Context) -> int:
+    """Take events out of the outbox that nobody is told of, as there is no webhook; how many.
+
+    Where there is one, `chopmark.workers.handing_over` does it.
+    """
+    if ctx.tx.webhooks.list(limit=1):
+        return 0
+    seqs = [row.seq for row in ctx.tx.outbox.pending(limit=EXPIRED_A_CALL)]
+    ctx.tx.outbox.remove(seqs)
+    return len(seqs)
 
 
 def _remove(ctx: Context, states: tuple[JobState, ...], days: float) -> int:

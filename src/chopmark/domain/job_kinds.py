@@ -60,11 +60,17 @@ class ExpiryArguments(KindArguments, frozen=True, kw_only=True):
         Jobs that are done or cancelled are listed so long.
     dead_days
         Dead jobs are.
+    token_days
+        Tokens are listed so long after they expired or were revoked.
+    delivery_days
+        Deliveries to webhooks are listed so long, and can be replayed; what waits longer, in a pause, is not sent any more.
     """
 
     key_days: Days = 7.0
     job_days: Days = 30.0
     dead_days: Days = 180.0
+    token_days: Days = 90.0
+    delivery_days: Days = 30.0
 
 
 class BackupArguments(KindArguments, frozen=True, kw_only=True):

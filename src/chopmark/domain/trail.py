@@ -184,7 +184,7 @@ _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "lineage.linked": _linked,
     "lineage.unlinked": _unlinked,
     "storage.damaged": _simple("found damage in bytes that versions need"),
-    "registry.expired": _simple("forgot old idempotency keys and jobs"),
+    "registry.expired": _simple("forgot what is old: keys, jobs, tokens, deliveries"),
     "schedule.set": _simple("set the {}"),
     "schedule.removed": _simple("removed the {}"),
     "schedule.paused": _simple("paused the {}"),

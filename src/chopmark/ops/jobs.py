@@ -184,7 +184,9 @@ class SweepPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExpireRegistry(Request, frozen=True, kw_only=True):
-    """Forget idempotency keys and ended jobs that are older than so many days, a part of them.
+    """Forget what is older than so many days, a part of it.
+
+    Beside what is told here, who put which bytes is forgotten after a week, and events that nobody is told of.
 
     Attributes
     ----------
@@ -192,11 +194,17 @@ class ExpireRegistry(Request, frozen=True, kw_only=True):
         Of keys; a call that is repeated later is a new one.
     job_days, dead_days
         Of jobs that are done or cancelled, and of dead ones.
+    token_days
+        Of tokens, since they expired or were revoked.
+    delivery_days
+        Of deliveries to webhooks, whatever became of them.
     """
 
     key_days: Days = 7.0
     job_days: Days = 30.0
     dead_days: Days = 180.0
+    token_days: Days = 90.0
+    delivery_days: Days = 30.0
 
 
 class Expired(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,4 +212,6 @@ class Expired(msgspec.Struct, frozen=True, kw_only=True):
 
     keys: int
     jobs: int
+    tokens: int = 0
+    deliveries: int = 0
     more: bool

@@ -96,16 +96,15 @@ def _digits(number: int) -> str:
 
 
 def expiry(task: Task) -> dict[str, Any]:
-    """Forget old idempotency keys and jobs. The cache keeps to its quota by itself."""
+    """Forget what is old: keys, jobs, tokens, deliveries, who put bytes. The cache keeps to its quota by itself."""
     told = converted(task.job.arguments, ExpiryArguments)
-    keys = jobs = 0
+    forgotten: Counter[str] = Counter(keys=0, jobs=0, tokens=0, deliveries=0)
     while True:
         task.check()
-        request = ExpireRegistry(key_days=told.key_days, job_days=told.job_days, dead_days=told.dead_days)
-        part: Expired = task.transport.call(request)
-        keys, jobs = keys + part.keys, jobs + part.jobs
+        part: Expired = task.transport.call(ExpireRegistry(**structs.asdict(told)))
+        forgotten.update({name: getattr(part, name) for name in forgotten})
         if not part.more:
-            return {"keys": keys, "jobs": jobs}
+            return dict(forgotten)
 
 
 def backup(task: Task) -> Mapping[str, Any]:
