@@ -41,6 +41,7 @@ PARTS: dict[str, Callable[[Path, Sizes], list[Figure]]] = {
     "experiments": lambda _, sizes: experiments.figures(sizes.rounds),
     "drift": lambda place, sizes: drift.figures(place, sizes.rounds, quick=sizes.quick),
     "server": lambda place, sizes: server.figures(place, sizes.rounds, quick=sizes.quick),
+    "searches": lambda place, sizes: server.search_figures(place, sizes.rounds, quick=sizes.quick),
     "transfers": lambda place, sizes: transfers.figures(place, sizes.rounds, sizes.mib, quick=sizes.quick),
     "catalog": lambda place, sizes: catalog.figures(place, quick=sizes.quick),
 }

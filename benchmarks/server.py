@@ -24,7 +24,7 @@ from benchmarks.made_registry import VERSIONS_A_MODEL, model_name
 from benchmarks.peers.environments import made, pinned_version
 from benchmarks.served import Load, Served, asked
 
-__all__ = ["figures"]
+__all__ = ["figures", "search_figures"]
 
 CLIENTS = 8
 WARM = 20
@@ -44,10 +44,9 @@ class _Calls(NamedTuple):
 
 
 def figures(place: Path, rounds: int, *, quick: bool = False) -> list[Figure]:
-    """All of it; without MLflow's environment ours alone, held against its promises in absolute terms."""
-    python = made("mlflow")
+    """Starting, and calls; nothing without MLflow's environment."""
+    python = _mlflow_python()
     if python is None:
-        print("No rows for the server: `make bench-peers` makes MLflow's environment.", file=sys.stderr)
         return []
     found: list[Figure] = []
     with ExitStack() as stack:
@@ -56,12 +55,26 @@ def figures(place: Path, rounds: int, *, quick: bool = False) -> list[Figure]:
         found += _standing(ours, theirs)
         found += _calls(ours, theirs, rounds, 40 if quick else 200)
         found += _crowd(ours, theirs, rounds, 80 if quick else 400)
+    return found
+
+
+def search_figures(place: Path, rounds: int, *, quick: bool = False) -> list[Figure]:
+    """Searches among many; nothing without MLflow's environment."""
+    python = _mlflow_python()
+    if python is None:
+        return []
     count = 2_000 if quick else 100_000
     with ExitStack() as stack:
         ours = stack.enter_context(_ours_with(place / "ours_many", count))
         theirs = stack.enter_context(_mlflow_with(python, place / "mlflow_many", count))
-        found += _searches(ours, theirs, rounds, count, 10 if quick else 20)
-    return found
+        return _searches(ours, theirs, rounds, count, 10 if quick else 20)
+
+
+def _mlflow_python() -> Path | None:
+    python = made("mlflow")
+    if python is None:
+        print("No rows for the server: `make bench-peers` makes MLflow's environment.", file=sys.stderr)
+    return python
 
 
 def _standing(ours: Served, theirs: Served) -> list[Figure]:
@@ -287,7 +300,6 @@ def _multiply(connection: sqlite3.Connection, count: int) -> None:
         columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
         values = ", ".join(changed.get(column, f'"{column}"') for column in columns)
         inserted = ", ".join(f'"{column}"' for column in columns)
-        connection.executemany(
-            f"INSERT INTO {table} ({inserted}) SELECT {values} FROM {table} WHERE name = 'fraud'", rows
-        )
+        connection.execute(f"CREATE TEMP TABLE one_{table} AS SELECT * FROM {table} WHERE name = 'fraud'")
+        connection.executemany(f"INSERT INTO {table} ({inserted}) SELECT {values} FROM one_{table}", rows)
     connection.commit()

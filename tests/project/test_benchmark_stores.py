@@ -184,7 +184,7 @@ def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("only", "wanted"),
     [
-        ([], ["imports", "calls", "syncs", "stores", "sharing", "experiments", "drift", "server", "transfers"]),
+        ([], ["imports", "calls", "syncs", "stores", "sharing", "experiments", "drift", "server", "searches", "transfers"]),
         (["--only", "sharing", "catalog", "calls"], ["calls", "sharing", "catalog"]),
     ],
 )
