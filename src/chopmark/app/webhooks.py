@@ -31,7 +31,7 @@ from chopmark.domain.receivers import (
     written_secret,
 )
 from chopmark.domain.refs import DEFAULT_PROJECT
-from chopmark.domain.telling import message_for, test_event
+from chopmark.domain.telling import message_for, trial_event
 from chopmark.errors import Conflict, InvalidRequest, NotFound
 from chopmark.ops import webhooks as q
 from chopmark.ops.results import Done
@@ -181,7 +181,7 @@ def send_test(outside: Outside, request: q.TestWebhook) -> Trial | None:
         return None
     hidden = outside.post.unseal(webhook.id, sealed)
     event_id = uuid7(outside.now)
-    event = test_event(webhook, event_id, outside.actor.name, outside.now)
+    event = trial_event(webhook, event_id, outside.actor.name, outside.now)
     message_id = f"test_{event_id.hex}"
     message = message_for(webhook, hidden, event, registry, message_id, outside.now)
     return Trial(message_id, cleaned(outside.post.send(message), hidden.told()))

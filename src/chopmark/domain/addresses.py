@@ -104,14 +104,15 @@ class Allowed(NamedTuple):
 
     def names(self, host: str) -> bool:
         """Whether a host stands in the setting, by its name or as an address in one of the networks."""
-        return host.lower().rstrip(".") in self.hosts or self._holds(host)
+        return host.lower().rstrip(".") in self.hosts or self.holds([host])
 
-    def _holds(self, text: str) -> bool:
+    def holds(self, addresses: Iterable[str]) -> bool:
+        """Whether there are networks, and all of these are addresses in them."""
         try:
-            found = _widened(ip_address(text))
+            found = [_widened(ip_address(address.partition("%")[0])) for address in addresses]
         except ValueError:
             return False
-        return any(found in network for network in self.networks)
+        return bool(self.networks) and all(any(each in network for network in self.networks) for each in found)
 
 
 def parse_allowed(text: str) -> Allowed:
@@ -144,13 +145,13 @@ def check_addresses(place: Place, addresses: Sequence[str], allowed: Allowed) ->
     Denied
         When one of them is not public and not allowed, or the way there is not encrypted and nobody allowed that.
     """
-    if place.scheme == "http" and not allowed.names(place.host):
+    if place.scheme == "http" and not allowed.names(place.host) and not allowed.holds(addresses):
         msg = f"{place.host} would be told over plain HTTP, which everybody on the way can read."
         raise Denied(msg, hint="Use https://, or name the host in the setting webhook_allow.")
     is_named = place.host.lower().rstrip(".") in allowed.hosts
     for address in addresses:
         found = ip_address(address.partition("%")[0])
-        if any(_widened(found) in network for network in allowed.networks):
+        if allowed.holds([address]):
             continue
         why = _why_not(found)
         # A name in the setting stands for what it means, but never for what every machine of a cloud has at this address.

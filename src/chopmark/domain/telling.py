@@ -22,7 +22,7 @@ from chopmark.domain.notices import (
 from chopmark.domain.receivers import Hidden, Webhook, live_secrets
 from chopmark.domain.webhooks import signed_headers
 
-__all__ = ["TEST", "message_for", "notice_message", "test_event"]
+__all__ = ["TEST", "message_for", "notice_message", "trial_event"]
 
 TEST = "test"
 """Name of the event that only tries a webhook; its type is ``chopmark.test``."""
@@ -92,7 +92,7 @@ def _signed(hidden: Hidden, told: CloudEvent, message_id: str, now: datetime) ->
     return HttpMessage(url=hidden.url, headers={"content-type": _CONTENT_TYPE, **signed}, body=body)
 
 
-def test_event(webhook: Webhook, event_id: UUID, actor: str, now: datetime) -> AuditEvent:
+def trial_event(webhook: Webhook, event_id: UUID, actor: str, now: datetime) -> AuditEvent:
     """An event that did not happen: to try whether a receiver hears. It has the number 0, which no event of the audit has."""
     return AuditEvent(seq=0, id=event_id, at=now, actor=actor, event=TEST, target=f"webhook:{webhook.id}")
 
