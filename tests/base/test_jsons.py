@@ -1,7 +1,7 @@
 """What is wrong with values, in words and not in names of types."""
 
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -48,3 +48,9 @@ def test_a_document_of_another_form_is_told_without_names_of_types() -> None:
 
 def test_pretty_json_has_no_control_characters() -> None:
     assert pretty({"a": "\x1b\x7f\x9b"}) == '{\n  "a": "\\u001b\\u007f\\u009b"\n}'
+
+
+@pytest.mark.parametrize("text", [b'{"a":' + b"[" * 100_000, b'{"a":' * 100_000])
+def test_what_is_nested_without_end_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="nested"):
+        decode(text, dict[str, Any])

@@ -97,6 +97,8 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         msg = f"What was read does not have the form it should: {_in_words(str(error))}."
         raise InvalidRequest(msg) from error
+    except RecursionError as error:
+        raise InvalidRequest("What was read is nested more deeply than is read.", hint="Nest it less.") from error
 
 
 def explained(error: Exception, kind: type) -> str:
