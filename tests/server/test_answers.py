@@ -372,6 +372,8 @@ def test_the_description_names_every_path(plain: Plain) -> None:
         "blob.stat",
         "blob.missing",
         "blob.assemble",
+        "blob.address",
+        "blob.arrived",
         "event.hear",
     }
     assert operations == set(OPS) | streams

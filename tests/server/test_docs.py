@@ -162,6 +162,8 @@ LINES = {
 MADE_FIRST = {
     "token.revoke", "job.get", "job.retry", "job.cancel", "schedule.remove", "schedule.pause", "schedule.resume", "role.remove",
     "member.remove", "dataset.get", "webhook.get", "webhook.update", "webhook.delete", "webhook.rotate", "webhook.test",
+    "blob.address",
+    "blob.arrived",
     "delivery.list", "delivery.get", "delivery.replay", "lineage.unlink", "model.restore", "model.purge", "version.restore",
     "version.purge", "alias.at", "model.delete", "trust.grant", "trust.revoke", "registry.rebuild",
 }  # fmt: skip

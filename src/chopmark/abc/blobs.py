@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
-__all__ = ["BlobSource", "BlobStat", "BlobStore", "KeepsLeftovers", "Leftover", "Progress", "Verify"]
+__all__ = [
+    "BlobSource",
+    "BlobStat",
+    "BlobStore",
+    "GivesAddresses",
+    "KeepsLeftovers",
+    "Leftover",
+    "Progress",
+    "Verify",
+]
 
 Progress = Callable[[int], None]
 """Called with the number of bytes just moved; must be quick and must not raise."""
@@ -76,6 +85,26 @@ class KeepsLeftovers(Protocol):
 
     def strangers(self) -> Iterator[Leftover]:
         """Files where blobs are kept that are none."""
+        ...
+
+
+@runtime_checkable
+class GivesAddresses(Protocol):
+    """A store that may be reached by somebody who has no credentials of it: one blob, for a while, by an address."""
+
+    def read_address(self, digest: str, lifetime_s: float) -> str:
+        """Where whoever has it gets the bytes of a blob by ``GET``, there or not."""
+        ...
+
+    def write_address(self, upload: str, lifetime_s: float) -> tuple[str, Mapping[str, str]]:
+        """Where bytes are brought by one ``PUT``, and its headers; ``upload`` is 32 hexadecimal digits that nobody guesses."""
+        ...
+
+    def take_upload(self, upload: str, digest: str, size_bytes: int) -> BlobStat:
+        """Make a blob of what was brought, once it is found to have that digest.
+
+        `NotFound` when nothing was brought, `IntegrityFailure` when it is something else. What was brought is gone then.
+        """
         ...
 
 

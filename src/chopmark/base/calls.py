@@ -13,7 +13,7 @@ from chopmark.errors import InvalidRequest, TimedOut, Unavailable
 if TYPE_CHECKING:
     import urllib3
 
-__all__ = ["Caller", "Reply"]
+__all__ = ["Caller", "Reply", "is_this_machine"]
 
 _ATTEMPTS = 4
 _PAUSE_S = 0.1  # doubled each time, of which a random part is waited
@@ -70,7 +70,7 @@ class Caller:
             raise InvalidRequest(
                 f"{parts.scheme}://{parts.hostname or ''} is no address of a server.", hint="Use https://host."
             )
-        if token and parts.scheme == "http" and not _is_this_machine(parts.hostname):
+        if token and parts.scheme == "http" and not is_this_machine(parts.hostname):
             msg = f"The token would pass to {parts.hostname} readable by everybody on the way."
             raise InvalidRequest(msg, hint="Use https://, or a tunnel to this machine.")
         self.url = url.rstrip("/")
@@ -167,7 +167,8 @@ class Caller:
         self._pool.close()
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Whether what is sent there stays on this machine."""
     return host in ("localhost", "::1") or host.startswith("127.")
 
 

@@ -126,6 +126,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         How long it waits for what it works on when it is told to stop, before it hands it back.
     worker_job_timeout_s
         A job that takes longer is left, and tried again.
+    serve_direct_urls
+        ``on`` sends who asks for it to the object store itself, by an address that is good for five minutes; the store has to
+        be reached by the clients. ``off``: all bytes pass through the server.
+    serve_proxies
+        Addresses and networks of proxies before the server, as ``10.0.0.5, 10.1.0.0/16``: only these are believed when they say
+        for whom they ask (``X-Forwarded-For``, ``X-Forwarded-Proto``).
     serve_auth
         ``tokens`` asks everybody for a token; ``none`` takes whoever reaches the server for its own user.
     serve_open
@@ -207,6 +213,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker_lease_s: Annotated[float, Meta(ge=0.5, le=86_400)] = 60.0
     worker_stop_s: Annotated[float, Meta(ge=0, le=3_600)] = 20.0
     worker_job_timeout_s: Annotated[float, Meta(gt=0, le=30 * 86_400)] = 6 * 3_600.0
+    serve_direct_urls: Literal["off", "on"] = "off"
+    serve_proxies: str = ""
     serve_auth: Literal["tokens", "none"] = "tokens"
     serve_open: Literal["", "yes, to everybody"] = ""
     serve_token_cache_s: Annotated[float, Meta(ge=0, le=300)] = 5.0

@@ -18,7 +18,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from chopmark.base.clock import system_clock
 from chopmark.base.digest import parse_digest
 from chopmark.base.ids import uuid7
 from chopmark.blobs.copying import PIECE_BYTES, Content
+from chopmark.blobs.direct import signed_read, signed_write, take_in
 from chopmark.blobs.distant import DistantStore
 from chopmark.blobs.failures import missing
 from chopmark.blobs.keys import FOLDER, Listed, in_order, key_of, touch_key_of
@@ -242,6 +243,27 @@ class ObjectStore(DistantStore):
             for chunk in obstore.list(self._objects, folder, chunk_size=_LISTED_AT_ONCE):
                 for each in chunk:
                     yield Listed(each["path"], each["size"], each["last_modified"])
+
+    # Past this process
+
+    def read_address(self, digest: str, lifetime_s: float) -> str:
+        """See `chopmark.abc.blobs.GivesAddresses.read_address`."""
+        return signed_read(self._objects, parse_digest(digest), lifetime_s, self.place)
+
+    def write_address(self, upload: str, lifetime_s: float) -> tuple[str, Mapping[str, str]]:
+        """See `chopmark.abc.blobs.GivesAddresses.write_address`."""
+        return signed_write(self._objects, upload, lifetime_s, self.place)
+
+    def take_upload(self, upload: str, digest: str, size_bytes: int) -> BlobStat:
+        """See `chopmark.abc.blobs.GivesAddresses.take_upload`."""
+        with self._holding(parse_digest(digest)):
+            take_in(self._objects, upload, digest, size_bytes, head=self._head, limits=self._limits, place=self.place)
+            stat = self._touch(Content(digest, size_bytes))
+        if stat is None:
+            raise Conflict(
+                f"The blob {digest} was deleted from {self.place} as soon as it was stored.", hint="Repeat it."
+            )
+        return stat
 
     # Removing
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,9 +18,14 @@ from chopmark.base.digest import digest_of, parse_digest
 from chopmark.base.jsons import decode, encode
 from chopmark.blobs.copying import Content
 from chopmark.blobs.distant import DistantStore
+from chopmark.blobs.elsewhere import Elsewhere
 from chopmark.blobs.transfer import parts
-from chopmark.errors import NotFound, TooLarge, Unavailable, Unsupported
+from chopmark.errors import InvalidRequest, NotFound, TooLarge, Unavailable, Unsupported
+from chopmark.ops.direct import DIRECT_BYTES_MAX, ArrivedUpload, DirectUpload, UploadAddress
 from chopmark.ops.http import PREFIX, MissingBlobs, PartsOfBlob, check_reply
+
+if TYPE_CHECKING:
+    import urllib3
 
 __all__ = ["ServedStore"]
 
@@ -29,6 +35,9 @@ _ASK_FROM_BYTES = 16 << 10
 
 _LARGE_BYTES = 16 << 20
 """From here on, what breaks off is not sent again from its beginning, but in parts."""
+
+_DIRECT_FROM_BYTES = 1 << 20
+"""Below this, a second connection costs more than the way through the server."""
 
 _PART_BYTES = 8 << 20
 _PARALLEL = 4
@@ -53,6 +62,9 @@ class ServedStore(DistantStore):
     def __init__(self, caller: Caller, *, staging: Path | None = None) -> None:
         super().__init__(staging, _PARALLEL)
         self._caller = caller
+        self._elsewhere = Elsewhere(caller.url)
+        self._reads_directly = True
+        self._writes_directly = True
 
     def __repr__(self) -> str:
         return f"ServedStore({self._caller.url!r})"
@@ -64,6 +76,10 @@ class ServedStore(DistantStore):
             told.all()
             return msgspec.structs.replace(known, leaves=content.leaves)
         is_large = content.size_bytes >= _LARGE_BYTES
+        brought = self._brought(staged, content, told) if is_large else None
+        if brought is not None:
+            told.all()
+            return msgspec.structs.replace(brought, leaves=content.leaves)
         try:
             stat = self._put(content.digest, _Pieces(staged, 0, content.size_bytes, told), repeatable=not is_large)
         except (Unavailable, TooLarge):
@@ -72,6 +88,23 @@ class ServedStore(DistantStore):
             stat = self._put_parts(staged, content, told)
         told.all()
         return msgspec.structs.replace(stat, leaves=content.leaves)
+
+    def _brought(self, staged: int, content: Content, told: _Told) -> BlobStat | None:
+        """Bring the bytes to the server's store itself; None where that is not offered, or does not work from here."""
+        if not self._writes_directly or content.size_bytes > DIRECT_BYTES_MAX:
+            return None
+        asked = encode(DirectUpload(size_bytes=content.size_bytes))
+        try:
+            answer = self._answered("POST", f"{_path(content.digest)}/address", asked, _JSON)
+            place = decode(answer.body, UploadAddress)
+            pieces = _Pieces(staged, 0, content.size_bytes, told)
+            self._elsewhere.put(place.url, place.headers, pieces, content.size_bytes)
+            arrived = encode(ArrivedUpload(upload=place.upload, size_bytes=content.size_bytes))
+            taken = self._answered("POST", f"{_path(content.digest)}/arrived", arrived, _JSON, repeatable=False)
+            return decode(taken.body, BlobStat)
+        except (NotFound, InvalidRequest, Unavailable):  # the server takes them as it always does
+            self._writes_directly = False
+            return None
 
     def _put(self, digest: str, pieces: _Pieces, *, repeatable: bool = True) -> BlobStat:
         headers = {"content-type": "application/octet-stream", "content-length": str(pieces.size_bytes)}
@@ -125,10 +158,36 @@ class ServedStore(DistantStore):
         raise _only_there("deleted")
 
     def close(self) -> None:
-        """The connections are its caller's."""
+        """The connections to the server are its caller's."""
+        self._elsewhere.close()
 
     def _size_of(self, digest: str) -> int:
         return decode(self._answered("GET", f"{_path(digest)}/stat").body, BlobStat).size_bytes
+
+    def _asked(self, digest: str, start: int, end: int) -> urllib3.BaseHTTPResponse:
+        """An answer that brings a range of bytes: the server's, or that of its store where the server points to it."""
+        directly = self._reads_directly and end - start >= _DIRECT_FROM_BYTES
+        reply = self._caller.begin(
+            "GET",
+            _path(digest),
+            query=(("direct", "true"),) if directly else (),
+            headers={"range": f"bytes={start}-{end - 1}"},
+            preload=False,
+        )
+        if reply.status != HTTPStatus.TEMPORARY_REDIRECT:
+            return reply
+        address = reply.headers.get("location", "")
+        reply.drain_conn()
+        reply.release_conn()
+        try:
+            found = self._elsewhere.get(address, start, end)
+            if found.status == HTTPStatus.PARTIAL_CONTENT:
+                return found
+            found.close()
+        except Unavailable:
+            pass
+        self._reads_directly = False  # the store is not reached from here
+        return self._asked(digest, start, end)
 
     def _download(self, digest: str, start: int, end: int) -> Iterator[bytes]:
         """The bytes as they come; what breaks off is asked for again from where it broke."""
@@ -136,7 +195,7 @@ class ServedStore(DistantStore):
 
         at, broken = start, 0
         while at < end:
-            reply = self._caller.begin("GET", _path(digest), headers={"range": f"bytes={at}-{end - 1}"}, preload=False)
+            reply = self._asked(digest, at, end)
             try:
                 if reply.status != HTTPStatus.PARTIAL_CONTENT:
                     check_reply(reply.status, reply.read(_PIECE_BYTES), self._caller.url)

@@ -22,7 +22,7 @@ __all__ = ["answer_of", "failure_of", "json_answer", "refusal"]
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
 RETRY_AFTER_S = 1
-_BRINGING_BYTES = frozenset(("blob.put", "blob.assemble", "version.register", "version.import"))
+_BRINGING_BYTES = frozenset(("blob.put", "blob.assemble", "blob.arrived", "version.register", "version.import"))
 """Where bytes that are not what they should be are the fault of who sent or named them, and none of the server's."""
 
 

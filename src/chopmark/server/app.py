@@ -11,6 +11,7 @@ from typing import Any
 from chopmark.abc.blobs import BlobStore
 from chopmark.base.jsons import encode
 from chopmark.base.settings import Settings
+from chopmark.blobs.direct import giver_of
 from chopmark.errors import ChopmarkError, NotFound, Unavailable
 from chopmark.ops.http import PREFIX
 from chopmark.server.acting import Acting, Callers
@@ -65,6 +66,7 @@ class App:
         self._is_ready = is_ready
         self._telemetry = Telemetry()
         ops, transfers = Admission(callers, self._ops), Admission(callers, self._transfers)
+        direct = giver_of(store) if settings.serve_direct_urls == "on" else None
         self._events = EventRoutes(events, ops)
         self._api = Api(
             acting,
@@ -73,8 +75,8 @@ class App:
             timeout_s=settings.serve_timeout_s,
             waiting_max=settings.serve_waiting_max,
             streaming=(
-                *BlobRoutes(acting, store, transfers).rows(),
-                *UploadRoutes(acting, store, transfers).rows(),
+                *BlobRoutes(acting, store, transfers, direct).rows(),
+                *UploadRoutes(acting, store, transfers, direct).rows(),
                 *self._events.rows(),
             ),
             seen=self._telemetry.seen,

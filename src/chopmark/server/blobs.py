@@ -11,13 +11,13 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import BinaryIO, NamedTuple, cast
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
-from chopmark.abc.blobs import BlobStat, BlobStore
+from chopmark.abc.blobs import BlobStat, BlobStore, GivesAddresses
 from chopmark.base.digest import parse_digest
 from chopmark.domain.access import Actor
 from chopmark.domain.manifest import Manifest
-from chopmark.errors import InvalidRequest, NotFound, Unavailable
+from chopmark.errors import ChopmarkError, InvalidRequest, NotFound, Unavailable
 from chopmark.ops.http import PREFIX
 from chopmark.ops.requests import GetManifest, GetVersion
 from chopmark.server.acting import Acting
@@ -25,8 +25,12 @@ from chopmark.server.admission import Admission
 from chopmark.server.answers import json_answer
 from chopmark.server.exchange import Answer, Exchange
 from chopmark.server.streams import Arriving
+from chopmark.server.telemetry import LOGGER
 
-__all__ = ["BlobRoutes", "Span", "read_range"]
+__all__ = ["DIRECT_LIFETIME_S", "BlobRoutes", "Span", "read_range"]
+
+DIRECT_LIFETIME_S = 300.0
+"""For so long an address of the store is good."""
 
 _PIECE_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -78,12 +82,15 @@ class BlobRoutes:
     door
         Who asks, and threads for bytes on their way, apart from those of the ops: a slow client keeps one as long as it
         sends.
+    direct
+        What gives addresses of the store to who asks for one; None where all bytes pass through here.
     """
 
-    def __init__(self, acting: Acting, store: BlobStore, door: Admission) -> None:
+    def __init__(self, acting: Acting, store: BlobStore, door: Admission, direct: GivesAddresses | None = None) -> None:
         self._acting = acting
         self._store = store
         self._door = door
+        self._direct = direct
 
     def rows(self) -> Iterable[tuple[str, str, Callable[[Exchange, dict[str, str]], Awaitable[None]]]]:
         """Method, path and what serves them."""
@@ -200,6 +207,16 @@ class BlobRoutes:
             raise NotFound(f"The blob {digest} is not in the store.")
         return stat
 
+    def _address(self, digest: str) -> str:
+        """Where the store itself gives a blob; empty where it does not, as with credentials that cannot sign."""
+        if self._direct is None:
+            return ""
+        try:
+            return self._direct.read_address(digest, DIRECT_LIFETIME_S)
+        except ChopmarkError as error:
+            LOGGER.warning("The store gives no address: %s", error.message)
+            return ""
+
     async def _send_blob(self, exchange: Exchange, stat: BlobStat, name: str) -> None:
         headers = {
             "content-type": "application/octet-stream",
@@ -212,6 +229,12 @@ class BlobRoutes:
         if headers["etag"] in exchange.header("if-none-match"):
             await exchange.send(Answer(HTTPStatus.NOT_MODIFIED, headers, b""))
             return
+        if exchange.method == "GET" and _asks_directly(exchange.query):
+            address = await self._door.run(lambda: self._address(stat.digest))
+            if address:  # as good as the bytes: it is kept nowhere, and no log of ours has it
+                headers = {"location": address, "cache-control": "no-store"}
+                await exchange.send(Answer(HTTPStatus.TEMPORARY_REDIRECT, headers, b""))
+                return
         condition = exchange.header("if-range")
         asked = exchange.header("range") if condition in ("", headers["etag"]) else ""
         try:
@@ -247,9 +270,11 @@ class BlobRoutes:
             await self._door.run(reader.close)
 
 
-def _only_ref(query: str) -> str:
-    from urllib.parse import parse_qsl
+def _asks_directly(query: str) -> bool:
+    return ("direct", "true") in parse_qsl(query, keep_blank_values=True)
 
+
+def _only_ref(query: str) -> str:
     pairs = parse_qsl(query, keep_blank_values=True)
     if len(pairs) != 1 or pairs[0][0] != "ref":
         raise InvalidRequest("This takes a reference and nothing else.", hint="GET /api/v1/resolve?ref=fraud@champion")

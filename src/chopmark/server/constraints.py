@@ -16,6 +16,7 @@ from chopmark.domain.job_kinds import KINDS
 from chopmark.domain.lifecycle import STAGES
 from chopmark.domain.lineage import RELATIONS
 from chopmark.domain.names import KEY_LENGTH_MAX, NAME_LENGTH_MAX, RESERVED_ALIASES, TEXT_LENGTH_MAX
+from chopmark.domain.policy import REQUIRABLE_FIELDS
 from chopmark.domain.retention import DAYS_MAX
 
 __all__ = ["COMPONENTS", "TEXTS", "added", "constrained"]
@@ -211,6 +212,7 @@ _ITEMS: dict[str, dict[str, Any]] = {
     "usage.record.loads": {"maxItems": PAGE_SIZE_MAX},
 }
 COMPONENTS: dict[str, dict[str, Any]] = {
+    "ProjectRules": {"required_fields": {"items": {"type": "string", "enum": list(REQUIRABLE_FIELDS)}}},
     "DailyLoads": {"count": {"minimum": 1, "maximum": 2**40}},
     "Retention": {field: {"minimum": 1, "maximum": DAYS_MAX} for field in ("newest", "days", "used_days")},
 }

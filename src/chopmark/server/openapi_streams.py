@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from chopmark.abc.blobs import BlobStat
+from chopmark.ops.direct import DIRECT_BYTES_MAX, UploadAddress
 
 __all__ = ["STREAM_PATHS", "STREAM_TYPES"]
 
-STREAM_TYPES = (BlobStat,)
+STREAM_TYPES = (BlobStat, UploadAddress)
 _SCHEMAS = "#/components/schemas/"
 _BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _READ, _SENT = (400, 401, 403, 404, 429, 503), (400, 401, 403, 413, 422, 429, 503)
@@ -175,6 +176,41 @@ STREAM_PATHS: dict[str, dict[str, dict[str, Any]]] = {
                     "properties": {"parts": {"type": "array", "items": _struct("Digest")}},
                 }}},
             },
+            responses={"200": _json(_struct("BlobStat"))},
+        )
+    },
+    "/blobs/{digest}/address": {
+        "post": _streamed(
+            "blob.address",
+            "Where the bytes of a blob may be brought to the store itself, for some minutes.",
+            "register",
+            (*_SENT, 404),
+            parameters=[_path("digest", "Digest")],
+            requestBody={"required": True, "content": {"application/json": {"schema": {
+                "type": "object",
+                "required": ["size_bytes"],
+                "properties": {"size_bytes": {"type": "integer", "minimum": 0, "maximum": DIRECT_BYTES_MAX}},
+                "additionalProperties": False,
+            }}}},
+            responses={"200": _json(_struct("UploadAddress"))},
+        )
+    },
+    "/blobs/{digest}/arrived": {
+        "post": _streamed(
+            "blob.arrived",
+            "Make a blob of what was brought to the store; it counts when its bytes are those of the digest.",
+            "register",
+            (*_SENT, 404),
+            parameters=[_path("digest", "Digest")],
+            requestBody={"required": True, "content": {"application/json": {"schema": {
+                "type": "object",
+                "required": ["upload", "size_bytes"],
+                "properties": {
+                    "upload": {"type": "string", "pattern": "^[0-9a-f]{32}$", "examples": ["0" * 32]},
+                    "size_bytes": {"type": "integer", "minimum": 0, "maximum": DIRECT_BYTES_MAX},
+                },
+                "additionalProperties": False,
+            }}}},
             responses={"200": _json(_struct("BlobStat"))},
         )
     },
