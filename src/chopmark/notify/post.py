@@ -115,8 +115,11 @@ class CheckedPost:
         except smtplib.SMTPResponseException as error:
             text = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else ""
             return Answer(status=error.smtp_code, error="The mail server refused.", body=text[:_ERROR_LENGTH_MAX])
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = ", ".join(sorted({str(code) for code, _ in error.recipients.values()}))
+            return Answer(error=f"The mail server refused all recipients ({codes}).")
         except smtplib.SMTPException as error:
-            return Answer(error=f"The mail server refused: {type(error).__name__}.")
+            return Answer(error=f"The mail server refused: {_told(error)}.")
         except ssl.SSLCertVerificationError as error:
             return Answer(error=f"Its certificate is not trusted: {error.verify_message}.")
         except TimeoutError as error:
