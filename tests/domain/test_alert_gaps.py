@@ -115,3 +115,23 @@ def test_a_clock_that_goes_back_for_longer_than_there_are_years_is_refused() -> 
     state = AlertState(at=datetime(9900, 1, 1, tzinfo=UTC), pending_since=datetime(1900, 1, 1, tzinfo=UTC))
     with pytest.raises(InvalidRequest, match="The clock says"):
         advance(rule(), state, None, datetime(1950, 1, 1, tzinfo=UTC))
+
+
+def test_a_state_says_since_when_and_no_longer_than_it_holds() -> None:
+    rule = ThresholdRule(
+        name="slow", metric="p95", operator=">", threshold=1, for_seconds=60, keep_firing_for_seconds=60
+    )
+    noon, minute = datetime(2026, 5, 1, 12, tzinfo=UTC), timedelta(minutes=1)
+    state = AlertState()
+    seen = []
+    for k, value in enumerate([2.0, 2.0, 0.0, 0.0, 2.0, 2.0]):
+        state, _ = advance(rule, state, Sample(noon + k * minute, value), noon + k * minute)
+        seen.append((state.phase, state.pending_since, state.clear_since))
+    assert seen == [
+        ("pending", noon, None),
+        ("firing", noon, None),
+        ("firing", noon, noon + 2 * minute),
+        ("ok", None, None),
+        ("pending", noon + 4 * minute, None),
+        ("firing", noon + 4 * minute, None),
+    ]
