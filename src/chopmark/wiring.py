@@ -24,6 +24,7 @@ from chopmark.app.recording import Recorder
 from chopmark.base.calls import Caller
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.deferred import Deferred
+from chopmark.base.digest import digest_of
 from chopmark.base.ids import uuid7
 from chopmark.base.settings import Resolved, Settings
 from chopmark.base.tally import Tally
@@ -70,6 +71,7 @@ DATABASE_FILE = "chopmark.db"
 RECORDED_WITHIN_S = 0.5
 _PAUSE_MAX_S = 10.0
 STORE_DIRECTORY = "blobs"
+_NO_BYTES = digest_of(b"")
 
 
 class LocalTransport:
@@ -85,9 +87,19 @@ class LocalTransport:
         For people.
     own
         Whether catalog and store are the caller's own.
+    revisions
+        Gives the revision of the tables that are there, and of those this release needs.
     """
 
-    def __init__(self, dispatch: Dispatch, actor: Actor, location: str, *, own: bool) -> None:
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        actor: Actor,
+        location: str,
+        *,
+        own: bool,
+        revisions: Callable[[], tuple[str, str]] = lambda: (HEAD, HEAD),
+    ) -> None:
         self._dispatch = dispatch
         self._actor = actor
         self.catalog: Catalog = dispatch.catalog
@@ -96,7 +108,9 @@ class LocalTransport:
         self.post: Post = dispatch.post
         self.location = location
         self.own = own
+        self._revisions = revisions
         self._closed = threading.Event()
+        self._had_blobs = False
         self.identities = Identities(dispatch.catalog, dispatch.clock)
         self._recorder = Recorder(dispatch.catalog, dispatch.records)
         self._recording = Deferred(self._record, RECORDED_WITHIN_S)
@@ -130,6 +144,22 @@ class LocalTransport:
         """Ask the database something; raises what keeps it from answering."""
         with self._dispatch.catalog.reading() as tx:
             tx.audit.head()
+
+    def check_tables(self) -> None:
+        """Raise `Unavailable` when the tables are older than this release needs: the database was restored from long ago."""
+        there, needed = self._revisions()
+        if there < needed:
+            msg = f"The tables are of revision {there or 'none'}; this release needs {needed}."
+            raise Unavailable(msg, hint="Run: chopmark db upgrade")
+
+    def check_store(self) -> None:
+        """Ask the store something; raises what keeps it from answering."""
+        root = getattr(self.store, "root", None)  # of a directory, which is made with the first blob
+        is_there = isinstance(root, Path) and root.is_dir()
+        self._had_blobs = self._had_blobs or is_there
+        if self._had_blobs and not is_there:
+            raise Unavailable(f"The directory of the blobs is gone: {root}.", hint="Mount it again, or restore it.")
+        self.store.stat(_NO_BYTES)
 
     def events(self, after_seq: int, limit: int) -> list[AuditEvent]:
         """Events of the audit after one, oldest first."""
@@ -222,7 +252,13 @@ def connect(resolved: Resolved, *, clock: Clock = system_clock, rebuilding: bool
         store.close()
         raise
     own = not settings.database_url.startswith("postgresql")
-    return LocalTransport(dispatch, Actor(settings.actor), _location(settings), own=own)
+    return LocalTransport(
+        dispatch,
+        Actor(settings.actor),
+        _location(settings),
+        own=own,
+        revisions=lambda: database_revision(settings),
+    )
 
 
 def _tell_loads_wait(error: ChopmarkError) -> None:

@@ -57,7 +57,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         version = registry.register("fraud", {"threshold": 0.5}, metrics={"f1": 0.5}, tags={"team": "risk"})
         registry.register("fraud", {"threshold": 0.6}, metrics={"f1": 0.6})
         registry.alias("fraud@champion", version)
-    app = App(behind, behind.store, OneToken(), resolved, events=behind, is_ready=behind.check)
+    app = App(behind, behind.store, OneToken(), resolved, events=behind, parts={})
     with served(app) as guarded_url:
         yield guarded_url
     behind.close()

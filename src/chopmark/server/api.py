@@ -22,7 +22,7 @@ from chopmark.server.admission import Admission
 from chopmark.server.answers import answer_of, failure_of, refusal
 from chopmark.server.exchange import Answer, Exchange, Pace, Receive, Scope, Send
 from chopmark.server.routes import Routes
-from chopmark.server.telemetry import LOGGER
+from chopmark.server.telemetry import LOGGER, masked
 
 __all__ = ["Api", "Streaming"]
 
@@ -170,7 +170,9 @@ class Api:
 
 def _fault(exchange: Exchange) -> Answer:
     """The answer when the server itself is wrong: what it is stands in the log only."""
-    LOGGER.exception("A fault of the server, request %s: %s %s", exchange.request_id, exchange.method, exchange.place)
+    LOGGER.exception(
+        "A fault of the server, request %s: %s %s", exchange.request_id, exchange.method, masked(exchange.place)
+    )
     error = ChopmarkError(
         "Something went wrong in the server.", hint=f"Its log says what, under {exchange.request_id}."
     )

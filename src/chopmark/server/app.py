@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +12,7 @@ from chopmark.abc.blobs import BlobStore
 from chopmark.base.jsons import encode
 from chopmark.base.settings import Settings
 from chopmark.blobs.direct import giver_of
-from chopmark.errors import ChopmarkError, NotFound, Unavailable
+from chopmark.errors import NotFound, Unavailable
 from chopmark.ops.http import PREFIX
 from chopmark.server.acting import Acting, Callers
 from chopmark.server.admission import Admission
@@ -22,12 +22,12 @@ from chopmark.server.blobs import BlobRoutes
 from chopmark.server.described import Described
 from chopmark.server.events import EventRoutes, Events
 from chopmark.server.exchange import Answer, Exchange, Pace, Receive, Scope, Send
+from chopmark.server.readiness import OK, Part, Readiness
 from chopmark.server.telemetry import Telemetry
 from chopmark.server.uploads import UploadRoutes
 
 __all__ = ["App"]
 
-_READY_WITHIN_S = 5.0
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
@@ -45,8 +45,8 @@ class App:
         Limits.
     events
         Where events come from.
-    is_ready
-        Raises a `ChopmarkError` while the registry cannot answer.
+    parts
+        What has to be well for the server to be ready, by name.
     """
 
     def __init__(
@@ -57,13 +57,11 @@ class App:
         settings: Settings,
         *,
         events: Events,
-        is_ready: Callable[[], None],
+        parts: Mapping[str, Part],
     ) -> None:
         self._ops = ThreadPoolExecutor(settings.serve_threads, thread_name_prefix="chopmark-op")
         self._transfers = ThreadPoolExecutor(settings.serve_transfers, thread_name_prefix="chopmark-transfer")
-        self._asks = ThreadPoolExecutor(1, thread_name_prefix="chopmark-ready")
-        self._asking: asyncio.Future[None] | None = None
-        self._is_ready = is_ready
+        self._readiness = Readiness(parts)
         self._telemetry = Telemetry()
         ops, transfers = Admission(callers, self._ops), Admission(callers, self._transfers)
         direct = giver_of(store) if settings.serve_direct_urls == "on" else None
@@ -114,17 +112,12 @@ class App:
                 return failure_of(error, exchange)
 
     async def _ready(self, exchange: Exchange) -> Answer:
-        """Asked on a thread of its own: a database that hangs keeps neither the event loop nor a verb's thread."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.get_running_loop().run_in_executor(self._asks, self._is_ready)
-        try:
-            await asyncio.wait_for(asyncio.shield(self._asking), _READY_WITHIN_S)
-        except TimeoutError:
-            error = Unavailable(f"The database has not answered for {_READY_WITHIN_S:g} s.", hint="Try again later.")
-            return failure_of(error, exchange)
-        except ChopmarkError as error:
-            return failure_of(error, exchange)
-        return Answer(HTTPStatus.OK, _JSON, encode({"status": "ready"}))
+        words = await self._readiness.words()
+        missing = [name for name, word in words.items() if word != OK]
+        if missing:
+            msg = f"Not ready: {', '.join(f'{name} is {words[name]}' for name in missing)}."
+            return failure_of(Unavailable(msg, hint="Try again later; the log says more.", parts=words), exchange)
+        return Answer(HTTPStatus.OK, _JSON, encode({"status": "ready", "parts": words}))
 
     def end(self) -> None:
         """Let those go who would stay as long as the server: hearers of events."""
@@ -144,4 +137,4 @@ class App:
         """Wait for them beside the event loop, on which requests that were cut off have yet to end theirs."""
         for pool in (self._ops, self._transfers):
             await asyncio.to_thread(pool.shutdown)
-        self._asks.shutdown(wait=False)
+        self._readiness.close()

@@ -10,14 +10,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from chopmark.base.settings import Resolved, Settings
 from chopmark.domain.access import EVERYWHERE, PERMISSIONS, Actor
-from chopmark.errors import ChopmarkError, Denied, Unavailable, Unsupported
+from chopmark.errors import ChopmarkError, Denied, InvalidRequest, Unavailable, Unsupported
 from chopmark.ops.access import CreateToken, NewToken, SetMember
 from chopmark.server.app import App
 from chopmark.server.callers import callers_of
+from chopmark.server.readiness import Part
 from chopmark.server.telemetry import LOGGER, log_to_stderr
 from chopmark.wiring import LocalTransport, connect_when_up
 
@@ -30,20 +31,48 @@ _START_S = 10.0
 _BACKLOG = 2_048
 
 
-def application(transport: LocalTransport, settings: Settings) -> App:
-    """The application over an open registry; who may ask it is up to ``serve_auth``."""
+def application(transport: LocalTransport, settings: Settings, check_workers: Callable[[], None] | None = None) -> App:
+    """The application over an open registry; who may ask it is up to ``serve_auth``.
+
+    Parameters
+    ----------
+    transport, settings
+        The registry.
+    check_workers
+        Raises while the workers beside it are not well; None where there are none.
+    """
+    parts = {
+        "database": Part(transport.check),
+        "migrations": Part(transport.check_tables, kept_s=60.0),
+        "store": Part(transport.check_store),
+        **({"workers": Part(check_workers)} if check_workers is not None else {}),
+    }
     return App(
         transport,
         transport.store,
         callers_of(transport, settings),
         settings,
         events=transport,
-        is_ready=transport.check,
+        parts=parts,
     )
 
 
-Beside = Callable[[LocalTransport, Settings], contextlib.AbstractContextManager[Callable[[], None]]]
-"""What goes on beside a server as long as it serves: its workers. It gives what tells them to stop, and ends when they have."""
+class Working(Protocol):
+    """What goes on beside a server."""
+
+    @property
+    def stop(self) -> Callable[[], None]:
+        """Tells it to stop; returns at once."""
+        ...
+
+    @property
+    def check(self) -> Callable[[], None]:
+        """Raises while it is not well."""
+        ...
+
+
+Beside = Callable[[LocalTransport, Settings], contextlib.AbstractContextManager[Working]]
+"""What goes on beside a server as long as it serves: its workers. It ends when they have stopped."""
 
 
 def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None = None) -> None:
@@ -91,8 +120,9 @@ def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None
                 tell(f"Serving {transport.location} at http://{host}:{listening.getsockname()[1]}")
                 if settings.serve_auth == "tokens" and not transport.identities.has_tokens():
                     tell(_first_token(transport))
-                with beside(transport, settings) if beside else contextlib.nullcontext(_nothing) as stop_beside:
-                    server = _server(application(transport, settings), settings, stop_beside)
+                with beside(transport, settings) if beside else contextlib.nullcontext() as working:
+                    app = application(transport, settings, working.check if working is not None else None)
+                    server = _server(app, settings, working.stop if working is not None else _nothing)
                     server.should_exit = stop.is_set()
                     server.run([listening])
 
@@ -158,6 +188,7 @@ def _server(app: App, settings: Settings, stop_beside: Callable[[], None]) -> An
     except ImportError as error:
         msg = "The server needs uvicorn, which is not installed."
         raise Unsupported(msg, hint="pip install 'chopmark[server]'") from error
+    proxies = _proxies(settings.serve_proxies)
     limits = Limits(files_for(settings.serve_connections_max), settings.serve_head_s, settings.serve_idle_s)
     config = uvicorn.Config(
         app,
@@ -165,6 +196,9 @@ def _server(app: App, settings: Settings, stop_beside: Callable[[], None]) -> An
         access_log=False,
         log_config=None,
         server_header=False,
+        # Unless a proxy is named, nobody is believed who says for whom they ask: limits go by address.
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
         lifespan="on",
         ws="none",
         timeout_keep_alive=65,  # longer than most proxies keep theirs, so that a proxy never meets a closed one
@@ -191,6 +225,23 @@ def _server(app: App, settings: Settings, stop_beside: Callable[[], None]) -> An
                     signal.signal(each, handler)
 
     return Server(config)
+
+
+def _proxies(text: str) -> list[str]:
+    """Addresses and networks that a setting names.
+
+    Raises
+    ------
+    InvalidRequest
+        When one is none: a name could not be compared with an address, and everybody would be no proxy.
+    """
+    named = [each.strip() for each in text.split(",") if each.strip()]
+    try:
+        return [str(ipaddress.ip_network(each) if "/" in each else ipaddress.ip_address(each)) for each in named]
+    except ValueError as error:
+        raise InvalidRequest(
+            f"serve_proxies: {error}.", hint="Name addresses or networks: 10.0.0.5, 10.1.0.0/16."
+        ) from error
 
 
 def _check_open(settings: Settings) -> None:

@@ -6,9 +6,11 @@ Neither holds a secret, a body or a query; the counts have no label whose values
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
 
 from chopmark.base.jsons import encode
 from chopmark.server.exchange import Exchange
@@ -16,13 +18,17 @@ from chopmark.server.exchange import Exchange
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-__all__ = ["LOGGER", "Telemetry", "log_to_stderr"]
+__all__ = ["LOGGER", "Telemetry", "log_to_stderr", "masked"]
 
 LOGGER = logging.getLogger("chopmark.server")
 
 # From a resolved reference to a long search.
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _FIELDS = ("request_id", "method", "path", "status", "op", "actor", "client", "duration_ms", "sent_bytes")
+
+
+_TOKEN = re.compile(r"(?<=cm_)[0-9a-f]{16}_[0-9a-f]+|(?<![\w.-])eyJ[\w-]+\.[\w-]+\.[\w-]*")
+"""A token of ours, or a JSON web token."""
 
 
 class Telemetry:
@@ -61,11 +67,17 @@ class Telemetry:
         return generate_latest(self.registry)
 
 
+def masked(place: str) -> str:
+    """A path as a log may hold it: who put a token into it did so by mistake, and would have to take it back."""
+    plain = unquote(place)
+    return _TOKEN.sub("***", plain) if _TOKEN.search(plain) else place
+
+
 def _facts(exchange: Exchange) -> dict[str, Any]:
     values = (
         exchange.request_id,
         exchange.method,
-        exchange.place,
+        masked(exchange.place),
         exchange.status,
         exchange.op,
         exchange.actor,

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import NamedTuple
 
 from chopmark.base.settings import Resolved, Settings
 from chopmark.errors import ChopmarkError, Unavailable
@@ -18,7 +19,7 @@ from chopmark.workers.delivering import delivering
 from chopmark.workers.loop import run_workers, working
 from chopmark.workers.telling import LOGGER
 
-__all__ = ["work", "work_beside"]
+__all__ = ["Beside", "work", "work_beside"]
 
 
 def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
@@ -57,16 +58,24 @@ def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
             signal.signal(number, handler)
 
 
-@contextlib.contextmanager
-def work_beside(transport: LocalTransport, settings: Settings) -> Iterator[Callable[[], None]]:
-    """Do jobs and tell others beside a server, for the length of the block; the usual schedules are made where there are none.
+class Beside(NamedTuple):
+    """A worker beside a server.
 
-    What it gives tells the worker to stop: that goes on while the server ends what it works on, not after it.
+    ``stop`` tells it to stop, which goes on while the server ends what it works on, not after it; ``check`` raises `Unavailable` while
+    it does not reach its queue.
     """
+
+    stop: Callable[[], None]
+    check: Callable[[], None]
+
+
+@contextlib.contextmanager
+def work_beside(transport: LocalTransport, settings: Settings) -> Iterator[Beside]:
+    """Do jobs and tell others beside a server, for the length of the block; the usual schedules are made where there are none."""
     _make_schedules(transport)
     stop = threading.Event()
-    with working(transport, settings, stop), delivering(transport, settings):
-        yield stop.set
+    with working(transport, settings, stop) as worker, delivering(transport, settings):
+        yield Beside(stop.set, worker.check)
 
 
 def _make_schedules(transport: LocalTransport) -> None:
