@@ -34,6 +34,11 @@ def test_steps_that_cannot_be_read_are_told_and_nothing_is_changed(
     def unreadable(*_: Any, **__: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
+    cm.open(tmp_path / "registry").close()
+    with sqlite3.connect(tmp_path / "registry" / "chopmark.db") as older:
+        older.execute("UPDATE schema_revision SET version_num = '0005'")
+        older.execute("DROP INDEX versions_by_update")
+    older.close()
     with monkeypatch.context() as patched:
         patched.setattr("alembic.command.upgrade", unreadable)
         with pytest.raises(Unavailable, match=r"could not be brought up to date: .*Input/output error") as raised:

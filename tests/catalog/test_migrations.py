@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from chopmark.catalog import open_catalog, schema_revision, upgrade_catalog
 from chopmark.catalog.migrations import HEAD
 from chopmark.catalog.schema import Tables
-from chopmark.catalog.upgrades import judged
+from chopmark.catalog.upgrades import judged, migrate
 from chopmark.errors import IntegrityFailure, InvalidRequest, Unavailable
 from chopmark.testing.catalog_records import Records
 
@@ -68,13 +68,25 @@ def described(url: str, tables: Tables) -> dict[str, Any]:
         }
 
 
+def first_rows(url: str, tables: Tables) -> list[list[tuple[Any, ...]]]:
+    """What is in the tables before anything happens."""
+    at = f"{tables.schema}." if tables.schema else ""
+    names = (tables.revision_table, tables.facts.name, tables.audit_head.name)
+    with connected(url) as connection:
+        return [sorted(tuple(row) for row in connection.exec_driver_sql(f"SELECT * FROM {at}{name}")) for name in names]
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_migrated_sqlite_has_the_tables_of_the_code(tmp_path: Path, prefix: str) -> None:
     migrated, made = (f"sqlite:///{tmp_path}/{name}.db" for name in ("migrated", "made"))
     tables = Tables(prefix)
-    assert upgrade_catalog(migrated, table_prefix=prefix) == ("", HEAD)
-    with connected(made) as connection:
-        tables.metadata.create_all(connection)
+    assert upgrade_catalog(made, table_prefix=prefix) == ("", HEAD)
+    with connected(migrated) as connection:
+        migrate(connection, tables)
+    assert first_rows(migrated, tables) == first_rows(made, tables)
+    with connected(migrated) as one, connected(made) as other:
+        triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+        assert one.exec_driver_sql(triggers).all() == other.exec_driver_sql(triggers).all() != []
     assert differences(migrated, tables) == []
     assert described(migrated, tables) == described(made, tables)
     with connected(migrated) as one, connected(made) as other:
@@ -87,11 +99,18 @@ def test_migrated_sqlite_has_the_tables_of_the_code(tmp_path: Path, prefix: str)
 @pytest.mark.parametrize(("schema", "prefix"), [("", ""), ("registry", "cm_")])
 def test_migrated_postgres_has_the_tables_of_the_code(postgres_url: str, schema: str, prefix: str) -> None:
     tables, made = Tables(prefix, schema), Tables(prefix, "made")
-    assert upgrade_catalog(postgres_url, schema=schema, table_prefix=prefix) == ("", HEAD)
-    assert differences(postgres_url, tables) == []
     with connected(postgres_url) as connection:
-        connection.exec_driver_sql("CREATE SCHEMA made")
-        made.metadata.create_all(connection)
+        if schema:
+            connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
+        migrate(connection, tables)
+    assert differences(postgres_url, tables) == []
+    assert upgrade_catalog(postgres_url, schema="made", table_prefix=prefix) == ("", HEAD)
+    assert first_rows(postgres_url, tables) == first_rows(postgres_url, made)
+    with connected(postgres_url) as connection:
+        triggers = "SELECT event_manipulation FROM information_schema.triggers WHERE trigger_schema = '{}' ORDER BY 1"
+        places = (schema or "public", "made")
+        one, other = (connection.exec_driver_sql(triggers.format(place)).all() for place in places)
+        assert one == other != []
         collations = {
             place: {
                 (row.table_name, row.column_name): row.collation_name

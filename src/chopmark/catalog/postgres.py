@@ -19,7 +19,7 @@ from chopmark.catalog.execution import Compiler, Executor
 from chopmark.catalog.postgres_faults import postgres_fault
 from chopmark.catalog.schema import Tables
 from chopmark.catalog.transaction import SqlTransaction, Statements
-from chopmark.catalog.upgrades import judged, migrate, revision_queries, too_new
+from chopmark.catalog.upgrades import judged, make_tables, migrate, revision_queries, too_new
 from chopmark.errors import InvalidRequest, TimedOut, Unavailable, Unsupported
 
 try:
@@ -260,7 +260,9 @@ def _upgrade(connection: sqlalchemy.Connection, tables: Tables) -> None:
     standing = judged(revision, compatible_from)
     if standing == "newer":
         raise too_new("The catalog in PostgreSQL", revision)
-    if standing in ("empty", "older"):
+    if standing == "empty":
+        make_tables(connection, tables)
+    elif standing == "older":
         migrate(connection, tables)
 
 

@@ -23,7 +23,7 @@ from chopmark.catalog.locks import WriterLock
 from chopmark.catalog.readers import Readers
 from chopmark.catalog.schema import Tables
 from chopmark.catalog.transaction import SqlTransaction, Statements
-from chopmark.catalog.upgrades import judged, migrate, revision_queries, too_new
+from chopmark.catalog.upgrades import judged, make_tables, migrate, revision_queries, too_new
 from chopmark.errors import (
     ChopmarkError,
     Denied,
@@ -511,7 +511,7 @@ def _migrate(writer: Writer, path: Path, tables: Tables) -> None:
         try:
             with engine.begin() as connection:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
-                migrate(connection, tables)
+                (make_tables if standing == "empty" else migrate)(connection, tables)
         except DBAPIError as error:
             cause = error.orig
             raise (sqlite_fault(cause) if isinstance(cause, sqlite3.Error) else error) from error

@@ -5,13 +5,16 @@ Every step suits the code that still runs: it adds first, and only a later relea
 
 from __future__ import annotations
 
-__all__ = ["COMPATIBLE_FROM", "HEAD", "protect_audit"]
+__all__ = ["COMPATIBLE_FROM", "FIRST_FACTS", "HEAD", "protect_audit"]
 
 HEAD = "0006"
 """Revision that this code needs. Revisions are numbers with leading zeros, and sort as texts."""
 
 COMPATIBLE_FROM = "compatible_from"
 """Name of the fact that says the oldest code's ``HEAD`` that still works on these tables."""
+
+FIRST_FACTS = {COMPATIBLE_FROM: "0001", "collection": "0", "recorded_seq": "0"}
+"""What the steps have noted when the last of them is done in an empty database."""
 
 
 def protect_audit(prefix: str, schema: str, dialect: str) -> list[str]:
