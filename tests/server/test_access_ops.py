@@ -1,6 +1,7 @@
 """Every op of the table with everybody: the answer is what its row says, and what is hidden is as if it were not there."""
 
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from chopmark.domain.access import EVERYWHERE, ROLES, Actor
 from chopmark.ops.requests import GetVersion
 from chopmark.ops.subjects import ANY, FIELD_OF, field_of
 from chopmark.ops.table import OPS, Op
+from chopmark.ops.usage import DailyLoads, RecordUsage
 from chopmark.testing.registry import memory_transport
 from chopmark.wiring import LocalTransport, connect
 from tests.server.access_world import ALL, REGISTRY, filled, member_of, outcome, reader, request_of
@@ -46,9 +48,9 @@ class World:
         return outcome(lambda: self.transport.act(request, actor, dry_run=dry_run and op.writes))
 
     def state(self) -> dict[str, Any]:
-        """Everything that is kept, but counts of loads."""
+        """Everything that is kept."""
         kept = dict(vars(self.transport._dispatch.catalog._state))
-        return {name: value for name, value in kept.items() if name != "loads"}
+        return kept | {"loads": dict(kept["loads"])}
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +125,33 @@ def test_a_stolen_token_that_reads_changes_nothing(world: World, op: Op) -> None
     name, told = world.ask(op, "vault", reader("vault"), dry_run=False)
     if op.event is not None:
         assert name == "Denied", told
-    assert world.state() == before
+    after = world.state()
+    if op.name == "usage.record":  # what it may do to counts is asked below; nothing else changes
+        assert after.pop("loads") != before.pop("loads")
+    assert after == before
+
+
+def test_one_verb_counts_and_asks_only_for_reading() -> None:
+    assert {op.name for op in ALL if op.writes and op.permission == "read"} == {"usage.record"}
+    assert {op.name for op in ALL if op.counts} == {"usage.record"}
+
+
+def test_all_that_a_stolen_token_can_do_to_counts_is_to_add_today(world: World) -> None:
+    thief, today = reader("vault"), world.transport._dispatch.clock().date()
+    hidden: cm.Version = world.transport.act(GetVersion(ref="other/fraud:1"), REGISTRY)
+    days = (date.min, today - timedelta(days=400), today, today + timedelta(days=1), date.max)
+    before = world.state()["loads"]
+    for version in (world.version, hidden):
+        loads = tuple(DailyLoads(version=version.id, day=day, count=3) for day in days)
+        world.transport.act(RecordUsage(loads=loads), thief)
+    for count in (0, -1, -(2**40), 2**40 + 1):
+        wrong = RecordUsage(loads=(DailyLoads(version=world.version.id, day=today, count=count),))
+        assert outcome(lambda wrong=wrong: world.transport.act(wrong, thief))[0] == "InvalidRequest"  # type: ignore[misc]
+    after = world.state()["loads"]
+    changed = {key: count - before.get(key, 0) for key, count in after.items() if count != before.get(key, 0)}
+    mine = world.version.id
+    assert changed == {(mine, date.min): 3, (mine, today - timedelta(days=400)): 3, (mine, today): 9}
+    assert set(before) <= set(after)
 
 
 def test_that_this_state_would_show_a_change(world: World) -> None:

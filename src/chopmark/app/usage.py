@@ -23,12 +23,15 @@ def record(ctx: Context, request: RecordUsage) -> Recorded:
     if len(request.loads) > PAGE_SIZE_MAX:
         msg = f"{len(request.loads):,} entries of loads came at once; the limit is {PAGE_SIZE_MAX:,}."
         raise InvalidRequest(msg, hint="Hand them over in several calls.")
+    # Who may read may count, or nobody would know what serving uses. All that this can do is to add: and no load is of a day to come,
+    # by which a version would count as used, and be kept, for years.
+    today = ctx.now.date()
     counts: Counter[tuple[UUID, date]] = Counter()
     for each in request.loads:
         if not 1 <= each.count <= COUNT_MAX:
             msg = f"{each.count} is no count of loads."
             raise InvalidRequest(msg, hint=f"A count is from 1 to {COUNT_MAX:,}.")
-        counts[each.version, each.day] += each.count
+        counts[each.version, min(each.day, today)] += each.count
     ctx.tx.loads.add(counts)
     return Recorded(sum(counts.values()))
 

@@ -23,7 +23,10 @@ class DailyLoads(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordUsage(Request, frozen=True, kw_only=True):
-    """Add loads to those that were counted; at most 1,000 entries; versions that are gone are passed over."""
+    """Add loads to those that were counted; at most 1,000 entries; versions that are gone are passed over.
+
+    Of a day that is to come by the server's clock, they count as today's.
+    """
 
     loads: tuple[DailyLoads, ...]
 
