@@ -150,7 +150,15 @@ class Webhooks(Surface):
         return made
 
     def test(self, webhook: WebhookReference, *, reason: str = "") -> WebhookTrial:
-        """Send an event ``chopmark.test`` now, and say what came back; nothing is tried again."""
+        """Send an event ``chopmark.test`` now, and say what came back; nothing is tried again.
+
+        >>> from chopmark.testing.registry import memory_registry
+        >>> webhooks = memory_registry(webhook_allow="127.0.0.1").webhooks
+        >>> made = webhooks.create("http://127.0.0.1:9/nobody-listens-here")
+        >>> tried = webhooks.test(made.webhook)
+        >>> tried.delivered, tried.attempt.status
+        (False, 0)
+        """
         tried: WebhookTrial = self._call(q.TestWebhook(webhook=_id_of(webhook), reason=reason))
         return tried
 
@@ -169,12 +177,31 @@ class Webhooks(Surface):
         return Page(page.items, page.cursor)
 
     def delivery(self, delivery: str | Delivery) -> Delivery:
-        """A delivery by its id, which its receiver knows as the header ``webhook-id``."""
+        """A delivery by its id, which its receiver knows as the header ``webhook-id``.
+
+        Raises
+        ------
+        NotFound
+            When there is none, or it was so long ago that it is forgotten.
+
+        >>> from chopmark.testing.registry import memory_registry
+        >>> memory_registry().webhooks.delivery("msg_019b1c7e7d1c700080001f0c8a5be9d2_17")
+        Traceback (most recent call last):
+        chopmark.errors.NotFound: There is no such delivery.
+        See what there is with: chopmark webhook deliveries
+        """
         found: Delivery = self._call(q.GetDelivery(delivery=_delivery_id(delivery)))
         return found
 
     def replay(self, delivery: str | Delivery, *, reason: str = "") -> Delivery:
-        """Send a delivery again, with the same id, whatever became of it."""
+        """Send a delivery again, with the same id, whatever became of it.
+
+        >>> from chopmark.testing.registry import memory_registry
+        >>> webhooks = memory_registry().webhooks
+        >>> made = webhooks.create("https://ci.example/hooks/7")
+        >>> [webhooks.replay(dead).state for dead in webhooks.deliveries(made.webhook, state="dead")]
+        []
+        """
         queued: Delivery = self._call(q.ReplayDelivery(delivery=_delivery_id(delivery), reason=reason))
         return queued
 
