@@ -50,6 +50,13 @@ pytest_add_cli_args = ["-q", "-p", "no:cacheprovider", "-x"]
 pytest_add_cli_args_test_selection = ["tests/"]
 """
 
+CONFTEST = """from hypothesis import settings
+
+settings.register_profile("mutants", deadline=None)
+settings.load_profile("mutants")
+"""
+"""A busy machine must not pass for a test that noticed something."""
+
 
 def without_properties(source: str) -> str:
     """The module with each property as a plain method, and a property that calls it."""
@@ -79,6 +86,7 @@ def prepare(directory: Path) -> None:
         path = package / name
         path.write_text(without_properties(path.read_text()))
     (directory / "tests").mkdir()
+    (directory / "tests" / "conftest.py").write_text(CONFTEST)
     for name in TESTS:
         shutil.copy(ROOT / "tests" / name, directory / "tests")
     only = ", ".join(f'"src/chopmark/{name}"' for name in DECIDING)
