@@ -24,6 +24,7 @@ PARTS: dict[str, str] = {
     "powercut": "faults.powercut",
     "simulation": "faults.simulation",
     "startup": "faults.startup",
+    "serving": "faults.serving",
 }
 
 

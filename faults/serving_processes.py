@@ -20,6 +20,10 @@ from tests.backends.servers import free_ports
 
 __all__ = ["Installation", "Running", "status_of", "until"]
 
+KEPT: tuple[str, ...] = ()
+"""Of the environment that is not left out, though it looks like a setting."""
+
+_ROOT = Path(__file__).parents[1]
 _START_S = 60.0
 _STOP_S = 60.0
 
@@ -47,7 +51,7 @@ class Running:
 
         with log.open("a") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "chopmark", *command],
+                [sys.executable, "-m", *command],
                 env=dict(environ),
                 cwd=log.parent,
                 stdin=subprocess.DEVNULL,
@@ -110,19 +114,22 @@ class Installation:
     ----------
     directory
         For logs, caches and, without a store elsewhere, the registry.
+    module
+        What is run as the program.
     settings
         Of all of them, by their names in `chopmark.base.settings.Settings`.
     """
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(self, directory: Path, *, module: str = "chopmark", **settings: Any) -> None:
         self.directory = directory
+        self.module = module
         self.settings = {"url": str(directory / "registry"), "actor": "ada", "serve_auth": "none", **settings}
         self.started: list[Running] = []
 
     def serve(self, *arguments: str, port: int = 0, files: int = 0, ready: bool = True, **settings: Any) -> Running:
         """Start a server, at a port of before where one is given; when it answers, unless ``ready`` is not wanted."""
         port = port or free_ports(1)[0]
-        command = ["serve", "--port", str(port), *arguments]
+        command = [self.module, "serve", "--port", str(port), *arguments]
         log = self.directory / f"serve-{port}.log"
         made = Running(command, self._environ(f"server-{port}", settings), log, f"http://127.0.0.1:{port}", files)
         self.started.append(made)
@@ -137,7 +144,9 @@ class Installation:
     def worker(self, *arguments: str, **settings: Any) -> Running:
         """Start a worker; when it works."""
         name = f"worker-{len(self.started)}"
-        made = Running(["worker", *arguments], self._environ(name, settings), self.directory / f"{name}.log")
+        made = Running(
+            [self.module, "worker", *arguments], self._environ(name, settings), self.directory / f"{name}.log"
+        )
         self.started.append(made)
         made.until_said("Doing the jobs of")
         return made
@@ -158,7 +167,8 @@ class Installation:
     def _environ(self, name: str, settings: Mapping[str, Any]) -> dict[str, str]:
         chosen = {"cache_dir": str(self.directory / name), **self.settings, **settings}
         return {
-            **{key: value for key, value in os.environ.items() if not key.startswith("CHOPMARK_")},
+            **{key: value for key, value in os.environ.items() if key in KEPT or not key.startswith("CHOPMARK_")},
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
             "HOME": str(self.directory),
             "PYTHONUNBUFFERED": "1",
             **{f"CHOPMARK_{key.upper()}": str(value) for key, value in chosen.items()},
