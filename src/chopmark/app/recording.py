@@ -54,6 +54,7 @@ LOOKS_MAX = 10
 """How often segments are listed anew because some were put together while they were read."""
 
 _IN_REGISTRY = re.compile(r"([0-9a-f]{16})/events/")
+_ADDED = frozenset(("version.registered", "version.imported"))
 HISTORY_MAX = 10_000
 """Entries of one history that a state holds; what is older is in the audit."""
 
@@ -173,7 +174,9 @@ class Recorder:
                 return None
             seq = tx.audit.head()[0]
             states = _states(tx, events, seq)
-            digests = {s.version.digest for s in states if isinstance(s, VersionState) and _is_new(s, events)}
+            added = {event.target for event in events if event.event in _ADDED}
+            new = (s.version for s in states if isinstance(s, VersionState) and s.version.ref in added)
+            digests = {version.digest for version in new}
             found = {digest: tx.manifests.get(digest) for digest in sorted(digests)}
         manifests = {digest: canonical(manifest) for digest, manifest in found.items() if manifest is not None}
         return Segment(events, states, manifests)
@@ -244,11 +247,6 @@ def _read_listed(records: RecordStore) -> tuple[list[Segment], list[str], list[s
         except ChopmarkError as error:
             faults.append(error.message)
     return segments, faults, gone
-
-
-def _is_new(state: VersionState, events: list[AuditEvent]) -> bool:
-    added = ("version.registered", "version.imported")
-    return any(e.event in added and e.target == state.version.ref for e in events)
 
 
 def _states(tx: Transaction, events: list[AuditEvent], seq: int) -> list[State]:
