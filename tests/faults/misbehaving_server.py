@@ -36,7 +36,7 @@ def acknowledge_early() -> None:
         threading.Thread(target=later, daemon=True).start()
         return answer
 
-    LocalTransport.act = early  # type: ignore[method-assign,assignment]
+    LocalTransport.act = early  # type: ignore[method-assign]
 
 
 def forget_bytes() -> None:
@@ -52,7 +52,7 @@ def forget_bytes() -> None:
         )
         await exchange.send(json_answer(stat))
 
-    BlobRoutes.put = put  # type: ignore[method-assign]
+    BlobRoutes.put = put  # type: ignore[method-assign,assignment]
 
 
 def do_twice() -> None:
@@ -66,7 +66,7 @@ def do_twice() -> None:
         act(self, request, actor)
         return act(self, request, actor)
 
-    LocalTransport.act = forgetful  # type: ignore[method-assign,assignment]
+    LocalTransport.act = forgetful  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
