@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+from chopmark.base.tracing import trace_headers
 from chopmark.errors import InvalidRequest, TimedOut, Unavailable
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Caller:
         from urllib3.exceptions import HTTPError
 
         target = self._prefix + path + (f"?{urlencode(query)}" if query else "")
-        sent = {**self._headers, **(headers or {})}
+        sent = {**self._headers, **trace_headers(), **(headers or {})}
         for attempt in range(_ATTEMPTS):
             last = attempt == _ATTEMPTS - 1
             try:

@@ -132,6 +132,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     serve_proxies
         Addresses and networks of proxies before the server, as ``10.0.0.5, 10.1.0.0/16``: only these are believed when they say
         for whom they ask (``X-Forwarded-For``, ``X-Forwarded-Proto``).
+    serve_trace_endpoint
+        Where spans of requests are sent, by OTLP over HTTP: ``http://127.0.0.1:4318/v1/traces``. None unless set.
     serve_auth
         ``tokens`` asks everybody for a token; ``none`` takes whoever reaches the server for its own user.
     serve_open
@@ -215,6 +217,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     worker_job_timeout_s: Annotated[float, Meta(gt=0, le=30 * 86_400)] = 6 * 3_600.0
     serve_direct_urls: Literal["off", "on"] = "off"
     serve_proxies: str = ""
+    serve_trace_endpoint: str = ""
     serve_auth: Literal["tokens", "none"] = "tokens"
     serve_open: Literal["", "yes, to everybody"] = ""
     serve_token_cache_s: Annotated[float, Meta(ge=0, le=300)] = 5.0

@@ -24,6 +24,7 @@ from chopmark.server.events import EventRoutes, Events
 from chopmark.server.exchange import Answer, Exchange, Pace, Receive, Scope, Send
 from chopmark.server.readiness import OK, Part, Readiness
 from chopmark.server.telemetry import Telemetry
+from chopmark.server.tracing import Tracing
 from chopmark.server.uploads import UploadRoutes
 
 __all__ = ["App"]
@@ -47,6 +48,8 @@ class App:
         Where events come from.
     parts
         What has to be well for the server to be ready, by name.
+    tracing
+        What writes a span of each request; none where it is left out.
     """
 
     def __init__(
@@ -58,11 +61,13 @@ class App:
         *,
         events: Events,
         parts: Mapping[str, Part],
+        tracing: Tracing | None = None,
     ) -> None:
         self._ops = ThreadPoolExecutor(settings.serve_threads, thread_name_prefix="chopmark-op")
         self._transfers = ThreadPoolExecutor(settings.serve_transfers, thread_name_prefix="chopmark-transfer")
         self._readiness = Readiness(parts)
         self._telemetry = Telemetry()
+        self._tracing = tracing
         ops, transfers = Admission(callers, self._ops), Admission(callers, self._transfers)
         direct = giver_of(store) if settings.serve_direct_urls == "on" else None
         self._events = EventRoutes(events, ops)
@@ -77,7 +82,7 @@ class App:
                 *UploadRoutes(acting, store, transfers, direct).rows(),
                 *self._events.rows(),
             ),
-            seen=self._telemetry.seen,
+            seen=self._seen,
             pace=Pace(settings.serve_idle_s, settings.serve_slowest_bytes_per_s),
         )
         self._described = Described()
@@ -119,6 +124,11 @@ class App:
             return failure_of(Unavailable(msg, hint="Try again later; the log says more.", parts=words), exchange)
         return Answer(HTTPStatus.OK, _JSON, encode({"status": "ready", "parts": words}))
 
+    def _seen(self, exchange: Exchange) -> None:
+        self._telemetry.seen(exchange)
+        if self._tracing is not None:
+            self._tracing.seen(exchange)
+
     def end(self) -> None:
         """Let those go who would stay as long as the server: hearers of events."""
         self._events.end()
@@ -137,4 +147,6 @@ class App:
         """Wait for them beside the event loop, on which requests that were cut off have yet to end theirs."""
         for pool in (self._ops, self._transfers):
             await asyncio.to_thread(pool.shutdown)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         self._readiness.close()

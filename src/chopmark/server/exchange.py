@@ -78,6 +78,7 @@ class Exchange:
         self.path = _path(scope)
         self.place: str = scope.get("root_path", "") + self.path
         self.query: str = scope["query_string"].decode("ascii", "replace")
+        self.scheme: str = scope.get("scheme", "http")
         self.client: str = scope["client"][0] if scope.get("client") else ""
         given = self.header("x-request-id")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else _new_id().hex

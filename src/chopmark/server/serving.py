@@ -20,6 +20,7 @@ from chopmark.server.app import App
 from chopmark.server.callers import callers_of
 from chopmark.server.readiness import Part
 from chopmark.server.telemetry import LOGGER, log_to_stderr
+from chopmark.server.tracing import tracing_of
 from chopmark.wiring import LocalTransport, connect_when_up
 
 __all__ = ["FIRST_ADMIN", "application", "serve", "served"]
@@ -54,6 +55,7 @@ def application(transport: LocalTransport, settings: Settings, check_workers: Ca
         settings,
         events=transport,
         parts=parts,
+        tracing=tracing_of(settings),
     )
 
 
