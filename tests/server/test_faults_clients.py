@@ -10,7 +10,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,22 @@ def test_bodies_that_drip_are_given_up(server: Running, opened: ExitStack) -> No
         finally:
             stop.set()
             thread.join()
+
+
+def test_uploads_beyond_those_at_once_wait_and_hold_no_memory(server: Running, opened: ExitStack) -> None:
+    """Two hundred send a megabyte and then nothing: those that are not worked on are not read, and downloads go on."""
+    data = b"x" * (8 << 20)
+    digest = hashlib.sha256(data).hexdigest().encode()
+    head = b"PUT /api/v1/blobs/sha256:" + digest + b" HTTP/1.1\r\nhost: here\r\ncontent-length: %d\r\n\r\n" % len(data)
+    with others_are_served(server, memory_bytes=140 << 20):  # of two hundred times four it would be 800
+        uploads = [raw(server, opened, timeout_s=0.05) for _ in range(200)]
+        for each in uploads:
+            with suppress(OSError):
+                each.send(head + data[: 4 << 20])
+        begun = time.monotonic()
+        files = urllib3.request("GET", f"{server.url}/api/v1/resolve?ref=fraud", timeout=30).json()["files"]
+        assert urllib3.request("GET", server.url + files[0]["href"], timeout=30).data == b'{"a":1}'
+        assert time.monotonic() - begun < IDLE_S
 
 
 def test_answers_that_are_not_taken_are_cut_off(installation: Installation, server: Running, opened: ExitStack) -> None:

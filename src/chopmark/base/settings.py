@@ -99,7 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     serve_log
         How it writes a line of each request to standard error: ``text`` or ``json``.
     serve_threads, serve_transfers
-        Ops, and bodies of artifacts, that it works on at once.
+        Ops, and bodies of artifacts each way, that it works on at once.
     serve_waiting_max
         Further requests that may wait for a thread; those beyond are refused, to be sent again.
     serve_body_bytes_max

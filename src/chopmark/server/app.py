@@ -68,7 +68,9 @@ class App:
         self._readiness = Readiness(parts)
         self._telemetry = Telemetry()
         self._tracing = tracing
+        self._uploads = ThreadPoolExecutor(settings.serve_transfers, thread_name_prefix="chopmark-upload")
         ops, transfers = Admission(callers, self._ops), Admission(callers, self._transfers)
+        uploads = Admission(callers, self._uploads)
         direct = giver_of(store) if settings.serve_direct_urls == "on" else None
         self._events = EventRoutes(events, ops)
         self._api = Api(
@@ -78,7 +80,7 @@ class App:
             timeout_s=settings.serve_timeout_s,
             waiting_max=settings.serve_waiting_max,
             streaming=(
-                *BlobRoutes(acting, store, transfers, direct).rows(),
+                *BlobRoutes(acting, store, transfers, uploads, settings.serve_transfers, direct).rows(),
                 *UploadRoutes(acting, store, transfers, direct).rows(),
                 *self._events.rows(),
             ),
@@ -145,7 +147,7 @@ class App:
 
     async def _end_threads(self) -> None:
         """Wait for them beside the event loop, on which requests that were cut off have yet to end theirs."""
-        for pool in (self._ops, self._transfers):
+        for pool in (self._ops, self._transfers, self._uploads):
             await asyncio.to_thread(pool.shutdown)
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)

@@ -80,16 +80,28 @@ class BlobRoutes:
     store
         The bytes.
     door
-        Who asks, and threads for bytes on their way, apart from those of the ops: a slow client keeps one as long as it
-        sends.
+        Who asks, and threads for bytes that go out, apart from those of the ops.
+    bringing, bringing_max
+        Threads for bytes that come, of which a slow client keeps one as long as it sends, and how many there are: who comes
+        then waits, and holds no memory.
     direct
         What gives addresses of the store to who asks for one; None where all bytes pass through here.
     """
 
-    def __init__(self, acting: Acting, store: BlobStore, door: Admission, direct: GivesAddresses | None = None) -> None:
+    def __init__(
+        self,
+        acting: Acting,
+        store: BlobStore,
+        door: Admission,
+        bringing: Admission,
+        bringing_max: int,
+        direct: GivesAddresses | None = None,
+    ) -> None:
         self._acting = acting
         self._store = store
         self._door = door
+        self._bringing = bringing
+        self._room = asyncio.Semaphore(bringing_max)
         self._direct = direct
 
     def rows(self) -> Iterable[tuple[str, str, Callable[[Exchange, dict[str, str]], Awaitable[None]]]]:
@@ -177,9 +189,16 @@ class BlobRoutes:
         exchange.op = "blob.put"
         actor: Actor = await self._door.run(lambda: self._door.admitted(exchange, "register"))
         digest = parse_digest(places["digest"])
+        async with self._room:  # who waits has sent little yet: nothing is read of it meanwhile
+            stored = await self._stored(exchange, digest)
+        await self._door.run(lambda: self._acting.note_put(digest, actor))
+        await exchange.send(json_answer(stored))
+
+    async def _stored(self, exchange: Exchange, digest: str) -> BlobStat:
+        """Bring a body to the store as it comes."""
         arriving = Arriving(asyncio.get_running_loop())
         source = cast("BinaryIO", arriving)  # a store only reads it
-        storing = asyncio.ensure_future(self._door.run(lambda: self._store.put(source, expected=digest)))
+        storing = asyncio.ensure_future(self._bringing.run(lambda: self._store.put(source, expected=digest)))
         storing.add_done_callback(lambda _: arriving.leave())
         try:
             async for piece in exchange.pieces():
@@ -191,9 +210,7 @@ class BlobRoutes:
             await asyncio.wait([storing])
             storing.exception()
             raise
-        stored = await storing
-        await self._door.run(lambda: self._acting.note_put(digest, actor))
-        await exchange.send(json_answer(stored))
+        return await storing
 
     def _shown(self, digest: str, actor: Actor) -> BlobStat:
         """A blob of a version that the actor may read, or that they put; others are as if they were not there."""
