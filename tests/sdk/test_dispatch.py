@@ -71,7 +71,6 @@ REQUESTS = {
     "lineage.unlink": n.UnlinkLineage(source="fraud:2", relation="derived_from", target="fraud:1", reason="r"),
     "alias.set": q.SetAlias(alias="fraud@a", target="fraud:1"),
     "alias.remove": q.RemoveAlias(alias="fraud@a"),
-    "alias.get": q.GetAlias(alias="fraud@a"),
     "storage.collect": CollectStorage(),
     "token.create": w.CreateToken(name="ci"),
     "token.revoke": w.RevokeToken(token="0" * 16),
