@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import msgspec
 import psycopg
@@ -89,6 +90,16 @@ def test_connections_lost_while_nobody_used_them(
     end_other_connections(postgres_url)
     with catalog.reading() as tx:
         assert tx.projects.get("kept") is not None
+
+
+@pytest.mark.parametrize(("query", "idle"), [("", "15"), ("?keepalives_idle=99", "99")])
+def test_a_server_that_goes_without_a_word_is_noticed_soon(postgres_catalog_url: str, query: str, idle: str) -> None:
+    with closing(open_catalog(postgres_catalog_url + query)) as catalog:
+        assert isinstance(catalog, PostgresCatalog)
+        pooled = catalog.connect(is_writing=False)
+        said = pooled.driver_connection.info.get_parameters()
+        catalog.give_back(pooled)
+    assert (said["keepalives_idle"], said["keepalives_count"], said["tcp_user_timeout"]) == (idle, "3", "30000")
 
 
 def test_all_connections_in_use(catalog: PostgresCatalog) -> None:

@@ -44,6 +44,11 @@ PREPARED_MAX = 300
 """Statements that a connection keeps with their plans; a shape of search that comes once is not worth it."""
 
 
+NOTICED_GONE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""A server that goes without a word, with its machine or network, is noticed within half a minute; by the system's own times a
+thread would wait for it for hours. What the address says stands above it."""
+
+
 class PostgresCatalog:
     """`chopmark.abc.catalog.Catalog` in a PostgreSQL database.
 
@@ -295,7 +300,8 @@ def _engine(url: str, connect_timeout_s: float, limits_s: dict[str, float], **po
         raise InvalidRequest(msg, hint="Write it like postgresql://user@host:5432/database") from error
     # Whole seconds, two at the least: libpq's own rule.
     timeout = {"connect_timeout": max(2, round(connect_timeout_s))}
-    engine = sqlalchemy.create_engine(parsed, connect_args=timeout, **pool)
+    noticed = {name: value for name, value in NOTICED_GONE.items() if name not in parsed.query}
+    engine = sqlalchemy.create_engine(parsed, connect_args=timeout | noticed, **pool)
     if limits_s:
         limits = {name: f"{round(limit_s * 1000)}ms" for name, limit_s in limits_s.items()}
         sqlalchemy.event.listen(engine, "connect", _set_up({**limits, **SETTINGS}))
