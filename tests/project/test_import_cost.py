@@ -79,6 +79,13 @@ def test_the_registry_class_knows_no_database() -> None:
     assert loaded_by("import chopmark; chopmark.Registry") & HEAVY <= {"email"}  # importlib.metadata's
 
 
+def test_a_registry_in_a_file_needs_nothing_of_other_databases_and_no_steps(tmp_path: Path) -> None:
+    opened = f"import chopmark; chopmark.open({str(tmp_path / 'registry')!r}).close()"
+    alone = "assert 'sqlalchemy.dialects.postgresql' not in sys.modules"
+    for _ in ("made", "opened"):
+        assert loaded_by(f"{opened}; {alone}") & {"alembic", "mako", "psycopg", "uvicorn"} == set()
+
+
 def test_help_loads_nothing_heavy() -> None:
     run_help = "import runpy; sys.argv = ['chopmark', '--help']; runpy.run_module('chopmark', run_name='__main__')"
     assert loaded_by(run_help) & HEAVY == set()

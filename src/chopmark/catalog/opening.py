@@ -58,7 +58,7 @@ def open_catalog(
     Unsupported
         When the extra for the database is not installed.
     """
-    tables = Tables(table_prefix, schema)
+    tables = _tables(url, table_prefix, schema)
     if url.startswith(POSTGRES):
         from chopmark.catalog.postgres import PostgresCatalog
 
@@ -92,7 +92,7 @@ def upgrade_catalog(
     tuple
         Revision before (empty: there were no tables) and after.
     """
-    tables = Tables(table_prefix, schema)
+    tables = _tables(url, table_prefix, schema)
     before = schema_revision(url, schema=schema, table_prefix=table_prefix)
     if url.startswith(POSTGRES):
         from chopmark.catalog.postgres import upgrade_postgres
@@ -113,7 +113,7 @@ def schema_revision(
     connect_timeout_s: float = 10.0,
 ) -> str:
     """Revision of the tables at a URL; empty when there are none."""
-    tables = Tables(table_prefix, schema)
+    tables = _tables(url, table_prefix, schema)
     if url.startswith(POSTGRES):
         from chopmark.catalog.postgres import postgres_revision
 
@@ -121,6 +121,10 @@ def schema_revision(
     from chopmark.catalog.sqlite import sqlite_revision
 
     return sqlite_revision(_sqlite_path(url, schema), tables)[0]
+
+
+def _tables(url: str, prefix: str, schema: str) -> Tables:
+    return Tables(prefix, schema, frozenset(("postgresql" if url.startswith(POSTGRES) else "sqlite",)))
 
 
 def _sqlite_path(url: str, schema: str) -> Path:

@@ -9,6 +9,7 @@ by code point everywhere. Truth values are 0 and 1.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -32,6 +33,8 @@ from sqlalchemy.types import TypeEngine
 from chopmark.errors import InvalidRequest
 
 __all__ = ["HEAD_LENGTH", "Tables", "check_prefix"]
+
+_DIALECTS = frozenset(("sqlite", "postgresql"))
 
 KEY = BigInteger().with_variant(Integer, "sqlite")
 WORD = Text().with_variant(Text(collation="C"), "postgresql")
@@ -75,9 +78,12 @@ class Tables:
         Put before the name of every table and index.
     schema
         PostgreSQL schema; empty for the connection's own.
+    dialects
+        Databases that they are for. SQLAlchemy imports each: PostgreSQL's takes 0.04 s, of which SQLite need know nothing.
     """
 
-    def __init__(self, prefix: str = "", schema: str = "") -> None:
+    def __init__(self, prefix: str = "", schema: str = "", dialects: frozenset[str] = _DIALECTS) -> None:
+        self._dialects = dialects
         self.prefix = check_prefix(prefix, "table prefix")
         self.schema = check_prefix(schema, "schema")
         self.metadata = MetaData(schema=schema or None)
@@ -102,12 +108,17 @@ class Tables:
             self.prefix + name,
             self.metadata,
             *parts,
-            sqlite_with_rowid=not clustered,
-            sqlite_autoincrement=counted,
+            **self._known({"sqlite_with_rowid": not clustered, "sqlite_autoincrement": counted}),
         )
 
     def _index(self, name: str, *columns: Column[Any], **options: Any) -> None:
-        Index(f"{self.prefix}{name}", *columns, **options)
+        Index(f"{self.prefix}{name}", *columns, **self._known(options))
+
+    def _known(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options without those that other databases take, and name in front."""
+        return {
+            name: value for name, value in options.items() if name.partition("_")[0] not in _DIALECTS - self._dialects
+        }
 
     def _to(self, table: Table) -> ForeignKey:
         return ForeignKey(table.c.key, ondelete="CASCADE")
@@ -254,7 +265,9 @@ class Tables:
             Column("version_key", KEY, self._to(self.versions), nullable=False),
             _column("stage"),
             _column("value"),
-            PrimaryKeyConstraint("key", "head", "created_us", "version_key", postgresql_include=["stage"]),
+            PrimaryKeyConstraint(
+                "key", "head", "created_us", "version_key", **self._known({"postgresql_include": ["stage"]})
+            ),
             clustered=True,
         )
         self._index("version_tags_version", t.c.version_key, t.c.key, unique=True)
