@@ -43,7 +43,7 @@ def a_delivery() -> Delivery:
 
 
 def test_the_schedule_is_from_five_seconds_to_six_hours() -> None:
-    assert DELAYS_S == (5, 300, 1_800, 7_200, 18_000, 21_600)
+    assert list(DELAYS_S) == [5, 300, 1_800, 7_200, 18_000, 21_600]
     assert ATTEMPTS_MAX == 7
 
 

@@ -40,7 +40,7 @@ def made(url: str = "https://ci.example/x", credential: str = "", **rest: Any) -
 def test_what_is_shown_is_no_secret() -> None:
     assert made("https://ci.example:8443/hooks/1?key=abc")[0].url == "https://ci.example:8443/hooks/1?…"
     assert made("https://hooks.slack.com/services/T/B/abc", kind="slack")[0].url == "https://hooks.slack.com/…"
-    letter = {"kind": "email", "to": ("a@example.com",), "sender": "b@example.com"}
+    letter: dict[str, Any] = {"kind": "email", "to": ("a@example.com",), "sender": "b@example.com"}
     assert made("smtp://mail.example", **letter)[0].url == "smtp://mail.example"
     assert made("discord://abc/def", kind="apprise")[0].url == "discord://…"
     pager, hidden = made("", "k" * 32, kind="pagerduty")
@@ -130,7 +130,7 @@ def test_old_secrets_sign_until_their_time_is_over() -> None:
     )
     assert [s.value for s in live_secrets(third, NOON + HOUR)] == ["c", "b"]
     assert rotated(third, "d", NOON + HOUR, timedelta(0)) == (Secret("d"),)
-    many = first
+    many: tuple[Secret, ...] = first
     for n in range(20):
         many = rotated(many, str(n), NOON, HOUR)
     assert [s.value for s in many] == ["19", "18", "17", "16"]

@@ -7,6 +7,7 @@ door. What a job does of the registry goes through the door, and names the job.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from chopmark.app.bytes_shown import KNOWN_FOR
@@ -166,7 +167,7 @@ def expire(ctx: Context, request: q.ExpireRegistry) -> q.Expired:
     tokens = ctx.tx.tokens.remove_ended(ctx.now - timedelta(days=request.token_days))
     deliveries = ctx.tx.deliveries.remove(ctx.now - timedelta(days=request.delivery_days), limit=EXPIRED_A_CALL)
     ctx.tx.puts.remove(ctx.now - KNOWN_FOR)
-    found = {"keys": keys, "jobs": ended + dead, "tokens": tokens, "deliveries": deliveries}
+    found: dict[str, Any] = {"keys": keys, "jobs": ended + dead, "tokens": tokens, "deliveries": deliveries}
     if any(found.values()):
         ctx.emit("registry", **found)
     return q.Expired(**found, more=EXPIRED_A_CALL in (keys, ended, dead, deliveries, _untold(ctx)))

@@ -136,7 +136,9 @@ def _show_delivery(session: Session, found: Delivery) -> None:
     chopmark webhook create smtp://mail.example --kind email --from models@example.com --to ada@example.com
     """,
 )
-@click.argument("address", metavar="[URL]", required=False, default="", help="Where they are told. PagerDuty's is known.")
+@click.argument(
+    "address", metavar="[URL]", required=False, default="", help="Where they are told. PagerDuty's is known."
+)
 @option("--kind", type=click.Choice(TARGETS), default="webhook", help="How they are told.  [webhook]")
 @option("--event", "events", multiple=True, metavar="NAME", help="Only these: version.promoted, 'version.*'.")
 @option("--in", "project", default=None, metavar="PROJECT", help="Whose events.  [the project of the settings]")
