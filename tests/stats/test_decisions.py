@@ -124,7 +124,13 @@ def test_all_units_are_there_and_the_last_look_was_not_taken() -> None:
 
 @pytest.mark.parametrize(
     ("estimate", "better", "is_breach"),
-    [(-0.02, "higher", False), (-0.0201, "higher", True), (0.02, "lower", False), (0.0201, "lower", True)],
+    [
+        (-0.02, "higher", False),
+        (-0.0201, "higher", True),
+        (0.02, "lower", False),
+        (0.0201, "lower", True),
+        (0.0, "lower", False),
+    ],
 )
 def test_a_guardrail_that_does_not_vary_is_breached_beyond_its_threshold(
     estimate: float, better: Any, *, is_breach: bool
@@ -224,22 +230,23 @@ def test_an_exact_test_that_decides_leaves_zero_out_to_its_side(few: tuple[int, 
     assert undecided.high <= 1
 
 
-def test_an_exact_test_may_decide_where_the_interval_of_its_bound_has_zero() -> None:
+@pytest.mark.parametrize(("arms", "sign"), [((5, 56, 0, 66), -1), ((0, 66, 5, 56), 1)])
+def test_an_exact_test_may_decide_where_the_interval_of_its_bound_has_zero(
+    arms: tuple[int, int, int, int], sign: int
+) -> None:
     """Then the interval ends at 0, without it, on the side of the estimate."""
-    found = 0
-    for a in range(13):
-        for b in range(13):
-            arms = Proportion(a, 12), Proportion(b, 12)
-            effect = fixed_effect(*arms, 0.95)
-            if "exact" not in effect.flags:
-                continue
-            assert (0.0 in effect.interval) == (effect.p_value > 0.05), arms
-            found += effect.interval.excludes_zero
-            if effect.interval.excludes_zero:
-                assert 0.0 in (effect.interval.low, effect.interval.high)
-                assert effect.estimate in effect.interval
-    wide = fixed_effect(Proportion(0, 6), Proportion(6, 6), 0.999)
-    assert wide.interval.high - wide.interval.low > 0.5
+    control, treatment = Proportion(*arms[:2]), Proportion(*arms[2:])
+    assert 0.0 in newcombe_interval(control, treatment, confidence=0.975)
+    effect = fixed_effect(control, treatment, 0.975)
+    assert effect.flags == ("exact",)
+    assert effect.p_value <= 0.025
+    assert effect.interval.excludes_zero
+    ends = (effect.interval.low, effect.interval.high)
+    assert min(abs(end) for end in ends) == 0
+    assert max(ends, key=abs) * sign > 0.1
+    for successes in range(13):  # where the test has not decided, 0 is in it
+        other = fixed_effect(Proportion(4, 12), Proportion(successes, 12), 0.95)
+        assert (0.0 in other.interval) == (other.p_value > 0.05) or "exact" not in other.flags
 
 
 def test_intervals_are_as_wide_as_the_confidence_says() -> None:
