@@ -15,6 +15,7 @@ import urllib3
 from chopmark.base.calls import Caller
 from chopmark.base.digest import digest_of
 from chopmark.base.settings import load_settings
+from chopmark.blobs import direct as direct_module
 from chopmark.blobs import elsewhere, served
 from chopmark.blobs.direct import giver_of
 from chopmark.blobs.elsewhere import Elsewhere
@@ -273,6 +274,28 @@ class TestBringing:
         refused = direct.ask("POST", f"/blobs/{DIGEST}/arrived", ada, said)
         assert (refused.status, refused.json()["code"]) == (status, code)
         assert not [key for key in direct.held() if "blobs/" in key or key.startswith("uploads/")]
+
+    def test_what_is_sent_while_it_is_hashed_does_not_count(
+        self, direct: Direct, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ada = direct.token("ada", "maintainer", "risk")
+        asked = json.dumps({"size_bytes": len(CONTENT)}).encode()
+        place = direct.ask("POST", f"/blobs/{DIGEST}/address", ada, asked).json()
+        urllib3.request("PUT", place["url"], body=CONTENT, headers=place["headers"])
+        real = direct_module.download
+
+        def slow(*arguments: Any) -> Iterator[bytes]:
+            yield from real(*arguments)
+            assert (
+                urllib3.request("PUT", place["url"], body=b"!" * len(CONTENT), headers=place["headers"]).status == 200
+            )
+
+        monkeypatch.setattr(direct_module, "download", slow)
+        said = json.dumps({"upload": place["upload"], "size_bytes": len(CONTENT)}).encode()
+        assert direct.ask("POST", f"/blobs/{DIGEST}/arrived", ada, said).status == 200
+        key = next(key for key in direct.held() if key.endswith(DIGEST.removeprefix("sha256:")))
+        there = direct.server.client.get_object(Bucket=direct.server.bucket, Key=f"{direct.prefix}/{key}")
+        assert there["Body"].read() == CONTENT
 
     def test_who_may_not_register_gets_no_address(self, direct: Direct) -> None:
         eve = direct.token("eve", "viewer", "risk")
