@@ -56,6 +56,8 @@ def test_small_counts_are_tested_exactly_and_interval_and_p_agree(control: Propo
         return
     table = [[control.successes, control.failures], [treatment.successes, treatment.failures]]
     assert effect.p_value == pytest.approx(stats.fisher_exact(table)[1], rel=1e-6)
+    assert effect.p_less == pytest.approx(stats.fisher_exact(table, alternative="greater")[1], rel=1e-6)
+    assert effect.p_greater == pytest.approx(stats.fisher_exact(table, alternative="less")[1], rel=1e-6)
     assert (0.0 not in effect.interval) == (effect.p_value <= 0.05)
     assert effect.estimate in effect.interval or effect.estimate == 0
     swapped = fixed_effect(treatment, control, 0.95)
@@ -66,6 +68,8 @@ def test_small_counts_are_tested_exactly_and_interval_and_p_agree(control: Propo
 def test_more_trials_than_the_exact_test_takes_are_few_still() -> None:
     effect = fixed_effect(Proportion(3, 11_000_000), Proportion(0, 110_000), 0.95)
     assert effect.flags == ("too_few",)
+    both = fixed_effect(Proportion(1, 5_900_000), Proportion(3, 5_900_000), 0.95)
+    assert both.flags == ("too_few",)
 
 
 @pytest.mark.parametrize("units", [10, 100, 1_000])
