@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -83,11 +84,12 @@ class OwnPostgres:
         assert self._process is not None
         mine = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         for pid in [self._process.pid, *map(int, mine)]:
-            os.kill(pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def close(self) -> None:
         """End it and remove it."""
         if self._process is not None:
-            self.thaw()
-            self.stop(signal.SIGQUIT)
+            self._signal_all(signal.SIGKILL)
+            self._process.wait(_START_S)
         shutil.rmtree(self.home, ignore_errors=True)

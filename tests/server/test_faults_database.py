@@ -80,6 +80,7 @@ def test_it_goes_on_when_the_database_is_back(database: OwnPostgres, installatio
         for how in (signal.SIGINT, signal.SIGQUIT):
             database.stop(how)
             until(lambda: is_refused(server), 10)
+            until(lambda: answer(server, "/readyz").status == 503, 10)
             ready = answer(server, "/readyz")
             assert (ready.status, ready.json()["code"]) == (503, "unavailable")
             assert int(ready.headers["retry-after"]) >= 1
@@ -163,11 +164,11 @@ def test_a_database_that_answers_nothing_keeps_no_other_waiting(
         asked = time.monotonic()
         assert status_of(server.url + "/healthz") == 200
         assert time.monotonic() - asked < 1
-    assert answer(server, "/readyz").status == 503
+    until(lambda: answer(server, "/readyz").status == 503, 10)
     for thread in threads:
         thread.join(30)
     assert set(found) <= {503, 504}, found
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 20
     database.thaw()
     until(lambda: status_of(server.url + "/readyz") == 200, 20)
     assert not is_refused(server)
