@@ -666,3 +666,18 @@ def test_zero_is_left_out_to_either_side() -> None:
     assert (up.low, up.high, up.excludes_zero) == (0.0, 0.3, True)
     assert (down.low, down.high, down.excludes_zero) == (-0.2, 0.0, True)
     assert without_zero(wide, -1, 0.1) is wide
+
+
+def test_the_side_of_rates_is_the_sign_of_their_difference() -> None:
+    for control, treatment, side in [(700, 800, 1), (800, 700, -1), (100, 400, 1), (400, 100, -1)]:
+        test = BernoulliEProcess(0.5).observe(Proportion(control, 1_000), Proportion(treatment, 1_000))
+        assert (test.decided, test.side, test.decided_n) == (True, side, 2_000)
+        assert test.interval.is_above(0) if side > 0 else test.interval.is_below(0)
+        later = test.observe(Proportion(900, 1_000), Proportion(900, 1_000))
+        assert (later.side, later.decided_n, later.has_gone) == (side, 2_000, False)
+    with pytest.raises(InvalidRequest, match="baseline"):
+        BernoulliEProcess(0.5, baseline=1.5)
+    with pytest.raises(InvalidRequest, match="alpha"):
+        BernoulliEProcess(0.5, alpha=0.0)
+    with pytest.raises(InvalidRequest, match="treatment_share"):
+        BernoulliEProcess(0.5).observe(Proportion(1, 2), Proportion(1, 2), 1.5)
