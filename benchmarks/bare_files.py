@@ -50,8 +50,8 @@ class Files:
 
     async def _give(self, path: Path, send: Any) -> None:
         digest = hashlib.sha256()
-        await _begin(send, path.stat().st_size)
         with path.open("rb") as file:
+            await _begin(send, os.fstat(file.fileno()).st_size)
             while piece := file.read(PIECE_BYTES):
                 digest.update(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})

@@ -184,7 +184,21 @@ def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("only", "wanted"),
     [
-        ([], ["imports", "calls", "syncs", "stores", "sharing", "experiments", "drift", "server", "searches", "transfers"]),
+        (
+            [],
+            [
+                "imports",
+                "calls",
+                "syncs",
+                "stores",
+                "sharing",
+                "experiments",
+                "drift",
+                "server",
+                "searches",
+                "transfers",
+            ],
+        ),
         (["--only", "sharing", "catalog", "calls"], ["calls", "sharing", "catalog"]),
     ],
 )
