@@ -119,6 +119,7 @@ def test_heads_that_never_end_are_given_up(server: Running, opened: ExitStack) -
     assert late.ended()
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_used_again_has_time_for_its_next_head(server: Running, opened: ExitStack) -> None:
     kept = raw(server, opened)
     for _ in range(3):

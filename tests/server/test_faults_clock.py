@@ -92,6 +92,7 @@ def test_tokens_go_by_the_servers_clock_and_what_was_revoked_stays_so(stepping: 
         assert [is_known(each) for each in (registry, limited, revoked)] == [True, True, False]
 
 
+@pytest.mark.slow
 def test_no_job_is_taken_from_a_worker_that_is_well_and_no_schedule_fires(stepping: Stepping) -> None:
     installation = stepping.installation
     server = installation.serve("--workers", "2")

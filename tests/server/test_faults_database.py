@@ -101,6 +101,7 @@ def test_it_goes_on_when_the_database_is_back(database: OwnPostgres, installatio
     assert server.stop() < 10
 
 
+@pytest.mark.slow
 def test_a_registration_that_the_database_breaks_off_is_there_whole_or_not_at_all(
     database: OwnPostgres, installation: Installation
 ) -> None:
@@ -141,6 +142,7 @@ def test_a_registration_that_the_database_breaks_off_is_there_whole_or_not_at_al
         assert {f.code for f in behind.storage.check(content=True).findings} <= {"blobs_orphaned"}
 
 
+@pytest.mark.slow
 def test_a_database_that_answers_nothing_keeps_no_other_waiting(
     database: OwnPostgres, installation: Installation
 ) -> None:

@@ -86,6 +86,7 @@ def test_it_ends_what_it_works_on_and_lets_hearers_go(installation: Installation
         assert [f.code for f in behind.storage.check(content=True).findings] in ([], ["blobs_orphaned"])
 
 
+@pytest.mark.slow
 def test_who_never_ends_is_not_waited_for(installation: Installation, opened: ExitStack) -> None:
     """Uploads that drip, heads that never end, and hearers that hear nothing."""
     server = installation.serve("--workers", "1")

@@ -202,6 +202,7 @@ def test_jobs_are_done_once_by_whoever_is_there(installation: Installation) -> N
     assert len({job.worker for job in done}) == 3, "some had nothing to do: too little was tried"
 
 
+@pytest.mark.slow
 def test_a_server_and_a_worker_are_killed_and_nothing_acknowledged_is_lost(installation: Installation) -> None:
     first, second = both(installation, "--workers", "0")
     hearing = Subscriber(second.url)  # before anything happens: the first worker makes the usual schedules

@@ -339,6 +339,7 @@ def test_an_event_is_told_at_once(disk: Post) -> None:
         assert tx.outbox.pending(limit=9) == []
 
 
+@pytest.mark.slow
 def test_receivers_that_hang_hold_up_nobody_else(settings: dict[str, Any], receiver: Receiver) -> None:
     with cm.open(**{**settings, "webhook_timeout_s": 4.0}) as registry:
         _hang_six_of_seven(Post(registry, receiver))

@@ -22,7 +22,7 @@ def receiver() -> Iterator[Receiver]:
         yield found
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def test_what_was_sent_and_not_noted_is_sent_again(
     receiver: Receiver, tmp_path: Path, database: str, request: pytest.FixtureRequest
 ) -> None:
