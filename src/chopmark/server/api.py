@@ -118,9 +118,8 @@ class Api:
         actor = self._door.known_at_once(exchange)
         if actor is not None and op.at_once and (answer := self._done_at_once(exchange, op, found.places, actor)):
             return answer
-        if actor is None and not in_query(
-            op
-        ):  # who sends a body says first who they are: nobody else's is kept in memory
+        if actor is None and not in_query(op):
+            # Who sends a body says first who they are: nobody else's is kept in memory.
             actor = await self._worked(lambda: self._door.known(exchange), op)
         size_bytes_max = min(_QUERY_BODY_BYTES_MAX, self._body_bytes_max) if in_query(op) else self._body_bytes_max
         body = await exchange.body(size_bytes_max)
@@ -131,13 +130,20 @@ class Api:
         if self._waiting >= self._waiting_max:
             raise Unavailable("The server is busy.", hint="Try again in a second.")
         self._waiting += 1
+        doing = asyncio.ensure_future(self._door.run(work))
+        doing.add_done_callback(
+            self._ended
+        )  # not sooner, when its caller was told that it timed out: its thread is busy
         try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self._door.run(work))), self._timeout_s)
+            return await asyncio.wait_for(asyncio.shield(doing), self._timeout_s)
         except TimeoutError:
             msg = f"{op.name} took longer than {self._timeout_s:g} s."
             raise TimedOut(msg, hint="What it changes may still happen: look before you repeat it.") from None
-        finally:
-            self._waiting -= 1
+
+    def _ended(self, doing: asyncio.Future[T]) -> None:
+        self._waiting -= 1
+        if not doing.cancelled():
+            doing.exception()  # nobody else may ask for it any more
 
     def _done(self, exchange: Exchange, op: Op, places: dict[str, str], body: bytes, actor: Actor | None) -> Answer:
         """All that is done on a thread."""
