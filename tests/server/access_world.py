@@ -27,12 +27,11 @@ ORIGIN = Origin(ref="fraud:1", digest="sha256:" + "0" * 64, created_by="x", crea
 REGISTRY = Actor("root")
 
 
-WEBHOOKS: dict[str, UUID] = {}
-"""The webhook of each project, which only its id names."""
+def filled(transport: LocalTransport, settings: Settings, project: str) -> UUID:
+    """Make a project with everything that ops are about; each name in it tells whose it is.
 
-
-def filled(transport: LocalTransport, settings: Settings, project: str) -> None:
-    """Make a project with everything that ops are about; each name in it tells whose it is."""
+    Returns the id of its webhook, which nothing else names.
+    """
     registry = Registry(transport, settings)
     registry.projects.create(project, description=f"{project} words")
     data = cm.DatasetRef(name=f"{project}-data", uri=f"s3://{project}/data")
@@ -50,9 +49,9 @@ def filled(transport: LocalTransport, settings: Settings, project: str) -> None:
     with transport.catalog.writing() as tx:
         told = AuditEvent(seq=1, id=first.id, at=NOW, actor=project, event="version.registered", target=first.ref)
         tx.deliveries.add([queued(made.webhook.id, told, NOW)])
-    WEBHOOKS[project] = made.webhook.id
     transport.count_load(first.id)
     transport.flush()
+    return made.webhook.id
 
 
 def member_of(project: str, role: str, name: str = "") -> Actor:
@@ -66,7 +65,7 @@ def reader(project: str) -> Actor:
     return Actor("thief", "viewer", grants={project: read}, limits=Limits(read, project))
 
 
-def _fields(project: str, version: cm.Version) -> dict[str, Any]:
+def _fields(project: str, version: cm.Version, webhook: UUID) -> dict[str, Any]:
     """What a field of a request is filled with, by its name."""
     return {
         "model": f"{project}/fraud",
@@ -96,8 +95,8 @@ def _fields(project: str, version: cm.Version) -> dict[str, Any]:
         "kind": "integrity",
         "cron": "0 3 * * *",
         "job": version.id,
-        "webhook": WEBHOOKS.get(project, UUID(int=0)),
-        "delivery": message_id(WEBHOOKS.get(project, UUID(int=0)), 1),
+        "webhook": webhook,
+        "delivery": message_id(webhook, 1),
         "prefix": "00",
     }
 
@@ -120,9 +119,9 @@ OF_OP: dict[str, dict[str, Any]] = {
 """Where an op means something else by the name of a field, or says too little without one that has a default."""
 
 
-def request_of(op: Op, project: str, version: cm.Version) -> Request:
+def request_of(op: Op, project: str, version: cm.Version, webhook: UUID) -> Request:
     """A request that the op can do in a project which `filled` made; a new field needs a word above."""
-    values = _fields(project, version)
+    values = _fields(project, version, webhook)
     needed = {f.encode_name for f in msgspec.structs.fields(op.request) if f.required}
     chosen = {name: values[name] for name in needed}
     for name, value in OF_OP.get(op.name, {}).items():

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import chopmark as cm
 from chopmark.base.settings import load_settings
 from chopmark.domain.access import EVERYWHERE, ROLES, Actor
-from chopmark.ops.requests import GetVersion
+from chopmark.ops.requests import GetVersion, Request
 from chopmark.ops.subjects import ANY, FIELD_OF, field_of
 from chopmark.ops.table import OPS, Op
 from chopmark.ops.usage import DailyLoads, RecordUsage
@@ -38,13 +39,16 @@ class World:
 
     def __init__(self, transport: LocalTransport, settings: cm.Settings) -> None:
         self.transport = transport
-        for project in ("vault", "other"):
-            filled(transport, settings, project)
+        self.webhooks = {project: filled(transport, settings, project) for project in ("vault", "other")}
         self.version: cm.Version = transport.act(GetVersion(ref="vault/fraud:1"), REGISTRY)
+
+    def request(self, op: Op, project: str) -> Request:
+        """A request that the op can do in a project."""
+        return request_of(op, project, self.version, self.webhooks.get(project, UUID(int=0)))
 
     def ask(self, op: Op, project: str, actor: Actor, *, dry_run: bool = True) -> tuple[str, str]:
         """What somebody gets for a request about a project; a write is rehearsed."""
-        request = request_of(op, project, self.version)
+        request = self.request(op, project)
         return outcome(lambda: self.transport.act(request, actor, dry_run=dry_run and op.writes))
 
     def state(self) -> dict[str, Any]:
@@ -178,7 +182,7 @@ def test_nothing_that_somebody_reads_tells_of_what_they_may_not(any_world: World
     for op in ALL:
         if op.permission != "read" or op.writes or field_of(op) == EVERYWHERE:
             continue
-        wanted = request_of(op, "other", any_world.version)
+        wanted = any_world.request(op, "other")
         open_ended: dict[str, Any] = {name: None for name in ("project",) if name in op.request.__struct_fields__}
         open_ended |= {"of": ""} if op.name == "audit.at" else {}
         requests = [wanted, msgspec.structs.replace(wanted, **open_ended)]

@@ -199,7 +199,7 @@ def test_jobs_are_done_once_by_whoever_is_there(installation: Installation) -> N
         jobs = {job.id: job for job in other.jobs.list(kind="expiry", limit=1000)}
     done = [jobs[job.id] for job in queued]
     assert {(job.state, job.attempt, job.fence) for job in done} == {("done", 1, 1)}
-    assert len({job.worker for job in done}) == 3, "some had nothing to do: too little was tried"
+    assert len({job.worker for job in done}) > 1, "one did it all: too little was tried"
 
 
 @pytest.mark.slow
