@@ -1,21 +1,24 @@
 """The one door: every op has a handler, asks its permission, writes one transaction."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 import chopmark as cm
 from chopmark.app.handlers import HANDLERS
 from chopmark.domain.access import ROLES
 from chopmark.domain.versions import Origin
-from chopmark.errors import Conflict, Denied, Unsupported
+from chopmark.errors import Conflict, Denied, InvalidRequest, Unsupported
 from chopmark.ops import access as w
 from chopmark.ops import jobs as j
 from chopmark.ops import lineage as n
 from chopmark.ops import requests as q
 from chopmark.ops import webhooks as h
+from chopmark.ops.auditing import AuditAt
+from chopmark.ops.http import time_fields
 from chopmark.ops.keeping import ImportVersion, RebuildCatalog
 from chopmark.ops.storage import CollectStorage
 from chopmark.ops.table import BY_REQUEST, OPS
@@ -49,6 +52,8 @@ ORIGIN = Origin(
     created_at=datetime(2026, 1, 1, tzinfo=UTC),
     exported_at=datetime(2026, 1, 2, tzinfo=UTC),
 )
+NAIVE = datetime(2027, 1, 1)  # noqa: DTZ001 - what is to be refused
+BEYOND = datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=14)))
 REQUESTS = {
     "project.create": q.CreateProject(name="p"),
     "project.configure": q.ConfigureProject(name="default", description="x"),
@@ -108,6 +113,35 @@ def test_every_writing_op_is_denied_without_its_permission(role: str) -> None:
             with pytest.raises(Denied, match=name):
                 registry._transport.call(request)
     assert len(registry.audit.list()) == 0
+
+
+TIMED = {
+    "version.deprecate": q.DeprecateVersion(ref="fraud:1", reason="r", at=NAIVE),
+    "version.stage_at": q.StageAt(ref="fraud:1", at=NAIVE),
+    "alias.at": q.AliasAt(alias="fraud@a", at=NAIVE),
+    "audit.at": AuditAt(at=NAIVE),
+    "token.create": w.CreateToken(name="ci", expires_at=NAIVE),
+}
+
+
+def test_every_request_with_a_time_is_known() -> None:
+    assert set(TIMED) == {name for name, op in OPS.items() if time_fields(op.request)}
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_a_time_without_zone_is_refused(registry: cm.Registry, name: str) -> None:
+    with pytest.raises(InvalidRequest, match="no time zone"):
+        registry._transport.call(TIMED[name])
+    request = replace(TIMED[name], **dict.fromkeys(time_fields(OPS[name].request), BEYOND))
+    with pytest.raises(InvalidRequest, match="years 1 to 9999"):
+        registry._transport.call(request)
+
+
+@pytest.mark.parametrize("field", ["created_at", "exported_at"])
+def test_an_origin_whose_time_has_no_zone_is_refused(registry: cm.Registry, field: str) -> None:
+    request = replace(REQUESTS["version.import"], origin=replace(ORIGIN, **{field: NAIVE}))
+    with pytest.raises(InvalidRequest, match="no time zone"):
+        registry._transport.call(request)
 
 
 def test_a_key_gives_the_first_answer_again(registry: cm.Registry) -> None:

@@ -18,7 +18,7 @@ from chopmark.abc.catalog import Catalog, StoredAnswer, Taken, Transaction
 from chopmark.abc.notify import Post
 from chopmark.abc.records import RecordStore
 from chopmark.app.context import Context, Outside
-from chopmark.base.clock import Clock
+from chopmark.base.clock import Clock, to_us
 from chopmark.base.digest import digest_of
 from chopmark.base.jsons import canonical, converted, decode, encode, explained, unwrapped
 from chopmark.domain.access import EVERYWHERE, Actor, check_permission
@@ -26,7 +26,7 @@ from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
 from chopmark.domain.versions import Model, Project
 from chopmark.errors import Conflict, InvalidRequest, ListenerFailed, NotFound, PreconditionFailed
-from chopmark.ops.http import etag_of, path_fields
+from chopmark.ops.http import etag_of, path_fields, time_fields
 from chopmark.ops.requests import Request
 from chopmark.ops.subjects import ANY, subject_of
 from chopmark.ops.table import OPS, Op
@@ -312,6 +312,10 @@ def _validated(op: Op, request: Request) -> Request:
         msg = f"The request of {op.name} takes {size_bytes:,} bytes; the limit is {REQUEST_BYTES_MAX:,}."
         raise InvalidRequest(msg, hint="Store large things as artifacts.")
     check_text(getattr(checked, "reason", ""), "reason", REASON_LENGTH_MAX)
+    for name in time_fields(op.request):
+        time = getattr(checked, name)
+        if time is not None:
+            to_us(time)  # refuses a time without zone
     return checked
 
 

@@ -9,6 +9,7 @@ from chopmark.app.evaluations import keep_evaluation
 from chopmark.app.recording import state_of_version
 from chopmark.app.registration import add_version, check_bytes, check_dataset, known_parents, parent_edges
 from chopmark.app.versions import whole_manifest
+from chopmark.base.clock import to_us
 from chopmark.domain.lineage import Edge, version_node
 from chopmark.domain.manifest import check_manifest
 from chopmark.domain.names import check_metrics, check_text
@@ -48,6 +49,8 @@ def import_version(ctx: Context, request: ImportVersion) -> Registered:
     """
     check_text(request.origin.ref, "origin", 500)
     check_text(request.origin.created_by, "origin", 500)
+    for time in (request.origin.created_at, request.origin.exported_at, *(each.at for each in request.evaluations)):
+        to_us(time)  # refuses a time without zone
     ctx.tx.lineage.lock()  # before the model's row, as a link does
     added = add_version(ctx, request, origin=request.origin)
     if not added.created:

@@ -13,6 +13,8 @@ Clock = Callable[[], datetime]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
+_FIRST_US = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _US
+_LAST_US = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _US
 
 
 def system_clock() -> datetime:
@@ -61,12 +63,17 @@ def to_us(time: datetime) -> int:
     Raises
     ------
     InvalidRequest
-        When the time has no zone: a naive time means something else on every machine.
+        When the time has no zone: a naive time means something else on every machine. Also when its zone puts it
+        outside the years 1 to 9999 of UTC, where it could be written and never be read.
     """
     if time.tzinfo is None:
         msg = f"The time {time.isoformat()} has no time zone."
         raise InvalidRequest(msg, hint="Pass an aware time, for example with tzinfo=UTC.")
-    return (time - _EPOCH) // _US
+    us = (time - _EPOCH) // _US
+    if not _FIRST_US <= us <= _LAST_US:
+        msg = f"The time {time.isoformat()} lies outside the years 1 to 9999 of UTC."
+        raise InvalidRequest(msg, hint="Choose a time that is nearer.")
+    return us
 
 
 def from_us(us: int) -> datetime:

@@ -39,6 +39,7 @@ __all__ = [
     "path_fields",
     "problem_of",
     "statuses_of",
+    "time_fields",
     "to_http",
 ]
 
@@ -232,7 +233,7 @@ def from_http(op: Op, places: Mapping[str, str], query: Sequence[tuple[str, str]
         raise InvalidRequest(f"{op.method} {op.path} holds the character NUL, which is kept nowhere.")
     if in_query(op):
         said = dict.fromkeys(_lists(op.request), ()) | said
-        for name in _times(op.request) & said.keys():  # or else 0.5 would be a time in 1970
+        for name in time_fields(op.request) & said.keys():  # or else 0.5 would be a time in 1970
             if not _TIME.match(said[name]) and said[name] != "null":
                 raise InvalidRequest(f"{name} is no time.", hint="Write it like 2026-11-22T12:00:00Z.")
     try:
@@ -262,7 +263,7 @@ def _holds_nul(value: Any) -> bool:
 
 
 @cache
-def _times(kind: type[Request]) -> frozenset[str]:
+def time_fields(kind: type[Request]) -> frozenset[str]:
     """Fields that are times."""
     return frozenset(name for name, hint in get_type_hints(kind).items() if hint in (datetime, datetime | None))
 
