@@ -91,6 +91,23 @@ def test_the_answer_is_the_real_one_marked(furnished: Program, words: tuple[str,
     assert head(furnished) != before
 
 
+def test_no_secret_is_shown_of_what_is_not_made(furnished: Program) -> None:
+    made = furnished.ok("webhook", "create", "https://ci.example/", "--json").json["webhook"]["id"]
+    before = head(furnished)
+    told = {COMMAND_OF[name] for name, op in OPS.items() if op.once}
+    assert told == {"token create", "webhook create", "webhook rotate"}
+    for words in (("token", "create", "ci"), ("webhook", "create", "https://x.example/"), ("webhook", "rotate", made)):
+        rehearsed = furnished.ok(*words, "--dry-run")
+        assert rehearsed.err == TOLD
+        assert rehearsed.out
+        answer = furnished.ok(*words, "--dry-run", "--json").json
+        assert (answer["secret"], answer["dry_run"]) == ("", True)
+        for said in (rehearsed.out, furnished.ok(*words, "--dry-run", "-q").out):
+            assert "cm_" not in said
+            assert "whsec_" not in said
+    assert head(furnished) == before
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -124,7 +124,7 @@ class Dispatch:
             Idempotency key: a second call with the same key and request gets the first answer.
         dry_run
             Do everything and then undo it: the answer, or the refusal, is what a real call would
-            give, and nothing has changed.
+            give, but for a secret that is given once; and nothing has changed.
         expected
             Entity tags (`chopmark.ops.http.etag_of`, several with commas between) of what is to be changed, as its
             verb of reading answers it, or ``*`` for whatever it is; empty when it may have changed.
@@ -203,7 +203,7 @@ class Dispatch:
             self._check_unchanged(tx, call)
             answers.append(_run(call, ctx))
             raise _Undo
-        return answers[0]
+        return _without_secret(call.op, answers[0])  # which would be good for nothing
 
     def _written(self, call: _Call) -> Any:
         prepared = self._prepared(call.handler, call.request, call.actor)
@@ -224,8 +224,7 @@ class Dispatch:
         self._check_unchanged(tx, call)
         answer = _run(call, ctx)
         if call.key:
-            kept = msgspec.structs.replace(answer, **{call.op.once: ""}) if call.op.once else answer
-            stored = StoredAnswer(digest, msgspec.json.encode(kept), ctx.now)
+            stored = StoredAnswer(digest, msgspec.json.encode(_without_secret(call.op, answer)), ctx.now)
             tx.idempotency.put(call.actor.name, call.key, call.op.name, stored)
         return answer, [_recorded(tx, event) for event in ctx.events]
 
@@ -286,6 +285,10 @@ def _run(call: _Call, ctx: Context) -> Any:
     if call.is_hidden:  # no handler comes so far; the transaction ends with nothing done
         raise NotFound("There is nothing of that name.")
     return answer
+
+
+def _without_secret(op: Op, answer: Any) -> Any:
+    return msgspec.structs.replace(answer, **{op.once: ""}) if op.once else answer
 
 
 def _tags(op: Op, expected: str) -> frozenset[str]:

@@ -127,6 +127,10 @@ def create_token(
         expires_at=None if never_expires else datetime.now(UTC) + timedelta(days=days),
         reason=reason,
     )
+    if session.dry_run:
+        title = f"A token of {made.token.owner}"
+        session.output.record(made, name=made.token.name, title=title, facts=_token_facts(made.token))
+        return
     session.output.text(made.secret, record=made)
     expiry = f"until {when(made.token.expires_at)}" if made.token.expires_at else "until it is revoked"
     note(

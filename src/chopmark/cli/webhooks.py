@@ -97,7 +97,7 @@ def _told(attempt: Attempt) -> str:
     return attempt.error or str(attempt.status)
 
 
-def _show(session: Session, found: Webhook) -> None:
+def _show(session: Session, found: Webhook, record: Any = None) -> None:
     state = f"{found.state}: {found.why}" if found.why else found.state
     facts: list[Fact] = [
         ("of", "the whole registry" if found.project == EVERYWHERE else found.project),
@@ -112,7 +112,7 @@ def _show(session: Session, found: Webhook) -> None:
         ("about", found.description),
     ]
     title = f"webhook {found.id} · {found.kind} · {found.url}"
-    session.output.record(found, name=str(found.id), title=title, facts=facts)
+    session.output.record(record or found, name=str(found.id), title=title, facts=facts)
 
 
 def _show_delivery(session: Session, found: Delivery) -> None:
@@ -184,6 +184,9 @@ def create(
         description=description,
         reason=reason,
     )
+    if session.dry_run:
+        _show(session, made.webhook, made)
+        return
     session.output.text(made.secret or str(made.webhook.id), record=made)
     shown = " Its secret is shown this once; the receiver checks signatures with it." if made.secret else ""
     note(f"Webhook {made.webhook.id} is told from now on.{shown} Try it: chopmark webhook test {made.webhook.id}")
@@ -327,6 +330,9 @@ def delete(session: Session, webhook_id: str, reason: str) -> None:
 def rotate(session: Session, webhook_id: str, grace: float, reason: str) -> None:
     """Give a webhook a new secret, and print it, this once."""
     made = session.registry().webhooks.rotate(webhook_id, grace_hours=grace, reason=reason)
+    if session.dry_run:
+        _show(session, made.webhook, made)
+        return
     session.output.text(made.secret, record=made)
     note(f"Webhook {made.webhook.id} is signed for by it; what it had signs for {grace:g} hours more.")
 

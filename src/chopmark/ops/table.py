@@ -67,7 +67,8 @@ class Op(msgspec.Struct, frozen=True):
     at_once
         Whether it reads a few rows by key, and nothing whose size has no end: what an event loop may do where it stands.
     once
-        Field of the answer that is given once and kept nowhere: a repeated call's answer leaves it empty.
+        Field of the answer that is given once and kept nowhere: the answer of a repeated call, or of a dry run, leaves
+        it empty.
     counts
         Whether it writes measurements (how often a version was loaded), which are no change of the
         registry and leave no event.
