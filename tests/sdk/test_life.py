@@ -421,6 +421,34 @@ def test_the_audit_is_an_unbroken_chain_of_every_change(registry: cm.Registry) -
     assert registry.audit.list(event="alias.set")[0].target == "fraud@a"
 
 
+def test_a_listener_hears_all_of_one_kind(own: cm.Registry) -> None:
+    heard: list[str] = []
+    end = own.on("version.*", lambda e: heard.append(e.event))
+    a_version(own)
+    own.promote("fraud:1", "staging", reason="r")
+    own.alias("fraud@a", "fraud:1")
+    assert heard == ["version.registered", "version.promoted"]
+    end()
+    a_version(own)
+    assert len(heard) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("version.promote", "version.promoted"),
+        ("versions.*", "version.*"),
+        ("nonsense.evt", "model.*"),
+        ("Version.promoted", "version.promoted"),
+        ("", "version.*"),
+    ],
+)
+def test_nobody_waits_for_an_event_that_never_comes(registry: cm.Registry, name: str, near: str) -> None:
+    with pytest.raises(InvalidRequest, match="no event") as caught:
+        registry.on(name, print)
+    assert near in caught.value.hint
+
+
 def test_listeners_hear_after_the_change_and_cannot_spoil_it(own: cm.Registry) -> None:
     heard: list[tuple[str, int]] = []
     end = own.on("version.registered", lambda e: heard.append((e.target, own.get(e.target).number)))

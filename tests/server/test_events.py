@@ -156,6 +156,16 @@ class TestListeners:
             time.sleep(0.2)
             assert heard == ["new", "second"]
 
+    def test_a_listener_hears_all_of_one_kind(self, plain: Plain, tmp_path: Any) -> None:
+        with cm.open(plain.url, cache_dir=str(tmp_path)) as registry:
+            heard: list[str] = []
+            registry.on("model.*", lambda event: heard.append(event.event))
+            registry.models.create("new")
+            registry.projects.create("risk")
+            registry.models.update("new", owner="eve")
+            _until(lambda: len(heard) == 2)
+            assert heard == ["model.created", "model.updated"]
+
     @pytest.mark.filterwarnings("ignore::chopmark.errors.ListenerFailed")
     def test_one_that_raises_does_not_stop_the_others(self, plain: Plain, tmp_path: Any) -> None:
         with cm.open(plain.url, cache_dir=str(tmp_path)) as registry:

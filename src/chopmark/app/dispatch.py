@@ -26,6 +26,7 @@ from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
 from chopmark.domain.versions import Model, Project
 from chopmark.errors import Conflict, InvalidRequest, ListenerFailed, NotFound, PreconditionFailed
+from chopmark.ops.event_names import check_event, hearers
 from chopmark.ops.http import etag_of, path_fields, time_fields
 from chopmark.ops.requests import Request
 from chopmark.ops.subjects import ANY, subject_of
@@ -181,14 +182,26 @@ class Dispatch:
         return handler.before(outside, request)
 
     def on(self, event: str, listener: Listener) -> Callable[[], None]:
-        """Call a function after each event of that name (``*`` for all), in the same process.
+        """Call a function after each event of that name, in the same process.
+
+        Parameters
+        ----------
+        event
+            A name, or a pattern: ``version.*``; ``*`` for all.
+        listener
+            What is called.
 
         Returns
         -------
         callable
             Ends it.
+
+        Raises
+        ------
+        InvalidRequest
+            When no event is called so.
         """
-        self._listeners[event].append(listener)
+        self._listeners[check_event(event)].append(listener)
         return lambda: self._listeners[event].remove(listener)
 
     def _context(self, tx: Transaction, op: Op, actor: Actor) -> Context:
@@ -254,7 +267,7 @@ class Dispatch:
 
     def _tell(self, events: list[AuditEvent]) -> None:
         for event in events:
-            for listener in [*self._listeners[event.event], *self._listeners["*"]]:
+            for listener in hearers(self._listeners, event.event):
                 try:
                     listener(event)
                 except Exception as error:  # noqa: BLE001 - a listener's fault must not look like the op's

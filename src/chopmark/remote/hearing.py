@@ -16,6 +16,7 @@ from chopmark.base.jsons import decode
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.cloud_events import CloudEvent
 from chopmark.errors import ChopmarkError, ListenerFailed
+from chopmark.ops.event_names import check_event, hearers
 from chopmark.ops.http import PREFIX, check_reply
 
 __all__ = ["Hearing", "read_events"]
@@ -63,10 +64,16 @@ class Hearing:
         self._last = ""
 
     def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
-        """Call a function after each event of that name that happens from now on; returns what ends it.
+        """Call a function after each event of that name, or pattern, that happens from now on; returns what ends it.
 
         It is called from a thread of its own, some milliseconds after the change, whoever made it.
+
+        Raises
+        ------
+        InvalidRequest
+            When no event is called so.
         """
+        check_event(event)
         with self._lock:
             if self._stream is None:
                 self._stream = self._begin()
@@ -112,7 +119,7 @@ class Hearing:
                     break
 
     def _tell(self, event: AuditEvent) -> None:
-        for listener in [*self._listeners[event.event], *self._listeners["*"]]:
+        for listener in hearers(self._listeners, event.event):
             try:
                 listener(event)
             except Exception as error:  # noqa: BLE001 - one listener's fault is not the next one's

@@ -121,7 +121,7 @@ class Registry(Surface):
         Parameters
         ----------
         event
-            For example ``version.registered``, or ``*`` for all.
+            For example ``version.registered``; ``version.*`` for all of that kind, ``*`` for all.
         listener
             Takes the event. When it raises, that is a warning; the change stands.
 
@@ -129,6 +129,11 @@ class Registry(Surface):
         -------
         callable
             Ends it.
+
+        Raises
+        ------
+        InvalidRequest
+            When no event is called so; the hint names the nearest.
         """
         return self._transport.on(event, listener)
 
