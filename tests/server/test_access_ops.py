@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 import chopmark as cm
+from chopmark.base.jsons import encode
 from chopmark.base.settings import load_settings
 from chopmark.domain.access import EVERYWHERE, ROLES, Actor
 from chopmark.ops.requests import GetVersion, Request
@@ -303,3 +304,25 @@ def test_keys_of_what_is_hidden_are_not_suggested(any_world: World) -> None:
     best = q.BestVersion(model="other/fraud", by="vault_auk")
     assert "vault_auc" in outcome(lambda: act(best, REGISTRY))[1]
     assert "vault_auc" not in outcome(lambda: act(best, actor))[1]
+
+
+def test_a_data_set_has_the_name_that_is_seen(any_world: World) -> None:
+    from chopmark.ops.lineage import GetDataset, GetLineage, ListDatasets
+    from chopmark.ops.requests import CreateModel, RegisterVersion
+
+    for project, name in (("vault", "codename"), ("other", "mine")):
+        data = cm.DatasetRef(name=name, uri=f"s3://{name}/x", digest="sha256:" + "d" * 64)
+        config = {"uri": f"https://{project}.example", "digest": "sha256:" + "e" * 64}
+        manifest = cm.Manifest(kind="external", format="external", config=config)
+        any_world.transport.act(CreateModel(model=f"{project}/shared", kind="external"), REGISTRY)
+        any_world.transport.act(
+            RegisterVersion(model=f"{project}/shared", manifest=manifest, datasets=(data,)), REGISTRY
+        )
+    for sight, called in (("vault", "codename"), ("other", "mine")):
+        actor = member_of(sight, "admin")
+        hidden = ({"codename", "mine"} - {called}).pop()
+        for asked in (GetLineage(of=f"{sight}/shared:1"), GetDataset(dataset="sha256:" + "d" * 64), ListDatasets()):
+            assert hidden not in encode(any_world.transport.act(asked, actor)).decode(), asked
+        found = any_world.transport.act(GetDataset(dataset="sha256:" + "d" * 64), actor)
+        assert (found.name, found.dataset.uri) == (called, f"s3://{called}/x")
+        assert outcome(lambda: any_world.transport.act(GetDataset(dataset=hidden), actor))[0] == "NotFound"  # noqa: B023

@@ -85,7 +85,7 @@ def find_version_node(ctx: Context, text: str, *, deleted: bool = False) -> Vers
 def known_nodes(ctx: Context, nodes: Sequence[str]) -> list[LineageNode]:
     """The nodes with what is known of them, in the same order."""
     known = {version_node(v.id): _of_version(v) for v in ctx.tx.lineage.versions(nodes)}
-    for record in ctx.whole.datasets.get(node for node in nodes if node.startswith("dataset:")):
+    for record in ctx.tx.datasets.get(node for node in nodes if node.startswith("dataset:")):
         known[record.node] = LineageNode(
             id=record.node, kind="dataset", label=record.name, dataset=record.dataset, created_at=record.at
         )

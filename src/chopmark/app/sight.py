@@ -10,16 +10,17 @@ method that nobody thought of is refused, and so is a surface.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from chopmark.abc.access import ManyMembers, MemberKey
-from chopmark.abc.catalog import Events, Found, KeyedField, Records, Texts, Transaction
+from chopmark.abc.catalog import Evaluations, Events, Found, KeyedField, Records, Texts, Transaction
 from chopmark.domain.access import Actor
 from chopmark.domain.audit import AuditEvent
-from chopmark.domain.lineage import Edge, version_node
+from chopmark.domain.datasets import DatasetRecord, DatasetRef
+from chopmark.domain.lineage import Edge, dataset_node, version_node
 from chopmark.domain.query import Query
 from chopmark.domain.receivers import Webhook
 from chopmark.domain.sight import is_seen
@@ -28,6 +29,7 @@ from chopmark.domain.versions import Model, Project, Version
 __all__ = ["SURFACES", "seen_by"]
 
 Edges = list[Edge]
+_EVALUATIONS_MAX = 1_000
 
 
 def seen_by(actor: Actor, tx: Transaction) -> Transaction:
@@ -124,23 +126,61 @@ class _Lineage(_Surface):
 
 
 class _Datasets(_Surface):
+    """Data sets, each under a name that a version which is seen gives it.
+
+    The catalog keeps the name and the place of whoever recorded the content first, who may be hidden.
+    """
+
     passes = frozenset(("put",))
 
+    def __init__(self, inner: Any, sight: Texts, lineage: _Lineage, evaluations: Evaluations) -> None:
+        super().__init__(inner, sight)
+        self._lineage = lineage
+        self._evaluations = evaluations
+
     def get(self, nodes: Iterable[str]) -> Records:
-        found: Records = self._inner.get(nodes, among=self._sight)
-        return found
+        return [self._as_seen(record) for record in self._inner.get(nodes, among=self._sight)]
 
     def named(self, name: str, *, limit: int) -> Records:
-        found: Records = self._inner.named(name, among=self._sight, limit=limit)
-        return found
+        return [r for r in self._inner.named(name, among=self._sight, limit=limit) if self._is_as_seen(r)]
 
     def starting(self, prefix: str, *, limit: int) -> Records:
-        found: Records = self._inner.starting(prefix, among=self._sight, limit=limit)
-        return found
+        return [self._as_seen(record) for record in self._inner.starting(prefix, among=self._sight, limit=limit)]
 
-    def list(self, **options: Any) -> Records:
-        found: Records = self._inner.list(**options, among=self._sight)
-        return found
+    def list(self, *, after: tuple[str, str] = ("", ""), limit: int, **options: Any) -> Records:
+        """Those whose first name is seen: they are walked by that name, and a position tells it."""
+        kept: Records = []
+        while True:
+            found: Records = self._inner.list(after=after, among=self._sight, limit=limit, **options)
+            kept += filter(self._is_as_seen, found)
+            if len(found) < limit or len(kept) >= limit:
+                return kept[:limit]
+            after = (found[-1].name, found[-1].node)
+
+    def _is_as_seen(self, record: DatasetRecord) -> bool:
+        return self._as_seen(record) == record
+
+    def _as_seen(self, record: DatasetRecord) -> DatasetRecord:
+        said = [(ref, version) for version in self._users(record.node) for ref in self._said(version, record.node)]
+        if any((r.name, r.uri, r.version) == _called(record) for r, _ in said):
+            return record
+        if not said:  # known by a link alone
+            unnamed = DatasetRef(name=record.which, digest=record.dataset.digest)
+            return DatasetRecord(node=record.node, dataset=unnamed, at=record.at)
+        first, version = said[0]
+        return DatasetRecord(node=record.node, dataset=first, at=version.created_at)
+
+    def _users(self, node: str) -> Sequence[Version]:
+        found = self._lineage.versions({edge.source for edge in self._lineage.incoming(node)})
+        return sorted(found, key=lambda version: (version.created_at, version.id))
+
+    def _said(self, version: Version, node: str) -> Iterator[DatasetRef]:
+        evaluated = (each.dataset for each in self._evaluations.list(version.id, limit=_EVALUATIONS_MAX))
+        return (ref for ref in (*version.datasets, *evaluated) if dataset_node(ref) == node)
+
+
+def _called(record: DatasetRecord) -> tuple[str, str, str]:
+    return record.dataset.name, record.dataset.uri, record.dataset.version
 
 
 class _Loads(_Surface):
@@ -255,10 +295,13 @@ class _Seen:
         if name not in SURFACES:
             raise AttributeError(f"Who sees a part of the registry has no {name}")
         inner = getattr(self._tx, name)
-        made = (
-            _Loads(inner, self._sight, _Lineage(self._tx.lineage, self._sight))
-            if name == "loads"
-            else SURFACES[name](inner, self._sight)
-        )
+        made: _Surface
+        match name:
+            case "loads":
+                made = _Loads(inner, self._sight, _Lineage(self._tx.lineage, self._sight))
+            case "datasets":
+                made = _Datasets(inner, self._sight, _Lineage(self._tx.lineage, self._sight), self._tx.evaluations)
+            case _:
+                made = SURFACES[name](inner, self._sight)
         self.__dict__[name] = made
         return made

@@ -161,7 +161,6 @@ class TokenCallers:
     def _by_api_token(self, token_id: str, secret: bytes, address: str) -> Actor:
         kept = self._fresh(token_id)
         if kept is None or not matches(secret, kept.secret_hash):
-            self._check_not_locked(address, token_id)
             kept = self._identities.holder(token_id)
             if not matches(secret, kept.secret_hash if kept is not None else _NOBODY) or kept is None:
                 raise self._refused(address, token_id)
@@ -173,11 +172,10 @@ class TokenCallers:
         return kept.actor
 
     def _by_issuer(self, issuer: Issuer, text: str, address: str) -> Actor:
-        self._check_not_locked(address)
         try:
             person = issuer.person(text)
         except Unauthenticated:
-            self._failures.failed(address)
+            self._count_failure(address)
             raise
         _check_wait(self._by_token.take(f"person {person.name}"), "You ask too often.")
         key = digest_of(repr(person).encode())
@@ -207,16 +205,22 @@ class TokenCallers:
             self._kept.clear()
             self._kept_people.clear()
 
-    def _check_not_locked(self, address: str, token_id: str = "") -> None:
-        """Whoever was refused again and again waits, with a token that is not known to be good."""
-        waits = [self._failures.wait_s(address), self._failures.wait_s(f"{token_id} {address}") if token_id else 0.0]
-        _check_wait(max(waits), "Too many tokens were refused.")
-
     def _refused(self, address: str, token_id: str = "") -> Unauthenticated:
-        self._failures.failed(address)
-        if token_id:
-            self._failures.failed(f"{token_id} {address}")
+        self._count_failure(address, token_id)
         return Unauthenticated("The token is not known, or has expired, or was revoked.", hint=_HINT)
+
+    def _count_failure(self, address: str, token_id: str = "") -> None:
+        """Count a refusal. Whoever was refused again and again waits to be told so; a good token waits for nobody's wrong one.
+
+        Raises
+        ------
+        RateLimited
+            While the address, or the token from there, waits.
+        """
+        keys = (address, f"{token_id} {address}") if token_id else (address,)
+        _check_wait(max(map(self._failures.wait_s, keys)), "Too many tokens were refused.")
+        for key in keys:
+            self._failures.failed(key)
 
 
 def callers_of(people: People, settings: Settings, *, clock: Clock = system_clock) -> Everybody | TokenCallers:

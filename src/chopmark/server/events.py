@@ -20,6 +20,7 @@ from chopmark.domain.audit import AuditEvent
 from chopmark.domain.cloud_events import Wanted, cloud_event
 from chopmark.domain.sight import is_seen
 from chopmark.errors import ChopmarkError, InvalidRequest, Unavailable
+from chopmark.ops.event_names import check_events
 from chopmark.server.admission import Admission
 from chopmark.server.exchange import Exchange
 
@@ -28,7 +29,7 @@ __all__ = ["EventRoutes", "Events"]
 HEARERS_MAX = 2_000
 _ASKED_EVERY_S = 0.25
 _ALIVE_EVERY_S = 15.0
-_ADMITTED_FOR_S = 15.0
+_ADMITTED_FOR_S = 5.0
 _KEPT = 10_000
 _PAGE = 500
 _RETRY_MS = 1_000
@@ -216,6 +217,7 @@ def _asked(exchange: Exchange) -> tuple[Wanted, int | None]:
         )
     said = dict(pairs)
     kinds = tuple(value for name, value in pairs if name == "kind")
+    check_events(kinds)
     wanted = Wanted(project=said.get("project", ""), model=said.get("model", ""), kinds=kinds).check()
     after = exchange.header("last-event-id") or said.get("after", "")
     if after and not _SEQ.fullmatch(after):
