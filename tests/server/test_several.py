@@ -229,8 +229,8 @@ def test_a_server_and_a_worker_are_killed_and_nothing_acknowledged_is_lost(insta
         ending.callback(stop.set)
         workers = [pool.submit(work, n, url) for n, url in enumerate((first.url, second.url) * 2)]
 
-        # so many that the doomed worker holds some at any moment
-        jobs = [registry.jobs.run("integrity", {"share": 1.0}) for _ in range(24)]
+        # more than the doomed worker does at once, so that it holds some when the first is done
+        jobs = [registry.jobs.run("integrity", {"share": 1.0}) for _ in range(6)]
         until(lambda: len(acknowledged) >= 15 and bool(registry.jobs.list(state="done", limit=1)), 60)
         killed.set()
         doomed.kill()
