@@ -119,6 +119,11 @@ def test_who_never_ends_is_not_waited_for(installation: Installation, opened: Ex
         stop.set()
         thread.join()
     assert took_s < STOP_S + 4
+    replies = [each.reply() for each in dripping]
+    assert [(r.status, r.headers["content-type"], r.headers["retry-after"]) for r in replies] == [
+        (503, "application/problem+json", "1")
+    ] * len(dripping)
+    assert "Traceback" not in server.said()
     with installation.client() as behind:
         assert behind._transport.store.stat(f"sha256:{hashlib.sha256(data).hexdigest()}") is None
         assert not behind.storage.check().findings

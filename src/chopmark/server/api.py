@@ -93,6 +93,10 @@ class Api:
             if exchange.status:
                 raise  # its answer had begun: the connection is cut, so that nobody takes it for whole
             answer = failure_of(error, exchange)
+        except asyncio.CancelledError:  # the server stops, and waits no longer for a request that is not even all there
+            if exchange.status:
+                raise
+            answer = failure_of(Unavailable("The server is stopping.", hint="Send it again in a second."), exchange)
         except Exception:
             if exchange.status:
                 raise
