@@ -86,6 +86,11 @@ def test_a_registry_in_a_file_needs_nothing_of_other_databases_and_no_steps(tmp_
         assert loaded_by(f"{opened}; {alone}") & {"alembic", "mako", "psycopg", "uvicorn"} == set()
 
 
+def test_a_client_of_a_server_loads_no_database() -> None:
+    opened = "import chopmark; chopmark.open('http://127.0.0.1:9', token='cm_x').close()"
+    assert loaded_by(opened) & HEAVY <= {"email", "http", "sqlite3", "ssl", "urllib3", "multiprocessing"}
+
+
 def test_help_loads_nothing_heavy() -> None:
     run_help = "import runpy; sys.argv = ['chopmark', '--help']; runpy.run_module('chopmark', run_name='__main__')"
     assert loaded_by(run_help) & HEAVY == set()

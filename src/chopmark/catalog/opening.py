@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from chopmark.abc.catalog import Catalog
-from chopmark.catalog.schema import Tables
 from chopmark.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from chopmark.catalog.schema import Tables
 
 __all__ = ["open_catalog", "schema_revision", "upgrade_catalog"]
 
@@ -124,6 +127,8 @@ def schema_revision(
 
 
 def _tables(url: str, prefix: str, schema: str) -> Tables:
+    from chopmark.catalog.schema import Tables  # brings SQLAlchemy, of which a client of a server need know nothing
+
     return Tables(prefix, schema, frozenset(("postgresql" if url.startswith(POSTGRES) else "sqlite",)))
 
 
