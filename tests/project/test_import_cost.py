@@ -88,7 +88,7 @@ def test_a_registry_in_a_file_needs_nothing_of_other_databases_and_no_steps(tmp_
 
 def test_a_client_of_a_server_loads_no_database() -> None:
     opened = "import chopmark; chopmark.open('http://127.0.0.1:9', token='cm_x').close()"
-    assert loaded_by(opened) & HEAVY <= {"email", "http", "sqlite3", "ssl", "urllib3", "multiprocessing"}
+    assert loaded_by(opened) & HEAVY <= {"backports", "email", "http", "multiprocessing", "sqlite3", "ssl", "urllib3"}
 
 
 def test_help_loads_nothing_heavy() -> None:
