@@ -34,8 +34,9 @@ $(READY): requirements/dev.txt $(SOURCES)
 env: $(READY) ## make or renew .venv (every other target does this by itself)
 
 .PHONY: demo
-demo: $(DEMO_READY) ## train, register, promote and load real detectors; leaves a registry to explore
+demo: $(DEMO_READY) ## real detectors from training to live traffic: rollouts, an experiment, an alert; leaves registries to explore
 	@$(PY) examples/demo.py
+	@$(PY) examples/live.py
 
 .PHONY: test
 test: $(READY) ## run the tests; PYTEST_ARGS='-k word' narrows them
@@ -65,7 +66,7 @@ bench: $(READY) ## measure what the README claims; BENCH_ARGS='--only stores' na
 	@$(PY) -m benchmarks $(BENCH_ARGS)
 
 .PHONY: bench-peers
-bench-peers: $(READY) ## make the environments of DVC, MLflow, BentoML, Evidently and alibi-detect, which `make bench` then measures too
+bench-peers: $(READY) ## make the environments of DVC, MLflow, BentoML, Evidently, alibi-detect and MLServer, which `make bench` then measures too
 	@$(PY) -m benchmarks.peers --make
 
 .PHONY: bench-check
@@ -98,6 +99,6 @@ lock: $(READY) ## renew requirements/ to the newest versions that pyproject.toml
 
 .PHONY: clean
 clean: ## remove the environments and everything that runs leave behind
-	@rm -rf $(VENV) .uv .bench chopmark-bench-* node_modules tests/azurite/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	@rm -rf $(VENV) .uv .bench .clients chopmark-bench-* node_modules tests/azurite/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		.import_linter_cache build dist
 	@find src tests examples benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -4,8 +4,9 @@
 
 Every figure is a ratio to a peer or a physical floor measured in the same run, the two in turn, so that
 a busy machine slows both. Times are CPU of this process and its children unless they say wall; each
-figure is the median of the rounds. The parts are independent of one another; ``catalog`` takes longer than all the others
-and is measured when it is named. A figure above its limit is told, and is no error: a time says nothing in a test.
+figure is the median of the rounds. The parts are independent of one another; ``catalog`` and ``growth`` fill
+catalogs with a million versions, take longer than all the others, and are measured when they are named. A figure above its
+limit is told, and is no error: a time says nothing in a test.
 """
 
 from __future__ import annotations
@@ -20,8 +21,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import calls, catalog, drift, experiments, imports, server, sharing, stores, syncs, transfers
+from benchmarks import (
+    calls,
+    catalog,
+    drift,
+    experiments,
+    imports,
+    outcomes,
+    rollouts,
+    searches,
+    server,
+    sharing,
+    stores,
+    syncs,
+    transfers,
+)
 from benchmarks.figures import Figure
+from benchmarks.gateway import figures as gateway
 
 
 class Sizes(NamedTuple):
@@ -40,12 +56,16 @@ PARTS: dict[str, Callable[[Path, Sizes], list[Figure]]] = {
     "sharing": lambda place, sizes: sharing.figures(place, large_bytes=(8 if sizes.quick else 64) << 20),
     "experiments": lambda _, sizes: experiments.figures(sizes.rounds),
     "drift": lambda place, sizes: drift.figures(place, sizes.rounds, quick=sizes.quick),
+    "outcomes": lambda place, sizes: outcomes.figures(place, sizes.rounds, quick=sizes.quick),
     "server": lambda place, sizes: server.figures(place, sizes.rounds, quick=sizes.quick),
-    "searches": lambda place, sizes: server.search_figures(place, sizes.rounds, quick=sizes.quick),
+    "searches": lambda place, sizes: searches.figures(place, sizes.rounds, quick=sizes.quick),
+    "growth": lambda place, sizes: searches.growth_figures(place, sizes.rounds, quick=sizes.quick),
     "transfers": lambda place, sizes: transfers.figures(place, sizes.rounds, sizes.mib, quick=sizes.quick),
+    "gateway": lambda place, sizes: gateway.figures(place, sizes.rounds, quick=sizes.quick),
+    "rollouts": lambda place, sizes: rollouts.figures(place, sizes.rounds, quick=sizes.quick),
     "catalog": lambda place, sizes: catalog.figures(place, quick=sizes.quick),
 }
-ONLY_WHEN_NAMED = {"catalog"}
+ONLY_WHEN_NAMED = {"catalog", "growth"}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Instructions of register, resolve and search, held against committed baselines.
+"""Instructions of register, resolve, search and a prediction, held against committed baselines.
 
     python -m benchmarks.instructions [--update] [--repeat N]
 
@@ -14,6 +14,7 @@ the check; one that is more than 5 % below asks to be renewed with ``--update``,
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import os
@@ -48,6 +49,7 @@ CALLS = {
     "search by tag and stage": 50,
     "search by metric": 50,
     "search by words": 50,
+    "20 predictions": 20,
 }
 """Figures, and how many calls are counted for each."""
 
@@ -232,7 +234,24 @@ def _calls(registry: object) -> dict[str, Callable[[], object]]:
         "search by tag and stage": searching('tags.team = "team1" and stage = "development"'),
         "search by metric": searching("metrics.auc > 0.5 order by metrics.auc desc"),
         "search by words": searching('text ~ "fraud odd"'),
+        "20 predictions": _predicting(),
     }
+
+
+def _predicting() -> Callable[[], object]:
+    """Requests through the gateway, from the server's call to its answer, with a model that answers at once."""
+    from benchmarks.gateway import inside
+
+    body = json.dumps({"inputs": [{"name": "rows", "shape": [1, 10], "datatype": "FP64", "data": [0.5] * 10}]})
+    loop = asyncio.new_event_loop()
+    gateway, _, _ = loop.run_until_complete(inside.opened(inside.SPLIT))
+    ask = inside.ask(gateway, body.encode(), b"customer-4711")
+
+    async def asked() -> None:
+        for _ in range(20):
+            await ask()
+
+    return lambda: loop.run_until_complete(asked())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,18 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Line", "Load", "Served", "asked", "bare_files", "chopmark", "mlflow"]
+__all__ = [
+    "Line",
+    "Load",
+    "Served",
+    "asked",
+    "bare_files",
+    "chopmark",
+    "free_port",
+    "mlflow",
+    "running",
+    "without_ours",
+]
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _START_S = 300.0
@@ -52,7 +63,11 @@ class Served(NamedTuple):
 
     def memory_mib(self) -> float:
         """Memory of all its processes; what they share counts once."""
-        return sum(_pss_kib(pid) for pid in _family(self.process.pid)) / 1024
+        return sum(_kib(pid, "Pss:") for pid in _family(self.process.pid)) / 1024
+
+    def resident_mib(self) -> float:
+        """Memory of all its processes, each with what it shares with others."""
+        return sum(_kib(pid, "Rss:") for pid in _family(self.process.pid)) / 1024
 
     def request(self, method: str, path: str, body: bytes = b"") -> bytes:
         """A request as it is sent."""
@@ -132,11 +147,11 @@ def asked(server: Served, request: Callable[[int], bytes], numbers: Sequence[int
 def chopmark(home: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[Served]:
     """Ours with its workers, as it comes; only how often a caller may ask is not limited."""
     home.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     unlimited = {"CHOPMARK_SERVE_TOKEN_RATE_PER_S": "0", "CHOPMARK_SERVE_ADDRESS_RATE_PER_S": "0"}
-    environment = _without_ours() | {"HOME": str(home), "CHOPMARK_URL": str(home / "registry"), **unlimited}
+    environment = without_ours() | {"HOME": str(home), "CHOPMARK_URL": str(home / "registry"), **unlimited}
     command = [sys.executable, "-m", "chopmark", "serve", "--port", str(port)]
-    with _running("Chopmark", command, port, home, environment | dict(settings or {}), "/healthz") as server:
+    with running("Chopmark", command, port, home, environment | dict(settings or {}), "/healthz") as server:
         words = (home / "out.txt").read_text().split()
         yield server._replace(token=next((word for word in words if word.startswith("cm_")), ""))
 
@@ -145,10 +160,10 @@ def chopmark(home: Path, *, settings: Mapping[str, str] | None = None) -> Iterat
 def bare_files(home: Path) -> Iterator[Served]:
     """The barest file server on the same stack."""
     (home / "files").mkdir(parents=True)
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.bare_files", str(port), str(home / "files")]
-    environment = _without_ours() | {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
-    with _running("bare files", command, port, home, environment, "/") as server:
+    environment = without_ours() | {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    with running("bare files", command, port, home, environment, "/") as server:
         yield server
 
 
@@ -156,18 +171,19 @@ def bare_files(home: Path) -> Iterator[Served]:
 def mlflow(python: Path, version: str, home: Path) -> Iterator[Served]:
     """MLflow's server as it comes, on SQLite and a directory."""
     home.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    environment = _without_ours() | {"HOME": str(home), "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    port = free_port()
+    environment = without_ours() | {"HOME": str(home), "PATH": f"{python.parent}:{os.environ['PATH']}"}
     places = ["--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "artifacts")]
     command = [str(python.parent / "mlflow"), "server", *places, "--host", "127.0.0.1", "--port", str(port)]
-    with _running(f"MLflow {version}", command, port, home, environment, "/version") as server:
+    with running(f"MLflow {version}", command, port, home, environment, "/version") as server:
         yield server
 
 
 @contextmanager
-def _running(
+def running(
     what: str, command: list[str], port: int, home: Path, environment: dict[str, str], first: str
 ) -> Iterator[Served]:
+    """A server from its first answer to a path until the end of the block."""
     begun = time.perf_counter()
     with (home / "out.txt").open("w") as out, (home / "err.txt").open("w") as err:
         process = subprocess.Popen(
@@ -202,14 +218,16 @@ def _answers(server: Served, path: str) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _without_ours() -> dict[str, str]:
+def without_ours() -> dict[str, str]:
+    """The environment without settings of ours or MLflow's."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("CHOPMARK_", "MLFLOW_"))}
 
 
@@ -238,9 +256,9 @@ def _cpu_s(pid: int) -> float:
     return ticks / _TICKS_A_SECOND
 
 
-def _pss_kib(pid: int) -> int:
+def _kib(pid: int, what: str) -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (OSError, ProcessLookupError):
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return next((int(line.split()[1]) for line in lines if line.startswith(what)), 0)

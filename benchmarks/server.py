@@ -1,30 +1,27 @@
-"""The server beside MLflow's: what starting, an answer and a search cost each, in turn, on the same machine.
+"""The server beside MLflow's: what starting and an answer cost each, in turn, on the same machine.
 
 Both run as they come, with SQLite and a directory; ours asks for a token at each request and waits for the disk at each
-write. CPU is that of all processes of a server. Searches are among 100,000 versions; MLflow has no metrics of versions, so
-ours by a metric is held against its search by a tag.
+write. CPU is that of all processes of a server. How long an answer takes at worst is held against the barest server on the
+same stack: on a busy machine that says which part of the wait is ours.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
+from typing import NamedTuple
 
 from benchmarks import served
 from benchmarks.figures import Figure
-from benchmarks.filling import fill_sqlite
-from benchmarks.made_registry import VERSIONS_A_MODEL, model_name
 from benchmarks.peers.environments import made, pinned_version
 from benchmarks.served import Load, Served, asked
 
-__all__ = ["figures", "search_figures"]
+__all__ = ["OF_CPU_TO_READ", "cpu_figure", "figures", "mlflow_python"]
 
 CLIENTS = 8
 WARM = 20
@@ -45,32 +42,23 @@ class _Calls(NamedTuple):
 
 def figures(place: Path, rounds: int, *, quick: bool = False) -> list[Figure]:
     """Starting, and calls; nothing without MLflow's environment."""
-    python = _mlflow_python()
+    python = mlflow_python()
     if python is None:
         return []
     found: list[Figure] = []
     with ExitStack() as stack:
         ours = stack.enter_context(served.chopmark(place / "ours"))
+        bare = stack.enter_context(served.bare_files(place / "bare"))
         theirs = stack.enter_context(served.mlflow(python, pinned_version("mlflow"), place / "mlflow"))
         found += _standing(ours, theirs)
         found += _calls(ours, theirs, rounds, 40 if quick else 200)
         found += _crowd(ours, theirs, rounds, 80 if quick else 400)
+        found.append(_waits(ours, bare, rounds, 400 if quick else 1_000))
     return found
 
 
-def search_figures(place: Path, rounds: int, *, quick: bool = False) -> list[Figure]:
-    """Searches among many; nothing without MLflow's environment."""
-    python = _mlflow_python()
-    if python is None:
-        return []
-    count = 2_000 if quick else 100_000
-    with ExitStack() as stack:
-        ours = stack.enter_context(_ours_with(place / "ours_many", count))
-        theirs = stack.enter_context(_mlflow_with(python, place / "mlflow_many", count))
-        return _searches(ours, theirs, rounds, count, 10 if quick else 20)
-
-
-def _mlflow_python() -> Path | None:
+def mlflow_python() -> Path | None:
+    """The Python of MLflow's environment; None where there is none, which is said."""
     python = made("mlflow")
     if python is None:
         print("No rows for the server: `make bench-peers` makes MLflow's environment.", file=sys.stderr)
@@ -95,7 +83,7 @@ def _calls(ours: Served, theirs: Served, rounds: int, count: int) -> list[Figure
     found = []
     for calls in asked_for:
         mine, its = _in_turn(ours, theirs, calls, rounds, count, clients=1)
-        found.append(_cpu(calls.what, mine, its, theirs, calls.limit))
+        found.append(cpu_figure(calls.what, mine, its, theirs, calls.limit))
     return found
 
 
@@ -104,44 +92,38 @@ def _crowd(ours: Served, theirs: Served, rounds: int, count: int) -> list[Figure
     getting = _Calls("get a version", _get, _get_there, OF_CPU_TO_READ)
     made_here, made_there = _in_turn(ours, theirs, creating, rounds, count, CLIENTS)
     got_here, got_there = _in_turn(ours, theirs, getting, rounds, count, CLIENTS)
-    wall, p99 = (
-        f"server: a creation of {CLIENTS} clients' on the wall",
-        f"server: get, {CLIENTS} clients, p99",
-    )
+    wall = f"server: a creation of {CLIENTS} clients' on the wall"
     return [
         Figure(wall, _ms_each(made_here), "ms", theirs.what, _ms_each(made_there), limit=OF_TIME_TO_WRITE),
-        _cpu(f"create, {CLIENTS} clients", made_here, made_there, theirs, OF_CPU_TO_WRITE),
-        Figure(p99, _ms_p99(got_here), "ms", theirs.what, _ms_p99(got_there), limit_abs=GET_MS_P99),
-        _cpu(f"get, {CLIENTS} clients", got_here, got_there, theirs, OF_CPU_TO_READ),
+        cpu_figure(f"create, {CLIENTS} clients", made_here, made_there, theirs, OF_CPU_TO_WRITE),
+        cpu_figure(f"get, {CLIENTS} clients", got_here, got_there, theirs, OF_CPU_TO_READ),
     ]
 
 
-def _cpu(what: str, ours: list[Load], theirs: list[Load], against: Served, limit: float) -> Figure:
+def _waits(ours: Served, bare: Served, rounds: int, count: int) -> Figure:
+    """The slowest answers to a version, beside those of a server that gives a file of the same bytes; many short rounds."""
+    with closing(served.Line(ours.port)) as line:
+        answer = line.ask(_get(ours, 0))
+    with closing(served.Line(bare.port)) as line:
+        line.ask(bare.request("PUT", "/version", answer))
+    loads: tuple[list[Load], list[Load]] = ([], [])
+    for number in range(-1, rounds * 4):
+        pairs = list(zip(loads, (ours, bare), (_get, _get_bare), strict=True))
+        for kept, server, request in pairs if number % 2 else reversed(pairs):
+            load = asked(server, partial(request, server), range(count), CLIENTS)
+            if number >= 0:
+                kept.append(load)
+    what = f"server: get, {CLIENTS} clients, p99"
+    return Figure(what, _ms_p99(loads[0]), "ms", "bare ASGI server", _ms_p99(loads[1]), limit_abs=GET_MS_P99)
+
+
+def _get_bare(server: Served, _: int) -> bytes:
+    return server.request("GET", "/version")
+
+
+def cpu_figure(what: str, ours: list[Load], theirs: list[Load], against: Served, limit: float) -> Figure:
+    """Two loads' CPU of the server for each request."""
     return Figure(f"server: {what}, CPU", _cpu_ms(ours), "ms", against.what, _cpu_ms(theirs), limit=limit)
-
-
-def _searches(ours: Served, theirs: Served, rounds: int, count: int, times: int) -> list[Figure]:
-    page, last_page = 100, min(100, count // 100)
-    name = model_name(3)
-    questions = (
-        ("by name", f'name = "{name}"', f"name='{name}'"),
-        ("by tag", 'tags.region = "region3"', "tags.region='region3'"),
-        ("by metric", "metrics.auc > 0.99", "tags.region='region4'"),
-        ("all, as updated", "", ""),
-    )
-    found = []
-    for what, where, there in questions:
-        for number in (1, last_page):
-            mine = _to_page(ours, where, number, page, _ours_page)
-            its = _to_page(theirs, there, number, page, _mlflow_page)
-            if mine is None or its is None:
-                continue  # there are fewer
-            loads: tuple[list[Load], list[Load]] = ([], [])
-            for _ in range(rounds):
-                loads[0].append(asked(ours, lambda _, r=mine: r, range(times)))  # type: ignore[misc]
-                loads[1].append(asked(theirs, lambda _, r=its: r, range(max(3, times // 4))))  # type: ignore[misc]
-            found.append(_cpu(f"search of {count:,} {what}, page {number}", *loads, theirs, OF_CPU_TO_READ))
-    return found
 
 
 def _in_turn(
@@ -154,7 +136,7 @@ def _in_turn(
             loads, (ours, theirs), (calls.ours, calls.theirs), (count * 5, count), strict=True
         ):
             numbers = [next(_NUMBERS) for _ in range(WARM if counted < 0 else many)]
-            load = asked(server, lambda n, s=server, r=request: r(s, n), numbers, clients)  # type: ignore[misc]
+            load = asked(server, partial(request, server), numbers, clients)
             if counted >= 0:
                 kept.append(load)
     return loads
@@ -221,85 +203,3 @@ def _by_alias(server: Served, _: int) -> bytes:
 
 def _by_alias_there(server: Served, _: int) -> bytes:
     return server.request("GET", f"{_MLFLOW}/registered-models/alias?name=fraud&alias=champion")
-
-
-Page = Callable[[Served, str, str, int], tuple[bytes, str]]
-"""The request for a page, by a filter and what the page before said; and under what name its answer says that."""
-
-
-def _to_page(server: Served, where: str, number: int, size: int, page: Page) -> bytes | None:
-    """The request that asks for a page, found by walking there; None when there are fewer."""
-    cursor = ""
-    with closing(served.Line(server.port)) as line:
-        for _ in range(number - 1):
-            request, name = page(server, where, cursor, size)
-            answer: dict[str, Any] = json.loads(line.ask(request))
-            cursor = answer.get(name, "")
-            if not cursor:
-                return None
-    return page(server, where, cursor, size)[0]
-
-
-def _ours_page(server: Served, where: str, cursor: str, size: int) -> tuple[bytes, str]:
-    query: dict[str, Any] = {"limit": size, "where": f"{where} order by updated_at desc".strip()}
-    if cursor:
-        query["cursor"] = cursor
-    return server.request("GET", f"{_OURS}/versions?{urlencode(query, quote_via=quote)}"), "cursor"
-
-
-def _mlflow_page(server: Served, where: str, cursor: str, size: int) -> tuple[bytes, str]:
-    query: dict[str, Any] = {"max_results": size, "order_by": "last_updated_timestamp DESC"}
-    if where:
-        query["filter"] = where
-    if cursor:
-        query["page_token"] = cursor
-    path = f"{_MLFLOW}/model-versions/search?{urlencode(query, quote_via=quote)}"
-    return server.request("GET", path), "next_page_token"
-
-
-@contextmanager
-def _ours_with(home: Path, count: int) -> Iterator[Served]:
-    """Ours with so many versions."""
-    (home / "registry").mkdir(parents=True)
-    fill_sqlite(home / "registry" / "chopmark.db", count)
-    with served.chopmark(home) as server:
-        yield server
-
-
-@contextmanager
-def _mlflow_with(python: Path, home: Path, count: int) -> Iterator[Served]:
-    """MLflow's with so many versions: one that its server made, copied in its database under other names."""
-    version = pinned_version("mlflow")
-    with served.mlflow(python, version, home) as server, closing(served.Line(server.port)) as line:
-        line.ask(server.request("POST", f"{_MLFLOW}/registered-models/create", b'{"name": "fraud"}'))
-        tags = [{"key": "region", "value": "region0"}, {"key": "team", "value": "risk"}]
-        said = json.dumps({"name": "fraud", "source": "s3://models/fraud/1", "tags": tags}).encode()
-        line.ask(server.request("POST", f"{_MLFLOW}/model-versions/create", said))
-    with closing(sqlite3.connect(home / "mlflow.db")) as connection:
-        _multiply(connection, count)
-    with served.mlflow(python, version, home) as server:
-        yield server
-
-
-def _multiply(connection: sqlite3.Connection, count: int) -> None:
-    models = max(1, count // VERSIONS_A_MODEL)
-    names = [(model_name(n),) for n in range(models)]
-    places = [(model_name(n % models), n // models + 1, n) for n in range(count)]
-    copied: dict[str, tuple[dict[str, str], Sequence[tuple[Any, ...]]]] = {
-        "registered_models": ({"name": "?1"}, names),
-        "model_versions": (
-            {"name": "?1", "version": "?2", "last_updated_time": "last_updated_time + ?3"},
-            places,
-        ),
-        "model_version_tags": (
-            {"name": "?1", "version": "?2", "value": "CASE key WHEN 'region' THEN 'region' || (?3 % 7) ELSE value END"},
-            places,
-        ),
-    }
-    for table, (changed, rows) in copied.items():
-        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-        values = ", ".join(changed.get(column, f'"{column}"') for column in columns)
-        inserted = ", ".join(f'"{column}"' for column in columns)
-        connection.execute(f"CREATE TEMP TABLE one_{table} AS SELECT * FROM {table} WHERE name = 'fraud'")
-        connection.executemany(f"INSERT INTO {table} ({inserted}) SELECT {values} FROM one_{table}", rows)
-    connection.commit()

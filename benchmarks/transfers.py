@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import chopmark as cm
@@ -47,8 +48,8 @@ def _transfers(place: Path, ours: Served, bare: Served, rounds: int, mib: int) -
     for number in range(rounds):
         file, digest = _made(place, number, mib)
         for name, server, path in (("", ours, f"{_API}/blobs/{digest}"), (", bare", bare, f"/{digest}")):
-            cpu["up" + name].append(_spent(server, lambda s=server, p=path, f=file: _upload(s, p, f)))  # type: ignore[misc]
-            cpu["down" + name].append(_spent(server, lambda s=server, p=path: _download(s, p)))  # type: ignore[misc]
+            cpu["up" + name].append(_spent(server, partial(_upload, server, path, file)))
+            cpu["down" + name].append(_spent(server, partial(_download, server, path)))
             most_mib = max(most_mib, ours.memory_mib())
         file.unlink()
     against = "bare file server, hashing"
@@ -191,6 +192,5 @@ def _until_all_have(selector: selectors.BaseSelector, count: int, wanted: bytes)
         if time.monotonic() > limit:
             raise TimeoutError(f"{len(having)} of {count} have {wanted!r}")
         for key, _ in selector.select(1):
-            received = key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
-            if wanted in received:
+            if wanted in os.read(key.fd, 1 << 16):
                 having.add(key.fd)

@@ -5,7 +5,7 @@ readings of a space shuttle, 7.15 % anomalies) and scikit-learn's breast cancer 
 them with metrics on held-out rows; compares them on those rows; promotes with reasons; loads by stage
 and by alias; shows that a tampered file is refused; draws the lineage and writes a report; frees
 the bytes of what was purged; makes a deleted database again; and serves it all over HTTP, where a
-version is registered while another program hears of it. Needs no network. Leaves ``demo-registry``
+version is registered while another program hears of it, and an endpoint answers curl. Needs no network. Leaves ``demo-registry``
 to explore.
 
     python examples/demo.py [DIRECTORY]
@@ -13,6 +13,7 @@ to explore.
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import shutil
@@ -327,6 +328,7 @@ def serve(directory: Path, data: Data) -> None:
             after = registry.load("shuttle-forest@challenger")
             if not np.array_equal(scores(after, data.test), scores(before, data.test)):
                 sys.exit("What came back over HTTP answers differently.")
+            answer(registry, url, token, data)
         place = f"{url}/api/v1/resolve?ref=shuttle-forest@challenger"
         found = urllib3.request("GET", place, headers={"Authorization": f"Bearer {token}"}, timeout=30).json()
         say(
@@ -337,6 +339,56 @@ def serve(directory: Path, data: Data) -> None:
         code = server.wait(30)
     if code:
         sys.exit(f"The server ended with {code}; {log} says why.")
+
+
+def answer(registry: cm.Registry, url: str, token: str, data: Data) -> None:
+    """Put the champion behind a name, ask it as any client would, and give the challenger a share of the traffic."""
+    champion = registry.load("shuttle-forest@champion")
+    created = registry.endpoints.create("shuttle-api", "shuttle-forest@champion", reason="the demo")
+    wait_until_live(registry, created.generation)
+    rows = {"rows": data.test.head(200).to_dict("records")}
+    said = curl(f"{url}/predict/shuttle-api", rows, token)
+    if said["predictions"] != champion.predict(data.test.head(200)).tolist():
+        sys.exit("The endpoint answers otherwise than the model.")
+    say(
+        f"\ncurl {url}/predict/shuttle-api: {said['predictions'].count(-1)} of 200 rows are odd, says "
+        f"{said['model']}:{said['version']}, {said['digest'][:19]}…; the model itself says the same."
+    )
+    split = {"shuttle-forest@champion": 80, "shuttle-forest@challenger": 20}
+    changed = registry.endpoints.split("shuttle-api", split, reason="a first look")
+    wait_until_live(registry, changed.generation)
+    one_row = {"rows": rows["rows"][:1]}
+    answered = [curl(f"{url}/predict/shuttle-api", one_row, token, key=f"user-{n}")["variant"] for n in range(40)]
+    say(
+        f"A fifth of the traffic to the challenger: of 40 users it answered {answered.count('candidate')}. What is live:"
+    )
+    say(indented(registry.endpoints.live("shuttle-api")))
+
+
+def wait_until_live(registry: cm.Registry, generation: int) -> None:
+    """Wait until the routers say that they serve it."""
+    limit = time.monotonic() + 60
+    while True:
+        (live,) = registry.endpoints.live("shuttle-api").endpoints
+        if not live.findings and {each.served.generation for each in live.variants} == {generation}:
+            return
+        if time.monotonic() > limit:
+            sys.exit(f"shuttle-api is not live: {'; '.join(live.findings)}")
+        time.sleep(0.1)
+
+
+def curl(url: str, body: dict[str, Any], token: str, key: str = "") -> dict[str, Any]:
+    """Ask with curl; without it with a library."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "x-chopmark-key": key}
+    if shutil.which("curl") is None:
+        reply = urllib3.request("POST", url, headers=headers, body=json.dumps(body), timeout=30)
+        return dict(reply.json())
+    named = [word for name, value in headers.items() if value for word in ("-H", f"{name}: {value}")]
+    asked = ["curl", "--silent", "--show-error", "--fail-with-body", *named, "--data", "@-", url]
+    ran = subprocess.run(asked, input=json.dumps(body), capture_output=True, text=True, check=False)
+    if ran.returncode:
+        sys.exit(f"curl failed: {ran.stderr}{ran.stdout}")
+    return dict(json.loads(ran.stdout))
 
 
 def address_and_token(server: subprocess.Popen[str]) -> tuple[str, str]:

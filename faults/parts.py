@@ -25,6 +25,8 @@ PARTS: dict[str, str] = {
     "simulation": "faults.simulation",
     "startup": "faults.startup",
     "serving": "faults.serving",
+    "gateway": "faults.gateway",
+    "rollouts": "faults.rollouts",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,7 +56,7 @@ class Acknowledged:
             self.counts[what] += 1
 
 
-class Client:
+class Client(ABC):
     """Does one thing after the other on a thread, whatever becomes of each, while it may.
 
     Parameters
@@ -91,9 +92,9 @@ class Client:
         if self._thread.is_alive():
             self.told.faults.append(("hang", f"{self.name} waits for its server without end, in {self.doing}"))
 
+    @abstractmethod
     def act(self, n: int) -> None:
         """The n-th thing it does."""
-        raise NotImplementedError
 
     def _live(self) -> None:
         n = 0

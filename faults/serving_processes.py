@@ -1,4 +1,4 @@
-"""`chopmark serve` and `chopmark worker` as processes over one place, to be killed and started again at the same address."""
+"""`chopmark serve`, `worker` and `gateway` as processes over one place, to be killed and started again at the same address."""
 
 from __future__ import annotations
 
@@ -140,6 +140,17 @@ class Installation:
     def again(self, server: Running, *arguments: str, **settings: Any) -> Running:
         """Start a server anew where one was."""
         return self.serve(*arguments, port=int(server.url.rpartition(":")[2]), **settings)
+
+    def gateway(self, control: str, port: int = 0, *, ready: bool = True, **settings: Any) -> Running:
+        """Start a gateway apart from its control plane; when it answers, unless ``ready`` is not wanted."""
+        port = port or free_ports(1)[0]
+        command = [self.module, "gateway", "--control", control, "--port", str(port)]
+        log = self.directory / f"gateway-{port}.log"
+        made = Running(command, self._environ(f"gateway-{port}", settings), log, f"http://127.0.0.1:{port}")
+        self.started.append(made)
+        if ready:
+            made.until_ready()
+        return made
 
     def worker(self, *arguments: str, **settings: Any) -> Running:
         """Start a worker; when it works."""

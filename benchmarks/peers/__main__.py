@@ -6,9 +6,9 @@ import argparse
 import subprocess
 import sys
 
-from benchmarks.peers.environments import DRIFT_PEERS, PEERS, made, make, pinned_version
+from benchmarks.peers.environments import DRIFT_PEERS, PEERS, SERVING_PEERS, made, make, pinned_version
 
-ALL = (*PEERS, *DRIFT_PEERS)
+ALL = (*PEERS, *DRIFT_PEERS, *SERVING_PEERS)
 
 
 def main() -> int:

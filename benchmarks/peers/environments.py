@@ -9,10 +9,11 @@ import sys
 import venv
 from pathlib import Path
 
-__all__ = ["DRIFT_PEERS", "PEERS", "made", "make", "pinned_version"]
+__all__ = ["DRIFT_PEERS", "PEERS", "SERVING_PEERS", "made", "make", "pinned_version"]
 
 PEERS = ("dvc", "mlflow", "bentoml")
 DRIFT_PEERS = ("evidently", "alibi-detect")
+SERVING_PEERS = ("mlserver",)
 
 _ROOT = Path(__file__).parents[2]
 _ENVIRONMENTS = _ROOT / ".bench"

@@ -65,7 +65,7 @@ class Mlflow:
     """The artifacts of an MLflow run."""
 
     def __init__(self, home: Path) -> None:
-        from mlflow import MlflowClient  # type: ignore[import-not-found]
+        from mlflow import MlflowClient
 
         self._artifacts = home / "artifacts"
         self._aside = home / "aside"

@@ -11,9 +11,12 @@
     │   └── Unauthenticated    a server does not know who asks
     ├── GateRefused          a policy said no; carries its findings
     ├── IntegrityFailure     bytes are not the bytes that were recorded
+    ├── ModelFailed          a model raised, or ended its process, on what it was asked
     ├── Unsupported          this installation cannot do it; says what to install
     └── Unavailable          a store, database or server does not answer (also ConnectionError)
         ├── TimedOut         it did not answer within the limit        (also TimeoutError)
+        │   └── ModelTimeout   a model did not
+        ├── QueueFull        so many requests wait for a model that further ones are refused
         └── RateLimited      it was asked too often
 
     ChopmarkWarning          something went on, and somebody should know
@@ -43,10 +46,13 @@ __all__ = [
     "IntegrityFailure",
     "InvalidRequest",
     "ListenerFailed",
+    "ModelFailed",
+    "ModelTimeout",
     "NotFound",
     "NotProfiled",
     "OfflineAnswer",
     "PreconditionFailed",
+    "QueueFull",
     "RateLimited",
     "TimedOut",
     "TooLarge",
@@ -158,6 +164,12 @@ class IntegrityFailure(ChopmarkError):
     code = "integrity_failure"
 
 
+class ModelFailed(ChopmarkError):
+    """A model raised on what it was asked, answered what it had not promised, or ended the process it ran in."""
+
+    code = "model_failed"
+
+
 class Unsupported(ChopmarkError):
     """The installation cannot do it: an extra is not installed, or a format cannot hold it."""
 
@@ -177,6 +189,18 @@ class TimedOut(Unavailable, TimeoutError):
     """No answer within the limit; the limit is a setting."""
 
     code = "timed_out"
+
+
+class ModelTimeout(TimedOut):
+    """A model did not answer within the endpoint's limit."""
+
+    code = "model_timeout"
+
+
+class QueueFull(Unavailable):
+    """So many requests wait for a model that no further one is taken; ``details`` say after how many seconds to try again."""
+
+    code = "queue_full"
 
 
 class RateLimited(Unavailable):
@@ -230,6 +254,9 @@ _BY_CODE: dict[str, type[ChopmarkError]] = {
         PreconditionFailed,
         Unauthenticated,
         RateLimited,
+        ModelFailed,
+        ModelTimeout,
+        QueueFull,
     )
 }
 

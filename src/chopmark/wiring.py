@@ -15,16 +15,19 @@ from msgspec import structs
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Catalog
+from chopmark.abc.hints import Hints
 from chopmark.abc.notify import Post
 from chopmark.abc.records import RecordStore
 from chopmark.app.dispatch import Dispatch
 from chopmark.app.handlers import HANDLERS
 from chopmark.app.identities import Identities
 from chopmark.app.recording import Recorder
+from chopmark.app.routing import MOVES_ROUTING
 from chopmark.base.calls import Caller
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.deferred import Deferred
 from chopmark.base.digest import digest_of
+from chopmark.base.hints import ProcessHints
 from chopmark.base.ids import uuid7
 from chopmark.base.settings import Resolved, Settings
 from chopmark.base.tally import Tally
@@ -33,7 +36,7 @@ from chopmark.blobs.cache import CachedStore
 from chopmark.blobs.filesystem import sync_directory
 from chopmark.blobs.records import open_records
 from chopmark.blobs.served import ServedStore
-from chopmark.catalog import open_catalog, schema_revision, upgrade_catalog
+from chopmark.catalog import open_catalog, open_hints, schema_revision, upgrade_catalog
 from chopmark.catalog.checking import sqlite_faults
 from chopmark.catalog.migrations import HEAD
 from chopmark.domain.access import Actor
@@ -89,6 +92,8 @@ class LocalTransport:
         Whether catalog and store are the caller's own.
     revisions
         Gives the revision of the tables that are there, and of those this release needs.
+    hints
+        Wake routers when what they deal by has changed; without them, those of this process.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class LocalTransport:
         *,
         own: bool,
         revisions: Callable[[], tuple[str, str]] = lambda: (HEAD, HEAD),
+        hints: Hints | None = None,
     ) -> None:
         self._dispatch = dispatch
         self._actor = actor
@@ -109,8 +115,10 @@ class LocalTransport:
         self.location = location
         self.own = own
         self._revisions = revisions
+        self.routing_hints: Hints = hints if hints is not None else ProcessHints()
         self._closed = threading.Event()
         self._had_blobs = False
+        self._was_told = False
         self.identities = Identities(dispatch.catalog, dispatch.clock)
         self._recorder = Recorder(dispatch.catalog, dispatch.records)
         self._recording = Deferred(self._record, RECORDED_WITHIN_S)
@@ -120,12 +128,23 @@ class LocalTransport:
         """Do the op that this request belongs to."""
         return self.act(request, self._actor, key=key, dry_run=dry_run)
 
-    def act(self, request: Request, actor: Actor, *, key: str = "", dry_run: bool = False, expected: str = "") -> Any:
+    def act(
+        self,
+        request: Request,
+        actor: Actor,
+        *,
+        key: str = "",
+        dry_run: bool = False,
+        expected: str = "",
+        absent: bool = False,
+    ) -> Any:
         """Do the op of a request as somebody; see `chopmark.app.dispatch.Dispatch`."""
         op = BY_REQUEST[type(request)]
-        answer = self._dispatch(op.name, request, actor, key=key, dry_run=dry_run, expected=expected)
+        answer = self._dispatch(op.name, request, actor, key=key, dry_run=dry_run, expected=expected, absent=absent)
         if op.event is not None and not dry_run:
             self._recording.ask()
+        if op.name in MOVES_ROUTING and not dry_run:
+            self.routing_hints.tell()
         return answer
 
     def act_at_once(self, request: Request, actor: Actor) -> Any:
@@ -179,10 +198,21 @@ class LocalTransport:
         """Write all records beside the blobs anew; how many events they tell of."""
         return self._recorder.record_again()
 
-    def _record(self) -> None:
-        """Record in the background: what fails here is done by the next turn, and `fsck` tells of it until then."""
-        with suppress(ChopmarkError):
+    def record_soon(self) -> None:
+        """Record what is not recorded yet, in the background: a process before this one may have left something."""
+        self._recording.ask()
+
+    def _record(self) -> bool:
+        """Record in the background: what fails here is tried again, and `fsck` tells of it until then."""
+        try:
             self._recorder.catch_up()
+        except ChopmarkError as error:
+            if not self._was_told:
+                _tell_records_wait(error)
+            self._was_told = True
+            return False
+        self._was_told = False
+        return True
 
     def on(self, event: str, listener: Callable[[AuditEvent], None]) -> Callable[[], None]:
         """Call a function after each event of that name."""
@@ -207,6 +237,7 @@ class LocalTransport:
             with ExitStack() as rest:  # each, whatever becomes of those before it
                 rest.callback(self._dispatch.store.close)
                 rest.callback(self._dispatch.catalog.close)
+                rest.callback(self.routing_hints.close)
                 rest.callback(self.identities.close)
                 rest.callback(self._recording.close)
                 self._loads.close()
@@ -258,6 +289,12 @@ def connect(resolved: Resolved, *, clock: Clock = system_clock, rebuilding: bool
         _location(settings),
         own=own,
         revisions=lambda: database_revision(settings),
+        hints=open_hints(
+            database_url(settings),
+            schema=settings.db_schema,
+            table_prefix=settings.db_table_prefix,
+            connect_timeout_s=settings.connect_timeout_s,
+        ),
     )
 
 
@@ -265,6 +302,14 @@ def _tell_loads_wait(error: ChopmarkError) -> None:
     import logging
 
     logging.getLogger("chopmark").warning("Loads are counted in memory for now; they cannot be written down: %s", error)
+
+
+def _tell_records_wait(error: ChopmarkError) -> None:
+    import logging
+
+    logging.getLogger("chopmark").warning(
+        "Nothing can be recorded beside the blobs for now; it is tried again: %s", error
+    )
 
 
 def _refuse_a_lost_catalog(dispatch: Dispatch, settings: Settings) -> None:
@@ -363,6 +408,7 @@ def connect_served(resolved: Resolved, *, clock: Clock = system_clock) -> Served
         token=settings.token,
         timeout_s=settings.request_timeout_s,
         connect_timeout_s=settings.connect_timeout_s,
+        retry_for_s=settings.retry_for_s,
         connections=settings.pool_size,
     )
     blobs = ServedStore(caller)

@@ -10,7 +10,7 @@ import pytest
 VARIABLE = "CHOPMARK_TEST_REQUIRE"
 
 # Every name that CHOPMARK_TEST_REQUIRE may hold. A misspelt name must not turn a gate into a skip.
-BACKENDS = frozenset({"azure", "postgres", "s3", "torch"})
+BACKENDS = frozenset({"azure", "clients", "postgres", "s3", "torch"})
 
 
 def required_backends(setting: str) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Work that may wait: done once for all who asked, and never lost at the end of a process."""
 
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def test_what_is_asked_for_meanwhile_is_done_once() -> None:
     deferred = Deferred(action, delay_s=0.05)
     for _ in range(100):
         deferred.ask()
-    assert done.wait(5)
+    assert done.wait(60)
     deferred.close()
     assert len(runs) == 1
 
@@ -46,7 +47,7 @@ def test_it_goes_on_after_it_was_closed_and_asked_again() -> None:
     deferred.close()
     done.clear()
     deferred.ask()
-    assert done.wait(5)
+    assert done.wait(60)
     deferred.close()
 
 
@@ -86,14 +87,55 @@ def test_it_does_not_keep_alive_what_nobody_else_holds() -> None:
 
     holder = Holder()
     holder.deferred.ask()
-    assert holder.done.wait(5)
+    assert holder.done.wait(60)
     gone = weakref.ref(holder)
     del holder
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while gone() is not None and time.monotonic() < deadline:
         gc.collect()
         time.sleep(0.01)
     assert gone() is None
+
+
+def test_what_could_not_be_done_is_tried_again_without_being_asked() -> None:
+    turns: list[float] = []
+    worked = threading.Event()
+
+    def action() -> bool:
+        turns.append(time.monotonic())
+        if len(turns) < 3:
+            return False
+        worked.set()
+        return True
+
+    deferred = Deferred(action, delay_s=0)
+    deferred.ask()
+    assert worked.wait(60)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(turns)]
+    assert all(pause >= least for pause, least in zip(pauses, (0.2, 0.4), strict=True)), pauses
+    assert deferred.flush()
+    deferred.close()
+    assert len(turns) == 3
+
+
+def test_what_could_not_be_done_is_tried_with_the_next_request_and_at_the_end() -> None:
+    turns: list[int] = []
+    tried = threading.Event()
+
+    def action() -> bool:
+        turns.append(1)
+        tried.set()
+        return False
+
+    deferred = Deferred(action, delay_s=0.02)
+    for count in range(1, 4):  # each sooner than the pause, which would be 0.2 s and more
+        tried.clear()
+        deferred.ask()
+        assert tried.wait(0.15 if count == 1 else 5)
+    assert not deferred.flush()
+    count = len(turns)
+    deferred.close()
+    assert len(turns) > count
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -109,7 +151,7 @@ def test_a_fault_of_the_action_does_not_end_its_turns() -> None:
 
     deferred = Deferred(action, delay_s=0)
     deferred.ask()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not worked.is_set() and time.monotonic() < deadline:
         time.sleep(0.01)
         deferred.ask()

@@ -44,6 +44,8 @@ def test_a_document_of_another_form_is_told_without_names_of_types() -> None:
     )
     with pytest.raises(InvalidRequest, match="truncated"):
         decode(b"{", _Asked)
+    with pytest.raises(InvalidRequest, match=": JSON is malformed"):
+        decode(b'{"count": tru}', _Asked)
 
 
 def test_pretty_json_has_no_control_characters() -> None:

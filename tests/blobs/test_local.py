@@ -284,6 +284,64 @@ def test_a_put_syncs_the_bytes_before_the_name_and_the_name_before_it_returns(
     assert [what for what, _ in seen] == ["link"]
 
 
+class Slow(io.BytesIO):
+    """A stream so slow that now and then the medium has written all that came before."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._syncs = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() // (8 << 20) > self._syncs:
+            self._syncs += 1
+            os.sync()
+        return super().read(size)
+
+
+def in_memory(path: Path) -> float:
+    """The share of a file that is read without the medium."""
+    size_bytes, step = path.stat().st_size, 64 << 10
+    with path.open("rb") as file:
+
+        def is_there(offset: int) -> bool:
+            try:
+                return os.preadv(file.fileno(), [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+            except BlockingIOError:
+                return False
+
+        offsets = range(0, size_bytes, step)
+        return sum(map(is_there, offsets)) / len(offsets)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is the medium told to begin")
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_what_was_just_stored_is_read_from_memory(root: Path, compression: zstd.Compression) -> None:
+    store = LocalStore(root, compression=compression)
+    stat = store.put(Slow(random.Random(7).randbytes(28 << 20)))
+    assert in_memory(root / "sha256" / stat.digest[7:9] / stat.digest[9:]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("durable", "data", "begun"), [(True, LARGE, LARGE), (False, LARGE, b""), (True, TEXT * 30, b"")]
+)
+def test_the_medium_begins_once_with_each_part_of_what_is_kept(
+    root: Path, monkeypatch: pytest.MonkeyPatch, durable: bool, data: bytes, begun: bytes
+) -> None:
+    ranges: list[tuple[int, int]] = []
+
+    def advise(descriptor: int, offset: int, count: int, advice: int) -> None:
+        if not Path(f"/proc/self/fd/{descriptor}").readlink().name.startswith("put-") or not count:
+            return
+        assert advice == os.POSIX_FADV_DONTNEED
+        ranges.append((offset, count))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    LocalStore(root, durable=durable).put(io.BytesIO(data))
+    ends = [offset + count for offset, count in ranges]
+    assert [offset for offset, _ in ranges] == [0, *ends[:-1]][: len(ranges)]
+    assert sum(count for _, count in ranges) == len(begun)
+
+
 @pytest.mark.parametrize("consume", [False, True])
 def test_a_failed_fsync_discards_the_blob_and_is_not_repeated(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, consume: bool

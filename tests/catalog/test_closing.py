@@ -87,12 +87,12 @@ def test_a_block_that_goes_on_for_longer_than_closing_waits(tmp_path: Path) -> N
     def write() -> None:
         with catalog.writing() as tx:
             inside.set()
-            go.wait(10)
+            go.wait(60)
             tx.projects.insert(Records().project("kept"))
 
     thread = threading.Thread(target=write)
     thread.start()
-    inside.wait(10)
+    inside.wait(60)
     catalog.close()
     with pytest.raises(InvalidRequest, match="was closed"), catalog.writing():
         pass

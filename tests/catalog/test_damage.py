@@ -1,10 +1,12 @@
 """A damaged catalog says so: never an error of a library, never one that tells of our code."""
 
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -16,8 +18,14 @@ from chopmark.domain.lineage import Edge
 from chopmark.domain.query import parse_query
 from chopmark.domain.versions import Deprecation, Evaluation, Model, TrustDecision, Version
 from chopmark.errors import ChopmarkError, IntegrityFailure
+from chopmark.testing.catalog_monitors import a_monitor, a_state, an_alert
+from chopmark.testing.catalog_outcomes import a_profile, said
 from chopmark.testing.catalog_records import Records
+from chopmark.testing.catalog_rollouts import a_rollout, an_event
+from chopmark.testing.catalog_routing import MINUTE, NOON, a_report, a_window, an_endpoint
 
+ENDPOINT = UUID(int=1)
+ROLLOUT = UUID(int=2)
 BAD = (b"\xff\xfe", "{", "[1]", -(2**62), 1.5)
 Filled = tuple[Model, Version]
 
@@ -46,6 +54,16 @@ def fill(catalog: Catalog) -> Filled:
         )
         tx.evaluations.insert(version.id, evaluation)
         tx.outbox.add(records.event())
+        tx.endpoints.insert(an_endpoint(id=ENDPOINT))
+        tx.routers.put(a_report(), NOON)
+        tx.outcomes.put("r1", [a_window(ENDPOINT)])
+        tx.outcome_tiers.put("hour", [a_window(ENDPOINT)])
+        tx.feedback.put([said(ENDPOINT, value=1.5)])
+        tx.profile_counts.put("r1", [a_profile(ENDPOINT)])
+        tx.rollouts.insert(a_rollout(id=ROLLOUT))
+        tx.rollouts.append([an_event(ROLLOUT)])
+        tx.monitors.insert(a_monitor(), a_state(), NOON)
+        tx.alerts.put(an_alert())
         tx.idempotency.put("ann", "key", "op", StoredAnswer("sha256:00", b"answer", records.now()))
         tx.audit.append(records.event(n=1))
     return model, version
@@ -75,6 +93,23 @@ def read_all(tx: Transaction, filled: Filled) -> list[Callable[[], object]]:
         tx.audit.head,
         lambda: tx.outbox.pending(limit=9),
         lambda: tx.idempotency.get("ann", "key"),
+        lambda: tx.endpoints.get("risk", "fraud-api"),
+        lambda: tx.endpoints.list(limit=9),
+        tx.routing.mark,
+        lambda: tx.routers.list(limit=9),
+        lambda: tx.outcomes.list(ENDPOINT, since=NOON, until=NOON + MINUTE, limit=9),
+        lambda: tx.outcomes.oldest(before=NOON + MINUTE, limit=9),
+        lambda: tx.outcome_tiers.list(ENDPOINT, "hour", since=NOON, until=NOON + MINUTE, limit=9),
+        lambda: tx.outcome_tiers.oldest("hour", before=NOON + MINUTE, limit=9),
+        lambda: tx.outcome_tiers.moved_to("minute"),
+        lambda: tx.feedback.totals(ENDPOINT, since=NOON, until=NOON + MINUTE),
+        lambda: tx.feedback.confused(ENDPOINT, since=NOON, until=NOON + MINUTE, limit=9),
+        lambda: tx.profile_counts.list(ENDPOINT, since=NOON, until=NOON + MINUTE, limit=9),
+        lambda: tx.monitors.list(limit=9),
+        lambda: tx.monitors.due(NOON, NOON, limit=9),
+        lambda: tx.alerts.list(limit=9),
+        lambda: tx.rollouts.list(limit=9),
+        lambda: tx.rollouts.events(ROLLOUT, limit=9),
     ]
 
 
@@ -106,13 +141,21 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "catalog.db"
 
 
-@pytest.fixture
-def filled(path: Path) -> Filled:
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Filled]:
+    """A catalog that is not damaged, for copies of it."""
+    path = tmp_path_factory.mktemp("whole") / "catalog.db"
     catalog = open_catalog(str(path))
     filled = fill(catalog)
     catalog.close()
     assert damages(path, filled) == 0
-    return filled
+    return path, filled
+
+
+@pytest.fixture
+def filled(whole: tuple[Path, Filled], path: Path) -> Filled:
+    shutil.copytree(whole[0].parent, path.parent, dirs_exist_ok=True)
+    return whole[1]
 
 
 def raw(path: Path) -> sqlite3.Connection:
@@ -134,6 +177,14 @@ SURE = [
     ("evaluations", "body"),
     ("trust_decisions", "body"),
     ("outbox", "event"),
+    ("endpoints", "body"),
+    ("routers", "body"),
+    ("outcomes", "body"),
+    ("outcome_tiers", "body"),
+    ("profile_counts", "body"),
+    ("monitors", "body"),
+    ("monitors", "state"),
+    ("alerts", "body"),
 ]
 
 

@@ -36,8 +36,26 @@ def test_steps_that_cannot_be_read_are_told_and_nothing_is_changed(
 
     cm.open(tmp_path / "registry").close()
     with sqlite3.connect(tmp_path / "registry" / "chopmark.db") as older:
-        older.execute("UPDATE schema_revision SET version_num = '0005'")
-        older.execute("DROP INDEX versions_by_update")
+        older.execute("UPDATE schema_revision SET version_num = '0006'")
+        for table in (
+            "endpoint_versions",
+            "endpoints",
+            "routing",
+            "routers",
+            "outcomes",
+            "rollout_events",
+            "rollouts",
+            "outcome_tiers",
+            "outcome_moves",
+            "feedback",
+            "profile_counts",
+            "monitors",
+            "alerts",
+            "experiment_outcomes",
+            "experiment_units",
+            "experiments",
+        ):
+            older.execute(f"DROP TABLE {table}")
     older.close()
     with monkeypatch.context() as patched:
         patched.setattr("alembic.command.upgrade", unreadable)

@@ -146,12 +146,12 @@ def test_a_block_of_another_thread_is_waited_for(catalog: Catalog) -> None:
     def write() -> None:
         with catalog.writing() as tx:
             inside.set()
-            go.wait(10)
+            go.wait(60)
             tx.projects.insert(Records().project("thread"))
 
     writer = threading.Thread(target=write)
     writer.start()
-    inside.wait(10)
+    inside.wait(60)
     threading.Timer(0.1, go.set).start()
     child = Child(lambda: add(catalog, "child"))
     assert child.run() == 0
@@ -170,11 +170,11 @@ def test_a_block_of_another_thread_that_does_not_end(
     def hold() -> None:
         with getattr(catalog, kind)():
             inside.set()
-            go.wait(10)
+            go.wait(60)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    inside.wait(10)
+    inside.wait(60)
     child = Child(lambda: refused(lambda: add(catalog, "child")))
     assert child.run() == 0
     go.set()

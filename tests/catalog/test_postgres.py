@@ -128,6 +128,19 @@ def test_a_model_locked_by_another(catalog: PostgresCatalog) -> None:
     lock()
 
 
+def test_a_name_locked_by_another(catalog: PostgresCatalog) -> None:
+    def lock(name: str) -> None:
+        with catalog.writing() as tx:
+            tx.lock(name)
+
+    with catalog.writing() as tx, ThreadPoolExecutor(1) as pool:
+        tx.lock("role:tester")
+        pool.submit(lock, "role:other").result()
+        error = pool.submit(lock, "role:tester").exception()
+    assert isinstance(error, TimedOut)
+    lock("role:tester")
+
+
 def test_writers_that_wait_for_each_other(postgres_url: str) -> None:
     upgrade_catalog(postgres_url)
     catalog = open_catalog(postgres_url, lock_timeout_s=20)

@@ -17,6 +17,7 @@ import pytest
 
 from chopmark.abc.catalog import Catalog
 from chopmark.catalog import open_catalog
+from chopmark.catalog.connections import CHECKPOINT_PAGES, JOURNAL_KEPT_BYTES
 from chopmark.catalog.locks import WriterLock
 from chopmark.catalog.sqlite import Journal, SqliteCatalog
 from chopmark.domain.audit import find_fault
@@ -147,6 +148,9 @@ def test_settings_of_the_connections(catalog: SqliteCatalog) -> None:
     with catalog.writing():
         writer = catalog.writer().connection
     assert read(writer, "journal_mode", "synchronous", "foreign_keys", "busy_timeout") == ["wal", 2, 1, 5000]
+    (pages,) = read(writer, "wal_autocheckpoint")
+    assert pages == CHECKPOINT_PAGES
+    assert pages * 4096 < JOURNAL_KEPT_BYTES  # or else the log would be cut and grown again and again
     reader = catalog.readers.take(0)
     reader.execute("BEGIN")
     assert read(reader, "query_only") == [1]
@@ -157,6 +161,29 @@ def test_settings_of_the_connections(catalog: SqliteCatalog) -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.execute("DELETE FROM projects")
     reader.close()
+
+
+def test_catalogs_of_a_process_share_what_is_compiled(tmp_path: Path) -> None:
+    """Making the tables' SQL and the statements takes ten times as long as all else that an opening does."""
+    first, second, other = (
+        open_catalog(str(tmp_path / f"{name}.db"), table_prefix=prefix)
+        for name, prefix in (("a", ""), ("b", ""), ("c", "cm_"))
+    )
+    try:
+        assert isinstance(first, SqliteCatalog)
+        assert isinstance(second, SqliteCatalog)
+        assert isinstance(other, SqliteCatalog)
+        assert first.statements is second.statements
+        assert first.statements is not other.statements
+        for catalog in (first, second, other):
+            with catalog.writing() as tx:
+                tx.projects.insert(Records().project(catalog.path.stem))
+        for catalog in (first, second, other):
+            with catalog.reading() as tx:
+                assert [project.name for project in tx.projects.list(limit=9)] == [catalog.path.stem]
+    finally:
+        for each in (first, second, other):
+            each.close()
 
 
 def test_threads_share_commits(catalog: SqliteCatalog) -> None:

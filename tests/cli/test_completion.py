@@ -12,6 +12,7 @@ from click.shell_completion import ShellComplete
 from chopmark.cli.completion import ReferenceBashComplete
 from chopmark.cli.program import ROOT
 from tests.cli.running import Program, in_process
+from tests.furnished import Furnish
 
 
 def offered(program: Program, *words: str, at: Path | None = None) -> list[str]:
@@ -21,12 +22,16 @@ def offered(program: Program, *words: str, at: Path | None = None) -> list[str]:
     return [item.value for item in complete.get_completions(["--at", place, *before], last)]
 
 
-@pytest.fixture
-def furnished(program: Program) -> Program:
+def furnish(program: Program) -> None:
     program.register()
     program.register("fraud", "{}")
     program.register("ranker")
     program.ok("alias", "set", "fraud@champion", "fraud:1")
+
+
+@pytest.fixture
+def furnished(program: Program, furnish_once: Furnish) -> Program:
+    furnish_once(program.directory, lambda: furnish(program))
     return program
 
 

@@ -9,6 +9,7 @@ import pytest
 from chopmark.ops.table import OPS
 from tests.cli.running import Program, Ran, leaf_commands
 from tests.cli.test_completeness import COMMAND_OF
+from tests.furnished import Furnish
 
 TOLD = "dry run: nothing was changed\n"
 PICKLE = b"\x80\x04K\x01."  # the number 1
@@ -44,8 +45,7 @@ def named(value: object) -> str | None:
     return " ".join(value) if isinstance(value, tuple) else None
 
 
-@pytest.fixture
-def furnished(program: Program) -> Program:
+def furnish(program: Program) -> None:
     program.register()
     program.register("fraud", "{}")
     program.register("fraud", "[]")
@@ -58,6 +58,11 @@ def furnished(program: Program) -> Program:
     program.ok("alias", "set", "fraud@champion", "fraud:1")
     program.ok("promote", "fraud:2", "staging", "--reason", "x")
     program.file()
+
+
+@pytest.fixture
+def furnished(program: Program, furnish_once: Furnish) -> Program:
+    furnish_once(program.directory, lambda: furnish(program))
     return program
 
 
@@ -184,6 +189,10 @@ def test_every_command_that_changes_something_can_be_rehearsed() -> None:
     commands = leaf_commands()
     changing = {COMMAND_OF[name] for name, op in OPS.items() if op.event} | {"tag", "annotate", "db upgrade"}
     changing |= {"webhook pause", "webhook resume"}  # two more words for webhook.update
+    changing |= {
+        f"rollout {word}" for word in ("promote", "pause", "resume", "approve", "retry", "undo")
+    }  # and rollout.command's
+    changing -= {"worker"}  # which does by itself what is due
     rehearsable = {
         " ".join(words) for words, c in commands.items() if any("--dry-run" in param.opts for param in c.params)
     }

@@ -144,6 +144,7 @@ def test_8_when_the_database_does_not_answer(program: Program) -> None:
 def test_9_when_another_writer_does_not_end(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     program.register()
     monkeypatch.setenv("CHOPMARK_LOCK_TIMEOUT_S", "0.2")
+    monkeypatch.setattr("chopmark.catalog.connections.BUSY_TIMEOUT_MS", 200)
     holder = sqlite3.connect(program.place / "chopmark.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     try:

@@ -49,7 +49,10 @@ def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def hints() -> Iterator[Hint]:
     """Each command line in a message or an example: to the end of the quotation, the clause or the line."""
     for file in sorted(SOURCE.rglob("*.py")):
-        for line, text in texts(ast.parse(file.read_text(encoding="utf-8"))):
+        source = file.read_text(encoding="utf-8")
+        if "chopmark " not in source:
+            continue
+        for line, text in texts(ast.parse(source)):
             for found in re.finditer(r"(?<![<\w/.-])('?)chopmark ([a-z][^\n]*)", text):
                 quote, rest = found[1], found[2]
                 end = quote or r", |[.,;)]?(?: {2}|$)"  # an example has blanks before its explanation

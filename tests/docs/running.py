@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,12 +159,14 @@ def _steady(text: str) -> str:
     return text
 
 
-def shell_environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """Environment of a person called ada with the project's programs first on the path."""
+def shell_environment(home: Path, extra: Mapping[str, str], programs: Sequence[Path] = ()) -> dict[str, str]:
+    """Environment of a person called ada with the project's programs first on the path, behind `programs`."""
     kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TMPDIR", "OMP_NUM_THREADS") if name in os.environ}
     return {
         **kept,
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join(
+            [*map(str, programs), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+        ),
         "HOME": str(home),
         "LOGNAME": "ada",
         "COLUMNS": "100",

@@ -90,6 +90,26 @@ def test_refusals_say_what_is_missing_and_where() -> None:
         check_permission(Actor("ada", "viewer"), "annotate", "model.update")
 
 
+def test_a_refusal_says_whether_it_is_the_token_or_the_role() -> None:
+    limits = Limits(frozenset({"read", "token"}), "risk")
+    cut = Actor("ada", grants=narrowed({EVERYWHERE: ROLES["admin"]}, limits), limits=limits)
+    for project in ("", "risk", EVERYWHERE):
+        with pytest.raises(
+            Denied, match=r"with this token: it lacks the scope 'promote', and has read, token"
+        ) as caught:
+            check_permission(cut, "promote", "version.promote", project)
+        assert "token create NAME --scope promote" in caught.value.hint
+        assert "maintainer, admin" in caught.value.hint
+    with pytest.raises(Denied, match=r"may not whoami in other with this token: it is only for risk"):
+        check_permission(cut, "read", "whoami", "other")
+    # The token keeps it; it is the role that does not have it.
+    limits = Limits(PERMISSIONS)
+    whole = Actor("ada", grants=narrowed({"risk": ROLES["viewer"]}, limits), limits=limits)
+    with pytest.raises(Denied, match="it needs the permission 'promote'") as caught:
+        check_permission(whole, "promote", "version.promote", "risk")
+    assert "--scope" not in caught.value.hint
+
+
 def test_permissions_are_known_and_always_read() -> None:
     assert check_permissions(["evaluate", "evaluate"], "x") == ("evaluate", "read")
     assert check_permissions([], "x") == ("read",)

@@ -117,7 +117,7 @@ def test_a_flood_is_left_alone(receiver: Receiver) -> None:
     assert time.monotonic() - began_s < 2
     assert (answer.status, len(answer.body)) == (200, ANSWER_BYTES_MAX)
     assert peak_bytes < 4_000_000
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 60
     while receiver.open and time.monotonic() < deadline_s:
         time.sleep(0.01)
     assert receiver.open == 0, "the connection is open still"

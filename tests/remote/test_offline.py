@@ -43,7 +43,13 @@ class World:
 
     def client(self, **settings: Any) -> cm.Registry:
         """A client, as one that has just been started."""
-        given: dict[str, Any] = {"clock": self.clock, "cache_dir": str(self.cache), "connect_timeout_s": 2, **settings}
+        given: dict[str, Any] = {
+            "clock": self.clock,
+            "cache_dir": str(self.cache),
+            "connect_timeout_s": 2,
+            "retry_for_s": 0,
+        }
+        given |= settings
         return self._stack.enter_context(cm.open(self.url, **given))
 
     def stop(self) -> None:

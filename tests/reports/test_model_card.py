@@ -7,10 +7,10 @@ import yaml  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chopmark.base.yaml_text import yaml_text
 from chopmark.reports.card_text import split_front_matter
 from chopmark.reports.front_matter import front_matter_fault
 from chopmark.reports.model_card import model_card
-from chopmark.reports.yaml_text import yaml_text
 from tests.reports.stories import EVIL, a_story
 
 

@@ -29,12 +29,18 @@ def test_a_life_of_members_roles_and_tokens(registry: cm.Registry, clock: FakeCl
         ("risk", "actor", "carl", "tester"),
     ]
     assert [m.member for m in access.members("risk", limit=1)] == ["bob"]
+    assert access.member("bob", project="risk") == access.members("risk")[0]
+    assert (access.member("ops", kind="group").role, access.role("tester").description) == ("admin", "measures")
+    for missing in (lambda: access.member("ops"), lambda: access.member("bob"), lambda: access.role("judge")):
+        with pytest.raises(NotFound):
+            missing()
     assert [m.member for m in access.members("*")] == ["ops"]
     with pytest.raises(Conflict, match="carl in risk"):
         access.remove_role("tester")
     assert access.remove_member("carl", project="risk").ref == "carl"
     assert access.remove_role("tester").ref == "tester"
     assert [r.name for r in access.roles()] == list(ROLES)
+    assert [access.role(name) for name in ROLES] == access.roles()
     made = access.create_token("ci", scopes=["register"], project="risk", expires_at=clock() + timedelta(days=1))
     assert [t.id for t in access.tokens()] == [made.token.id]
     assert len(access.tokens(owner="bob")) == 0
@@ -60,7 +66,7 @@ def test_what_cannot_be_meant_is_refused_and_leaves_nothing(registry: cm.Registr
     for call, error in (
         (lambda: access.set_member("bob", "viewer", project="none"), NotFound),
         (lambda: access.set_member("bob", "emperor"), InvalidRequest),
-        (lambda: access.set_member("", "viewer"), InvalidRequest),
+        (lambda: access.set_member(" ", "viewer"), InvalidRequest),
         (lambda: access.remove_member("bob"), NotFound),
         (lambda: access.members("none"), NotFound),
         (lambda: access.define_role("viewer", ["read"]), Conflict),

@@ -36,13 +36,21 @@ def tumours() -> tuple[pd.DataFrame, pd.Series]:
     return rows, benign
 
 
-@pytest.fixture
-def classifiers(local: cm.Registry, tumours: tuple[pd.DataFrame, pd.Series]) -> cm.Registry:
+@pytest.fixture(scope="module")
+def fitted(tumours: tuple[pd.DataFrame, pd.Series]) -> tuple[DummyClassifier, RandomForestClassifier]:
     rows, benign = tumours[0][:300], tumours[1][:300]
     never = DummyClassifier(strategy="constant", constant=0).fit(rows, benign)
-    forest = RandomForestClassifier(20, random_state=0).fit(rows, benign)
-    local.register("t", never, example=rows)
-    local.register("t", forest, example=rows)
+    return never, RandomForestClassifier(20, random_state=0).fit(rows, benign)
+
+
+@pytest.fixture
+def classifiers(
+    local: cm.Registry,
+    tumours: tuple[pd.DataFrame, pd.Series],
+    fitted: tuple[DummyClassifier, RandomForestClassifier],
+) -> cm.Registry:
+    for model in fitted:
+        local.register("t", model, example=tumours[0][:300])
     return local
 
 

@@ -10,12 +10,19 @@ from msgspec.structs import replace
 import chopmark as cm
 from chopmark.app.handlers import HANDLERS
 from chopmark.domain.access import ROLES
+from chopmark.domain.experiments import ExperimentMetric
+from chopmark.domain.monitors import ThresholdWatch
+from chopmark.domain.rollout_plans import plan_for
 from chopmark.domain.versions import Origin
 from chopmark.errors import Conflict, Denied, InvalidRequest, Unsupported
 from chopmark.ops import access as w
+from chopmark.ops import endpoints as e
+from chopmark.ops import experiments as x
 from chopmark.ops import jobs as j
 from chopmark.ops import lineage as n
+from chopmark.ops import monitors as m
 from chopmark.ops import requests as q
+from chopmark.ops import rollouts as o
 from chopmark.ops import webhooks as h
 from chopmark.ops.auditing import AuditAt
 from chopmark.ops.http import time_fields
@@ -32,7 +39,7 @@ def test_table_handlers_and_requests_are_complete() -> None:
     assert len(set(routes)) == len(routes)
     for op in OPS.values():
         assert op.method != "GET" or op.event is None, op.name
-        assert op.writes or op.method == "GET" or op.name == "version.plan", op.name
+        assert op.writes or op.method == "GET" or op.name in ("version.plan", "rollout.rehearse"), op.name
         assert op.event is None or op.permission != "read", op.name
         assert not (op.counts and op.event), op.name
 
@@ -98,6 +105,32 @@ REQUESTS = {
     "webhook.rotate": h.RotateWebhook(webhook=UUID(int=1)),
     "webhook.test": h.TestWebhook(webhook=UUID(int=1)),
     "delivery.replay": h.ReplayDelivery(delivery=f"msg_{'0' * 32}_1"),
+    "endpoint.create": e.CreateEndpoint(endpoint="api", split=(e.Share(version="fraud:1"),)),
+    "endpoint.split": e.SplitEndpoint(endpoint="api", split=(e.Share(version="fraud:1"),)),
+    "endpoint.update": e.UpdateEndpoint(endpoint="api", description="x"),
+    "endpoint.delete": e.DeleteEndpoint(endpoint="api"),
+    "rollout.start": o.StartRollout(endpoint="api", candidate="fraud:2", plan=plan_for()),
+    "rollout.command": o.CommandRollout(endpoint="api", command="abort"),
+    "rollout.rollback": o.RollBack(endpoint="api"),
+    "rollout.advance": o.AdvanceRollout(endpoint="api"),
+    "monitor.create": m.CreateMonitor(monitor="x", on="api", rule=ThresholdWatch(threshold=0.1)),
+    "monitor.enable": m.EnableMonitor(monitor="x"),
+    "monitor.disable": m.DisableMonitor(monitor="x"),
+    "monitor.delete": m.DeleteMonitor(monitor="x"),
+    "monitor.evaluate": m.EvaluateMonitor(monitor="x"),
+    "alert.acknowledge": m.AcknowledgeAlert(alert=UUID(int=1)),
+    "alert.silence": m.SilenceMonitor(monitor="x", for_s=60),
+    "alert.rollback": m.RollBackForAlert(alert=UUID(int=1)),
+    "experiment.start": x.StartExperiment(
+        experiment="test",
+        variants=(x.ExperimentArm(name="a", version="fraud:1"), x.ExperimentArm(name="b", version="fraud:2")),
+        control="a",
+        metrics=(ExperimentMetric(name="success", role="primary"),),
+    ),
+    "experiment.stop": x.StopExperiment(experiment="test"),
+    "experiment.extend": x.ExtendExperiment(experiment="test", max_duration_s=60),
+    "experiment.decide": x.DecideExperiment(experiment="test"),
+    "experiment.archive": x.ArchiveExperiment(experiment="test"),
     "trust.grant": q.TrustVersion(ref="fraud:1"),
     "trust.revoke": q.RevokeTrust(ref="fraud:1"),
 }
@@ -120,6 +153,9 @@ TIMED = {
     "version.stage_at": q.StageAt(ref="fraud:1", at=NAIVE),
     "alias.at": q.AliasAt(alias="fraud@a", at=NAIVE),
     "audit.at": AuditAt(at=NAIVE),
+    "rollout.rehearse": o.RehearseRollout(
+        endpoint="api", candidate="fraud:2", stable="fraud:1", plan=plan_for(), since=NAIVE, until=NAIVE
+    ),
     "token.create": w.CreateToken(name="ci", expires_at=NAIVE),
 }
 

@@ -15,10 +15,10 @@ def test_schedules_are_set_listed_and_changed(registry: cm.Registry) -> None:
     assert [each.name for each in jobs.schedules(cursor=page.cursor)] == ["c"]
     changed = jobs.set_schedule("a", "backup", "0 1 * * *", arguments={"place": "/b"}, enabled=False)
     assert changed.next_at is None
-    assert jobs.schedules()[0] == changed
+    assert jobs.schedules()[0] == jobs.schedule("a") == changed
     assert jobs.resume("a").next_at is not None
     jobs.remove_schedule("a")
-    for verb in (jobs.pause, jobs.resume, jobs.remove_schedule):
+    for verb in (jobs.schedule, jobs.pause, jobs.resume, jobs.remove_schedule):
         with pytest.raises(NotFound, match="no schedule"):
             verb("a")
     events = [event.event for event in registry.audit.list(target="schedule:a")]

@@ -70,6 +70,28 @@ def test_segments_that_are_put_together_while_they_are_read_are_read_all_the_sam
     assert len(spans_of(own)) == 2, "four events in each"
 
 
+def test_what_happens_while_it_is_recorded_is_left_to_the_next_turn(registry: cm.Registry) -> None:
+    """Else a server under load would write a file for every few events, and never come to an end."""
+    registry.register("m", {"n": 0})
+    transport: Any = registry._transport
+    before = len(transport._dispatch.catalog._state.audit)
+    more = [3, 2, 1]
+
+    class Busy(MemoryRecords):
+        def put(self, name: str, data: bytes) -> None:
+            super().put(name, data)
+            if more:
+                registry.register("m", {"n": more.pop()})
+
+    transport.records = transport._dispatch.records = transport._recorder._records = Busy()
+    assert transport._recorder.catch_up() == before
+    _, own = records_of(registry)
+    assert [span.last for span in spans_of(own)] == [before]
+    waiting = len(transport._dispatch.catalog._state.audit) - before
+    assert waiting == 1
+    assert transport._recorder.catch_up() == waiting
+
+
 def test_a_segment_that_is_listed_and_never_there_is_a_fault(registry: cm.Registry) -> None:
     add_events(registry, 6)
     _, own = records_of(registry)

@@ -27,7 +27,7 @@ def test_two_registries_in_one_database(postgres_url: str, tmp_path: Path) -> No
             assert registry.audit.verify().fault == ""
     with psycopg.connect(postgres_url) as connection:
         found = connection.execute(
-            "select schemaname || '.' || tablename from pg_tables where tablename like '%versions'"
+            "select schemaname || '.' || tablename from pg_tables where tablename in ('cm_versions', 'b_versions')"
         ).fetchall()
     assert {name for (name,) in found} == {"models.cm_versions", "public.b_versions"}
 

@@ -55,6 +55,17 @@ def test_a_webhook_is_made_found_changed_and_deleted(registry: cm.Registry) -> N
     ]
 
 
+def test_events_that_never_happen_are_refused(registry: cm.Registry) -> None:
+    with pytest.raises(InvalidRequest, match=r"no event 'version\.promotd'") as caught:
+        registry.webhooks.create(URL, events=["alias.set", "version.promotd"])
+    assert "Did you mean version.promoted" in caught.value.hint
+    assert list(registry.webhooks.list()) == []
+    webhook = registry.webhooks.create(URL, events=["alias.*"]).webhook
+    with pytest.raises(InvalidRequest, match=r"no event 'alais\.\*'"):
+        registry.webhooks.update(webhook, events=["alais.*"])
+    assert registry.webhooks.get(webhook).events == ("alias.*",)
+
+
 def test_kinds_take_what_they_need(registry: cm.Registry) -> None:
     pager = registry.webhooks.create(kind="pagerduty", credential="k" * 32, project="*")
     assert (pager.secret, pager.webhook.url) == ("", "https://events.pagerduty.com/v2/enqueue")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_DNS, UUID, uuid5
 
 import msgspec
 
 import chopmark as cm
 from chopmark.base.settings import Settings
 from chopmark.domain.access import ROLES, Actor, Limits
+from chopmark.domain.alert_log import Alert
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.deliveries import message_id, queued
+from chopmark.domain.endpoints import Endpoint, RouterReport, RoutingMark, ServedVariant
+from chopmark.domain.experiments import ExperimentMetric
+from chopmark.domain.monitors import Monitor, ThresholdWatch
+from chopmark.domain.rollout_plans import plan_for
 from chopmark.domain.versions import Origin
 from chopmark.errors import ChopmarkError
+from chopmark.ops.endpoints import ReportRouter, Share
+from chopmark.ops.experiments import ExperimentArm, UnitRecord, UnitShown
 from chopmark.ops.requests import Request
 from chopmark.ops.table import OPS, Op
 from chopmark.ops.usage import DailyLoads
@@ -45,13 +52,57 @@ def filled(transport: LocalTransport, settings: Settings, project: str) -> UUID:
     registry.alias(f"{project}/fraud@champion", first)
     registry.promote(second, "staging", reason="r")
     registry.lineage.link(f"{project}/fraud:3", "replaces", f"{project}/fraud:2", reason="r")
+    registry.access.set_member("bob", "viewer", project=project)
     made = registry.webhooks.create(f"https://{project}.example/hook", project=project)
+    endpoint = registry.endpoints.create(f"{project}/api", f"{project}/fraud:3", description=f"{project} words")
+    transport.call(ReportRouter(report=_report(endpoint)))
+    for name in ("test", "old-test"):
+        registry.experiments.start(
+            f"{project}/{name}",
+            control=f"{project}/fraud:1",
+            treatment=f"{project}/fraud:3",
+            metric="success",
+            description=f"{project} words",
+        )
+    registry.experiments.stop(f"{project}/old-test")
+    watched = registry.monitors.create(endpoint, above=0.1, description=f"{project} words")
+    with transport.catalog.writing() as tx:
+        tx.alerts.put(_alert(watched, project))
+    aside = registry.endpoints.create(f"{project}/moved-api", f"{project}/fraud:3")
+    registry.rollouts.start(aside, f"{project}/fraud:2")
     with transport.catalog.writing() as tx:
         told = AuditEvent(seq=1, id=first.id, at=NOW, actor=project, event="version.registered", target=first.ref)
         tx.deliveries.add([queued(made.webhook.id, told, NOW)])
     transport.count_load(first.id)
     transport.flush()
     return made.webhook.id
+
+
+def _report(endpoint: Endpoint) -> RouterReport:
+    """What a router says that serves an endpoint and no other."""
+    version, now = endpoint.variants[0].version, endpoint.created_at
+    served = ServedVariant(
+        endpoint=endpoint.ref,
+        variant="stable",
+        version=version.ref,
+        digest=version.digest,
+        weight=10_000,
+        generation=endpoint.generation,
+        since=now,
+    )
+    return RouterReport(id=f"router-{endpoint.project[0]}", mark=RoutingMark(), started_at=now, served=(served,))
+
+
+def _alert(monitor: Monitor, project: str) -> Alert:
+    """That the project's monitor fires."""
+    said: dict[str, Any] = {"severity": "warning", "since": NOW, "fired_at": NOW, "opened_at": NOW}
+    place: dict[str, Any] = {"project": project, "monitor": monitor.name, "monitor_id": monitor.id, "on": monitor.on}
+    return Alert(id=alert_of(project), message=f"{project} words", **place, **said)
+
+
+def alert_of(project: str) -> UUID:
+    """The id of a project's alert."""
+    return uuid5(NAMESPACE_DNS, project)
 
 
 def member_of(project: str, role: str, name: str = "") -> Actor:
@@ -98,6 +149,31 @@ def _fields(project: str, version: cm.Version, webhook: UUID) -> dict[str, Any]:
         "webhook": webhook,
         "delivery": message_id(webhook, 1),
         "prefix": "00",
+        "endpoint": f"{project}/api",
+        "experiment": f"{project}/test",
+        "variants": (
+            ExperimentArm(name="a", version=f"{project}/fraud:1"),
+            ExperimentArm(name="b", version=f"{project}/fraud:3"),
+        ),
+        "control": "a",
+        "max_duration_s": 2_000_000.0,
+        "exposures": (UnitShown(unit=f"{project}-user"),),
+        "records": (UnitRecord(unit=f"{project}-user", values={"success": 1.0}),),
+        "split": (Share(version=f"{project}/fraud:2"),),
+        "candidate": f"{project}/fraud:2",
+        "stable": f"{project}/fraud:3",
+        "plan": plan_for(),
+        "command": "abort",
+        "since": NOW - timedelta(hours=1),
+        "minutes": (),
+        "items": (),
+        "baseline": f"{project}/fraud:1",
+        "monitor": f"{project}/api.error_rate",
+        "on": f"{project}/api",
+        "rule": ThresholdWatch(threshold=0.1),
+        "for_s": 60.0,
+        "alert": alert_of(project),
+        "report": RouterReport(id="router-0", mark=RoutingMark(), started_at=NOW),
     }
 
 
@@ -110,11 +186,29 @@ OF_OP: dict[str, dict[str, Any]] = {
     "version.register": {"metrics": {}},
     "version.plan": {"metrics": {}},
     "lineage.link": {"source": "{project}/fraud:3", "relation": "derived_from", "target": "{project}/fraud:1"},
-    "member.set": {"kind": "actor"},
+    "member.set": {"role": "contributor"},
+    "role.get": {"name": "viewer"},
     "model.update": {"owner": "x"},
     "alias.set": {"target": "{project}/fraud:2"},
     "webhook.create": {"kind": "webhook", "url": "https://ci.example/hook"},
     "usage.list": {"ref": "{project}/fraud"},
+    "endpoint.create": {"endpoint": "{project}/new-api"},
+    "experiment.start": {
+        "experiment": "{project}/new-test",
+        "metrics": (ExperimentMetric(name="success", role="primary"),),
+    },
+    "experiment.decide": {"winner": "control", "reason": "r"},
+    "experiment.archive": {"experiment": "{project}/old-test"},
+    "endpoint.update": {"description": "x"},
+    "monitor.create": {"monitor": "{project}/new-monitor"},
+    "endpoint.live": {"endpoint": "{project}/api"},
+    "outcome.summary": {"endpoint": "{project}/api"},
+    "outcome.trend": {"model": "{project}/fraud"},
+    "rollout.get": {"endpoint": "{project}/moved-api"},
+    "rollout.events": {"endpoint": "{project}/moved-api"},
+    "rollout.command": {"endpoint": "{project}/moved-api"},
+    "rollout.advance": {"endpoint": "{project}/moved-api"},
+    "rollout.rollback": {"to": "{project}/fraud:2"},
 }
 """Where an op means something else by the name of a field, or says too little without one that has a default."""
 

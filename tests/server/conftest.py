@@ -24,7 +24,7 @@ class Plain(NamedTuple):
         """One request; underscores in names of headers stand for hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return urllib3.request(
-            method, self.url + path, body=body, headers=named, redirect=False, retries=False, timeout=20
+            method, self.url + path, body=body, headers=named, redirect=False, retries=False, timeout=60
         )
 
 

@@ -55,7 +55,7 @@ class Guarded:
         """One request."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
         return urllib3.request(
-            method, self.url + API + path, body=body, headers=headers, redirect=False, retries=False, timeout=20
+            method, self.url + API + path, body=body, headers=headers, redirect=False, retries=False, timeout=60
         )
 
 
@@ -131,7 +131,7 @@ def test_whoever_says_nothing_or_something_wrong_gets_one_answer(guarded: Guarde
 def test_nobodys_body_is_not_waited_for(guarded: Guarded, method: str, path: str) -> None:
     address = urlsplit(guarded.url)
     assert address.hostname is not None
-    with socket.create_connection((address.hostname, address.port or 80), timeout=20) as connection:
+    with socket.create_connection((address.hostname, address.port or 80), timeout=60) as connection:
         head = f"{method} {API}{path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n"
         connection.sendall(head.encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
@@ -231,7 +231,7 @@ def test_events_are_heard_of_what_one_sees(guarded: Guarded) -> None:
         f"{guarded.url}{API}/events?after=1",
         headers={"authorization": f"Bearer {ada}"},
         preload_content=False,
-        timeout=20,
+        timeout=60,
     )
     guarded.behind.act(CreateModel(model="other/late"), ROOT)
     guarded.behind.act(CreateModel(model="risk/late"), ROOT)

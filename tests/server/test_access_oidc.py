@@ -273,7 +273,7 @@ def test_people_of_the_issuer_hold_what_their_groups_hold(issuer: LocalIssuer) -
 
     def ask(token: str, path: str) -> Any:
         headers = {"authorization": f"Bearer {token}"}
-        return urllib3.request("GET", f"{url}/api/v1{path}", headers=headers, retries=False, timeout=20)
+        return urllib3.request("GET", f"{url}/api/v1{path}", headers=headers, retries=False, timeout=60)
 
     with served(application(behind, settings)) as url:
         grants = ask(issuer.sign(groups=["risk-team", "unknown"]), "/whoami").json()["grants"]

@@ -53,6 +53,31 @@ def test_what_was_removed_meanwhile_is_not_made_again(moved: Plain) -> None:
     assert moved.ask("PUT", path, b'{"target": "fraud:2"}').status == 200
 
 
+def test_what_is_only_to_be_made_is_not_moved(moved: Plain) -> None:
+    path = f"{API}/aliases/fraud@champion"
+    refused = moved.ask("PUT", path, b'{"target": "fraud:2"}', if_none_match="*")
+    assert (refused.status, refused.json()["code"]) == (412, "precondition_failed")
+    assert moved.behind.call(GetAlias(alias="fraud@champion")).number == 1
+    assert moved.ask("PUT", f"{path}?dry_run=true", b'{"target": "fraud:2"}', if_none_match="*").status == 412
+    statuses: list[int] = []
+
+    def make() -> None:
+        answer = moved.ask("PUT", f"{API}/aliases/fraud@new", b'{"target": "fraud:2"}', if_none_match="*")
+        statuses.append(answer.status)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200] + [412] * 7
+    assert moved.ask("PUT", f"{API}/aliases/other@new", b'{"target": "other:1"}', if_none_match="*").status == 404
+    by_tag = moved.ask("PUT", f"{API}/aliases/fraud@new", b'{"target": "fraud:2"}', if_none_match='"abc"')
+    assert by_tag.status == 400
+    no_such = moved.ask("PATCH", f"{API}/models/fraud", b'{"owner": "eve"}', if_none_match="*")
+    assert (no_such.status, no_such.json()["code"]) == (400, "invalid_request")
+
+
 def test_of_many_who_saw_the_same_one_moves_it(moved: Plain) -> None:
     path = f"{API}/aliases/fraud@champion"
     tag = moved.ask("GET", path).headers["etag"]

@@ -150,18 +150,24 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
             for threshold in (0.5, 0.6, 0.7):
                 registry.register("fraud", {"threshold": threshold}, metrics={"roc_auc": threshold})
             registry.alias("fraud@champion", "fraud:1")
+            registry.endpoints.create("fraud-api", "fraud:2")
+            registry.rollouts.start("fraud-api", "fraud:1")
+            registry.monitors.create("fraud-api", above=0.05)
+            registry.experiments.start("ranker-test", control="fraud:1", treatment="fraud:2", metric="success")
         yield {**os.environ, "CHOPMARK_URL": url, "CHOPMARK_TOKEN": secret}
     behind.close()
 
 
+DOCUMENT = described()
 LINES = {
-    operation["operationId"]: curl_line(method.upper(), path, operation, described()["components"]["schemas"])
-    for path, methods in described()["paths"].items()
+    operation["operationId"]: curl_line(method.upper(), path, operation, DOCUMENT["components"]["schemas"])
+    for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 }
 MADE_FIRST = {
-    "token.revoke", "job.get", "job.retry", "job.cancel", "schedule.remove", "schedule.pause", "schedule.resume", "role.remove",
-    "member.remove", "dataset.get", "webhook.get", "webhook.update", "webhook.delete", "webhook.rotate", "webhook.test",
+    "experiment.archive", "token.revoke", "job.get", "job.retry", "job.cancel", "schedule.remove", "schedule.pause", "schedule.resume", "role.remove",
+    "member.get", "member.remove", "schedule.get", "dataset.get", "webhook.get", "webhook.update", "webhook.delete", "webhook.rotate", "webhook.test",
+    "alert.get", "alert.acknowledge", "alert.rollback",
     "blob.address",
     "blob.arrived",
     "delivery.list", "delivery.get", "delivery.replay", "lineage.unlink", "model.restore", "model.purge", "version.restore",

@@ -84,7 +84,7 @@ def others_are_served(server: Running, *, memory_bytes: int, latency_s: float = 
         thread.join(30)
     assert len(took_s) >= 5
     assert statistics.median(took_s) < latency_s, took_s
-    assert max(took_s) < 10 * latency_s, took_s
+    assert max(took_s) < 20 * latency_s, took_s
     assert server.memory_bytes("VmHWM") - before_bytes < memory_bytes
 
 
@@ -191,7 +191,7 @@ def test_answers_that_are_not_taken_are_cut_off(installation: Installation, serv
         stalled = [raw(server, opened, receive_bytes=4096) for _ in range(20)]
         for each in stalled:
             each.send(request)
-        until(lambda: open_connections(server) >= 20, 10)
+        until(lambda: open_connections(server) >= 20, 60)
         until(lambda: open_connections(server) < 5, 6 * IDLE_S + 10)
     gone = raw(server, opened)
     cpu_s = server.cpu_s()
@@ -331,7 +331,7 @@ def test_beyond_the_most_connections_the_idlest_makes_room(installation: Install
         assert each.reply().status == 200
     idle = [raw(server, opened) for _ in range(200)]
     assert all(get(server) < 5 for _ in range(10))
-    until(lambda: open_connections(server) <= 51, 10)
+    until(lambda: open_connections(server) <= 51, 60)
     assert idle[0].ended()
     more = [raw(server, opened) for _ in range(20)]
     for each in more:
@@ -342,7 +342,7 @@ def test_beyond_the_most_connections_the_idlest_makes_room(installation: Install
     assert (reply.status, reply.problem["code"], reply.headers["retry-after"]) == (503, "unavailable", "1")
     for each in more:
         each.close()
-    until(lambda: open_connections(server) <= 40, 10)
+    until(lambda: open_connections(server) <= 40, 60)
     assert get(server) < 5
 
 

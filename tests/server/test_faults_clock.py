@@ -98,12 +98,12 @@ def test_no_job_is_taken_from_a_worker_that_is_well_and_no_schedule_fires(steppi
     server = installation.serve("--workers", "2")
     installation.worker("--jobs", "2")
     with installation.client() as behind:
-        until(lambda: len(behind.jobs.schedules()) >= 3, 20)
+        until(lambda: len(behind.jobs.schedules()) >= 3, 60)
         jobs = [Job(id=uuid7(now), kind="hold", run_after=now, created_at=now) for now in [datetime.now(UTC)] * 3]
         with behind._transport.catalog.writing() as tx:
             for job in jobs:
                 tx.jobs.add(job)
-        until(lambda: sum(job.state == "running" for job in behind.jobs.list(kind="hold")) == 3, 20)
+        until(lambda: sum(job.state == "running" for job in behind.jobs.list(kind="hold")) == 3, 60)
         for step_s in (DAY_S, -DAY_S, 400 * DAY_S, 0):
             stepping.step(step_s)
             time.sleep(HELD_S / 8)
@@ -127,9 +127,9 @@ def test_events_keep_their_order_and_the_audit_its_chain(stepping: Stepping) -> 
         for n, step_s in enumerate((0, DAY_S, -DAY_S, 0, 400 * DAY_S, 1)):
             stepping.step(step_s)
             made.append(registry.register("fraud", {"n": n}))
-        until(lambda: len(heard) == len(made), 20)
+        until(lambda: len(heard) == len(made), 60)
         assert [target for _, target in heard] == [version.ref for version in made]
         assert [seq for seq, _ in heard] == sorted(seq for seq, _ in heard)
         assert registry.get("fraud") == made[-1], "the latest is that of the highest number, whatever a clock said"
         assert registry.audit.verify().fault == ""
-        until(lambda: not registry.storage.check().findings, 10)
+        until(lambda: not registry.storage.check().findings, 60)

@@ -70,7 +70,7 @@ def test_it_ends_what_it_works_on_and_lets_hearers_go(installation: Installation
         assert len(registered.result(60)) == 3
         server.process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
-        until(lambda: refuses_connections(server.url), 10)
+        until(lambda: refuses_connections(server.url), 60)
         for at in range(100_000, len(data), 100_000):  # it goes on after the signal, and is ended
             slow.send(data[at : at + 100_000])
             time.sleep(0.05)

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -15,7 +16,10 @@ from chopmark.server.app import App
 from chopmark.server.readiness import Part, Readiness
 from chopmark.server.serving import application, served
 from chopmark.wiring import LocalTransport, connect
+from chopmark.workers.delivering import Courier
+from chopmark.workers.loop import Worker
 from chopmark.workers.process import work_beside
+from chopmark.workers.watching import Watcher
 from tests.server.conftest import Plain, served_registry
 
 
@@ -76,18 +80,25 @@ def test_what_was_well_is_not_asked_again_at_once() -> None:
     assert sorted(asked) == ["kept", "new", "new"]
 
 
+BESIDE = ("workers", "deliveries", "rollouts", "monitors")
+"""What runs beside a server."""
+
+
 def test_a_server_tells_of_database_migrations_store_and_workers(tmp_path: Path) -> None:
     resolved = load_settings({"url": str(tmp_path / "registry"), "serve_auth": "none"}, environ={})
     behind = connect(resolved)
     with work_beside(behind, resolved.settings) as working:
-        app = application(behind, resolved.settings, working.check)
+        app = application(behind, resolved.settings, working.checks)
         with served(app) as url:
             plain = Plain(url, behind)
             behind.store.put(io.BytesIO(b"some bytes"))
             ready = plain.ask("GET", "/readyz")
             assert (ready.status, ready.json()) == (
                 200,
-                {"status": "ready", "parts": dict.fromkeys(("database", "migrations", "store", "workers"), "ok")},
+                {
+                    "status": "ready",
+                    "parts": dict.fromkeys(("database", "migrations", "store", *BESIDE), "ok"),
+                },
             )
             time.sleep(1.1)
             shutil.rmtree(tmp_path / "registry" / "blobs")
@@ -120,11 +131,41 @@ def test_a_worker_that_does_not_reach_its_queue_makes_it_not_ready() -> None:
         raise Unavailable("The worker w has not reached its queue for 130 s.")
 
     for plain in served_registry():
-        app = application(plain.behind, load_settings({"serve_auth": "none"}, environ={}).settings, silent)
+        app = application(plain.behind, load_settings({"serve_auth": "none"}, environ={}).settings, {"workers": silent})
         assert isinstance(app, App)
         with served(app) as url:
             answer = Plain(url, plain.behind).ask("GET", "/readyz")
         assert (answer.status, answer.json()["details"]["parts"]["workers"]) == (503, "unavailable")
+
+
+@pytest.mark.parametrize(
+    ("kind", "stale_s", "part"),
+    [
+        (Worker, "chopmark.workers.loop._STALE_TURNS_S", "workers"),
+        (Courier, "chopmark.workers.delivering._STALE_S", "deliveries"),
+        (Watcher, "chopmark.workers.watching._STALE_S", "monitors"),
+    ],
+)
+def test_what_no_longer_looks_for_its_work_makes_it_not_ready(
+    kind: type, stale_s: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object, **__: object) -> NoReturn:
+        raise Unavailable("There is no queue any more.")
+
+    monkeypatch.setattr(kind, "_do", lost)
+    monkeypatch.setattr(stale_s, 0.3)
+    resolved = load_settings(
+        {"url": str(tmp_path / "registry"), "serve_auth": "none", "worker_poll_s": 0.1}, environ={}
+    )
+    behind = connect(resolved)
+    with work_beside(behind, resolved.settings) as working:
+        readiness = Readiness({name: Part(check, kept_s=0) for name, check in working.checks.items()})
+        limit = time.monotonic() + 60
+        while (found := words(readiness)[0])[part] == "ok" and time.monotonic() < limit:
+            time.sleep(0.05)
+        readiness.close()
+    behind.close()
+    assert {name for name, word in found.items() if word != "ok"} == {part}
 
 
 def test_tables_that_are_too_old_are_told(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import string
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -34,6 +34,9 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 def _values(hint: Any) -> st.SearchStrategy[Any]:
     """Values that a field of this type may have; structs are tried by examples below."""
+    if get_origin(hint) is Annotated:
+        base, meta = get_args(hint)
+        return _numbers(base, meta) if base in {int, float} else _values(base)
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is tuple:
@@ -54,8 +57,16 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
     return plain.get(hint, st.nothing())
 
 
+def _numbers(kind: type, meta: msgspec.Meta) -> st.SearchStrategy[Any]:
+    least = meta.ge if meta.ge is not None else meta.gt or 0
+    most = meta.le if meta.le is not None else 36_500
+    if kind is int:
+        return st.integers(int(least) + (meta.gt is not None), int(most))
+    return st.floats(least, most, exclude_min=meta.gt is not None)
+
+
 def _reading(op: Op) -> st.SearchStrategy[q.Request]:
-    hints = {name: _values(hint) for name, hint in get_type_hints(op.request).items()}
+    hints = {name: _values(hint) for name, hint in get_type_hints(op.request, include_extras=True).items()}
     needed = {f.name for f in msgspec.structs.fields(op.request) if f.required}
     return st.fixed_dictionaries(
         {name: hints[name] for name in needed},

@@ -63,7 +63,7 @@ class Subscriber:
         self._began = threading.Event()
         self._thread = threading.Thread(target=self._hear, daemon=True)
         self._thread.start()
-        assert self._began.wait(20)
+        assert self._began.wait(60)
 
     def _hear(self) -> None:
         while not self._ended.is_set():

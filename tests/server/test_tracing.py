@@ -41,7 +41,7 @@ class Traced(Plain):
 
     def spans(self, count: int = 1) -> list[ReadableSpan]:
         """So many, as soon as they are there: they are written when their answers are on their way already."""
-        limit = time.monotonic() + 10
+        limit = time.monotonic() + 60
         while len(found := self.exporter.get_finished_spans()) < count and time.monotonic() < limit:
             time.sleep(0.005)
         return list(found)

@@ -78,7 +78,7 @@ class Line:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def over(plain: Plain, *breaks_after_bytes: int) -> Iterator[tuple[ServedStore, 
     """A store at the other end of such a line."""
     line = Line(plain.url)
     line.break_after(*breaks_after_bytes)
-    caller = Caller(line.url, sleep=lambda _: None)
+    caller = Caller(line.url, retry_for_s=0, sleep=lambda _: None)
     try:
         yield ServedStore(caller), line
     finally:

@@ -21,6 +21,8 @@ from scripts.peeking import (
 
 MOST = 0.073
 RUNS = 1_000
+RARE = pytest.param(0.01, 2_000, 20, marks=pytest.mark.slow)
+"""A tenth of the work of all the others, and the rarest: in the slow lane."""
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.95, 0.99])
@@ -130,7 +132,7 @@ def wider_control(random: np.random.Generator, shape: tuple[int, ...], in_treatm
 
 
 @pytest.mark.parametrize("draw", [lognormal, pareto, wider_treatment, wider_control])
-@pytest.mark.parametrize(("share", "size", "count"), [(0.5, 100, 60), (0.1, 100, 60), (0.01, 2_000, 20)])
+@pytest.mark.parametrize(("share", "size", "count"), [(0.5, 100, 60), (0.1, 100, 60), RARE])
 def test_equal_means_are_called_different_rarely_enough(draw, share: float, size: int, count: int) -> None:
     looks = mean_looks(draw, share, size=size, looks=count, runs=RUNS, seed=21)
     assert looks[3][:, -1].min() > 250 or share > 0.01, "enough to speak"

@@ -138,7 +138,7 @@ def test_the_worker_command_works_and_ends_cleanly(postgres_catalog_url: str, tm
             assert "1 at a time" in process.stdout.readline()
             job = registry.jobs.run("expiry")
             wait_for(lambda: registry.jobs.get(job).state == "done", 30)
-            assert len(registry.jobs.schedules()) == 3
+            assert len(registry.jobs.schedules()) == 4
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

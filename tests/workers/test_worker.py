@@ -119,7 +119,7 @@ def test_at_its_end_what_can_stop_is_handed_back(workshop: Workshop) -> None:
 
     job = workshop.add()
     with workshop.works({"probe": work}):
-        assert begun.wait(20)
+        assert begun.wait(60)
     back = workshop.job(job)
     assert (back.state, back.attempt, back.fence) == ("queued", 0, 2)
     with workshop.works({"probe": lambda _: {}}):
@@ -136,7 +136,7 @@ def test_at_its_end_what_is_nearly_done_is_finished(workshop: Workshop) -> None:
 
     job = workshop.add()
     with workshop.works({"probe": work}):
-        assert begun.wait(20)
+        assert begun.wait(60)
     assert workshop.job(job).result == {"whole": True}
 
 
@@ -151,12 +151,12 @@ def test_what_does_not_stop_is_handed_back_and_changes_nothing_later(workshop: W
 
     job = workshop.add()
     with workshop.works({"probe": work}, worker_stop_s=0.1):
-        assert begun.wait(20)
+        assert begun.wait(60)
     assert workshop.job(job).state == "queued"
     with workshop.works({"probe": lambda _: {"mine": True}}):
         workshop.until(job, "done")
         goes_on.set()
-        assert ended.wait(20)
+        assert ended.wait(60)
         time.sleep(0.1)
     assert workshop.job(job).result == {"mine": True}
 
@@ -193,9 +193,9 @@ def test_a_cancelled_job_is_broken_off(workshop: Workshop) -> None:
 
     job = workshop.add()
     with workshop.works({"probe": work}):
-        assert begun.wait(20)
+        assert begun.wait(60)
         workshop.registry.jobs.cancel(job, reason="no longer wanted")
-        assert broken_off.wait(20)
+        assert broken_off.wait(60)
         time.sleep(0.1)
     ended = workshop.job(job)
     assert (ended.state, ended.error) == ("cancelled", "")
@@ -307,7 +307,7 @@ def test_a_database_that_is_away_is_waited_for_and_told_once(
 
     job = workshop.add()
     with caplog.at_level(logging.INFO, "chopmark.workers"), workshop.works({"probe": work}):
-        assert begun.wait(20)
+        assert begun.wait(60)
         counted.is_away = True
         goes_on.set()  # it ends while the database is away
         asked = counted.reads + counted.writes
@@ -367,18 +367,20 @@ def test_a_schedule_that_cannot_be_followed_keeps_no_other_from_it(
 
 
 def test_the_usual_schedules_are_made_once(workshop: Workshop) -> None:
-    assert make_default_schedules(workshop.transport) == ["integrity", "expiry", "retention"]
+    assert make_default_schedules(workshop.transport) == ["integrity", "expiry", "rollup", "retention"]
     assert make_default_schedules(workshop.transport) == []
     jobs = workshop.registry.jobs
     assert {each.name: each.enabled for each in jobs.schedules()} == {
         "expiry": True,
         "integrity": True,
+        "rollup": True,
         "retention": False,
     }
     jobs.remove_schedule("integrity", reason="we have another way")
     jobs.resume("retention")
     assert make_default_schedules(workshop.transport) == []
-    assert {each.name: each.enabled for each in jobs.schedules()} == {"expiry": True, "retention": True}
+    left = {each.name: each.enabled for each in jobs.schedules()}
+    assert left == {"expiry": True, "rollup": True, "retention": True}
 
 
 def test_servers_that_start_together_make_them_once(workshop: Workshop) -> None:
@@ -387,7 +389,7 @@ def test_servers_that_start_together_make_them_once(workshop: Workshop) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(workshop.registry.audit.list(event="schedule.set")) == 3
+    assert len(workshop.registry.audit.list(event="schedule.set")) == 4
 
 
 # The clock

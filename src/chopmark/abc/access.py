@@ -12,6 +12,7 @@ from chopmark.domain.tokens import Token
 __all__ = ["MemberKey", "Members", "Puts", "Roles", "Tokens"]
 
 ManyTokens = list[Token]
+HashedTokens = list[tuple[Token, str]]
 ManyMembers = list[Member]
 
 
@@ -32,6 +33,10 @@ class Tokens(Protocol):
 
     def list(self, *, owner: str | None = None, after: str = "", limit: int) -> ManyTokens:
         """By id from the first after ``after``; of one owner or of all."""
+        ...
+
+    def hashed(self, *, after: str = "", limit: int) -> HashedTokens:
+        """All by id from the first after ``after``, each with the hash of its secret: for who checks tokens elsewhere."""
         ...
 
     def insert(self, token: Token, secret_hash: str) -> None:

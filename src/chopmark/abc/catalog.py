@@ -6,10 +6,10 @@ tables and SQL stay inside. Models and versions are addressed by their ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import date, datetime
-from typing import Any, Literal, Protocol
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -17,35 +17,40 @@ import msgspec
 from chopmark.abc.access import Members, Puts, Roles, Tokens
 from chopmark.abc.checking import Rows
 from chopmark.abc.collection import Collection
+from chopmark.abc.experiments import Experiments, ExperimentUnits
+from chopmark.abc.history import Audit, Events, IdempotencyKeys, Loads, Outbox, OutboxRow, Recorded, StoredAnswer
 from chopmark.abc.jobs import Jobs, Schedules
+from chopmark.abc.lineage import Datasets, Lineage, Records, Texts
+from chopmark.abc.monitors import Alerts, Monitors
+from chopmark.abc.outcomes import FeedbackRows, OutcomeTiers, ProfileCounts
+from chopmark.abc.pointers import Aliases, Evaluations, Stages, Trust
+from chopmark.abc.rollouts import Rollouts
+from chopmark.abc.routing import Endpoints, Outcomes, Routers, RoutingMarks
 from chopmark.abc.webhooks import Deliveries, Webhooks
-from chopmark.domain.audit import AuditEvent
-from chopmark.domain.datasets import DatasetRecord
-from chopmark.domain.lifecycle import StageMove
-from chopmark.domain.lineage import Edge
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.query import Query
-from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import (
-    Alias,
-    AliasMove,
     Deprecation,
-    Evaluation,
     Model,
     Project,
-    TrustDecision,
     Version,
 )
 from chopmark.errors import Conflict
 
 __all__ = [
+    "Alerts",
     "Aliases",
     "Audit",
     "Catalog",
     "Collection",
     "Datasets",
     "Deliveries",
+    "Endpoints",
     "Evaluations",
+    "Events",
+    "ExperimentUnits",
+    "Experiments",
+    "FeedbackRows",
     "Found",
     "IdempotencyKeys",
     "Jobs",
@@ -55,17 +60,27 @@ __all__ = [
     "Manifests",
     "Members",
     "Models",
+    "Monitors",
     "Outbox",
     "OutboxRow",
+    "OutcomeTiers",
+    "Outcomes",
+    "ProfileCounts",
     "Projects",
     "Puts",
     "Recorded",
+    "Records",
+    "Release",
     "Roles",
+    "Rollouts",
+    "Routers",
+    "RoutingMarks",
     "Rows",
     "Schedules",
     "Stages",
     "StoredAnswer",
     "Taken",
+    "Texts",
     "Tokens",
     "Transaction",
     "Trust",
@@ -76,11 +91,6 @@ __all__ = [
 
 
 KeyedField = Literal["metrics", "params", "tags"]
-
-Moves = list[AliasMove]  # inside the classes below, ``list`` is a method
-Records = list[DatasetRecord]
-Events = list[AuditEvent]
-Texts = Sequence[str]
 
 
 class Taken(Conflict):
@@ -117,21 +127,6 @@ class VersionChange(msgspec.Struct, frozen=True, kw_only=True):
     annotations: Mapping[str, Any] | msgspec.UnsetType = msgspec.UNSET
     deprecation: Deprecation | msgspec.UnsetType | None = msgspec.UNSET
     deleted_at: datetime | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class StoredAnswer(msgspec.Struct, frozen=True):
-    """The answer that a call with this idempotency key got the first time (JSON)."""
-
-    request_digest: str
-    answer: bytes
-    at: datetime
-
-
-class OutboxRow(msgspec.Struct, frozen=True):
-    """An event that waits for delivery."""
-
-    seq: int
-    event: AuditEvent
 
 
 class Projects(Protocol):
@@ -201,6 +196,22 @@ class Models(Protocol):
         ...
 
 
+class Release(NamedTuple):
+    """A version as the next one is compared with it.
+
+    Attributes
+    ----------
+    number, semver
+        Of the version.
+    manifest
+        What it is made of; None when that is gone.
+    """
+
+    number: int
+    semver: str
+    manifest: Manifest | None
+
+
 class Versions(Protocol):
     """Versions of models. Those soft-deleted are found only where it says so."""
 
@@ -231,8 +242,8 @@ class Versions(Protocol):
         """The ready version with the highest number that is not archived."""
         ...
 
-    def highest_release(self, model_id: UUID) -> Version | None:
-        """The version with the highest SemVer precedence, soft-deleted and archived ones too."""
+    def highest_release(self, model_id: UUID) -> Release | None:
+        """What the next one follows: the version with the highest SemVer precedence, soft-deleted and archived ones too."""
         ...
 
     def in_range(self, model_id: UUID, low_key: str, high_key: str) -> Version | None:
@@ -297,276 +308,6 @@ class Manifests(Protocol):
 
     def get(self, digest: str) -> Manifest | None:
         """The manifest, or None."""
-        ...
-
-
-class Aliases(Protocol):
-    """Aliases and their history."""
-
-    def get(self, model_id: UUID, name: str) -> Alias | None:
-        """The alias, or None."""
-        ...
-
-    def version(self, model_id: UUID, name: str) -> Version | None:
-        """The version an alias points to, in one statement."""
-        ...
-
-    def list(self, model_id: UUID) -> list[Alias]:
-        """Aliases of a model by name."""
-        ...
-
-    def put(self, model_id: UUID, alias: Alias) -> None:
-        """Set or move an alias."""
-        ...
-
-    def remove(self, model_id: UUID, name: str) -> None:
-        """Remove an alias."""
-        ...
-
-    def record(self, model_id: UUID, move: AliasMove) -> None:
-        """Add to the history."""
-        ...
-
-    def history(self, model_id: UUID, name: str = "", *, until: datetime | None = None, limit: int) -> Moves:
-        """Moves of an alias (of all of the model without a name) not after ``until``, newest first."""
-        ...
-
-
-class Stages(Protocol):
-    """History of stage moves."""
-
-    def record(self, version_id: UUID, move: StageMove) -> None:
-        """Add to the history."""
-        ...
-
-    def history(self, version_id: UUID, *, until: datetime | None = None, limit: int) -> list[StageMove]:
-        """Moves of a version not after ``until``, newest first."""
-        ...
-
-
-class Evaluations(Protocol):
-    """Evaluations of versions."""
-
-    def insert(self, version_id: UUID, evaluation: Evaluation) -> None:
-        """Add one."""
-        ...
-
-    def list(self, version_id: UUID, *, limit: int) -> list[Evaluation]:
-        """Those of a version, newest first."""
-        ...
-
-
-class Lineage(Protocol):
-    """Edges between versions, data sets and runs."""
-
-    def insert(self, edges: Iterable[Edge]) -> None:
-        """Add edges; one that is there already stays as it is."""
-        ...
-
-    def outgoing(self, source: str) -> list[Edge]:
-        """Edges from a node, oldest first."""
-        ...
-
-    def incoming(self, target: str, relations: Sequence[str] = ()) -> list[Edge]:
-        """Edges to a node, oldest first, of these relations (all when none are given)."""
-        ...
-
-    def remove(self, edge: Edge) -> bool:
-        """Remove the edge with these ends and this relation; whether it was there."""
-        ...
-
-    def reach(
-        self, node: str, *, upstream: bool, depth_max: int | None = None, among: Texts | None = None, limit: int
-    ) -> list[Edge]:
-        """Edges met on the way from a node to all it comes from, or to all that comes from it.
-
-        Edges of the relations in `domain.lineage.FOLLOWED` are followed, at most ``depth_max``
-        steps; those in ``SHOWN`` are met and not followed. Each edge once. Those of nearer nodes
-        come first, so that a limit cuts off what is far. With ``among`` no edge that leads to a version of
-        another project is met or followed.
-        """
-        ...
-
-    def reaches(self, node: str, goal: str) -> bool:
-        """Whether a node is or comes from another, over any number of steps."""
-        ...
-
-    def versions(self, nodes: Iterable[str]) -> list[Version]:
-        """The versions among these nodes, soft-deleted too, in no order; nodes that are none are passed over."""
-        ...
-
-    def lock(self) -> None:
-        """From now to the end of this transaction no other one gets this lock: ask, then link."""
-        ...
-
-
-class Datasets(Protocol):
-    """Data sets that versions were trained or evaluated on, by their node."""
-
-    def put(self, records: Iterable[DatasetRecord]) -> None:
-        """Add records; one whose node is there already stays as it is."""
-        ...
-
-    def get(self, nodes: Iterable[str], *, among: Texts | None = None) -> Records:
-        """Those of these nodes, in no order; nodes that are none are passed over.
-
-        Here and below ``among`` limits to what a version of these projects was trained or evaluated on.
-        """
-        ...
-
-    def named(self, name: str, *, among: Texts | None = None, limit: int) -> Records:
-        """Those of exactly this name, newest first."""
-        ...
-
-    def starting(self, prefix: str, *, among: Texts | None = None, limit: int) -> Records:
-        """Those whose node begins so, by node."""
-        ...
-
-    def list(
-        self, *, contains: str = "", after: tuple[str, str] = ("", ""), among: Texts | None = None, limit: int
-    ) -> Records:
-        """By (name, node) from the first after ``after``; ``contains`` within the name, ASCII letters in any case."""
-        ...
-
-
-class Trust(Protocol):
-    """Decisions to let code run, by manifest digest."""
-
-    def get(self, digest: str) -> list[TrustDecision]:
-        """Decisions on these bytes, newest first."""
-        ...
-
-    def insert(self, decision: TrustDecision) -> None:
-        """Add one."""
-        ...
-
-    def remove(self, digest: str) -> int:
-        """Withdraw all decisions on these bytes; how many there were."""
-        ...
-
-
-class Loads(Protocol):
-    """How often versions were loaded, by day."""
-
-    def add(self, counts: Mapping[tuple[UUID, date], int]) -> None:
-        """Add to what was counted, by version and day; versions that are not there are passed over."""
-        ...
-
-    def list(
-        self,
-        model_id: UUID,
-        *,
-        number: int | None = None,
-        since: date | None = None,
-        until: date | None = None,
-        after: tuple[date, int] | None = None,
-        limit: int,
-    ) -> list[LoadCount]:
-        """Counts of a model, or of one of its versions, from ``since`` to ``until`` (both included).
-
-        Newest day first, of one day the highest number first, after the day and number in ``after``.
-        """
-        ...
-
-    def last_days(self, model_id: UUID) -> dict[UUID, date]:
-        """The last day on which each version of a model was loaded; without those that never were."""
-        ...
-
-
-class Audit(Protocol):
-    """The chain of events."""
-
-    def append(self, event: AuditEvent) -> AuditEvent:
-        """Give the event its ``seq``, ``previous`` and ``hash``, and add it.
-
-        No other transaction can append before this one has ended: call it last.
-        """
-        ...
-
-    def list(
-        self,
-        *,
-        after_seq: int = 0,
-        before_seq: int | None = None,
-        target: str = "",
-        event: str = "",
-        newest_first: bool = False,
-        among: Texts | None = None,
-        limit: int,
-    ) -> list[AuditEvent]:
-        """Events with seq > after_seq (and < before_seq); ``target`` and ``event`` exact.
-
-        ``among`` limits to what happened in these projects (`chopmark.domain.sight.project_of`).
-        """
-        ...
-
-    def about(self, targets: Texts, beginnings: Texts, *, after_seq: int = 0, limit: int) -> Events:
-        """Events whose target is one of ``targets`` or begins with one of ``beginnings``, oldest first.
-
-        None when both are empty. No beginning is empty.
-        """
-        ...
-
-    def first_after(self, time: datetime) -> int | None:
-        """``seq`` of the first event whose time is later; None when there is none."""
-        ...
-
-    def head(self) -> tuple[int, str]:
-        """``seq`` and ``hash`` of the last event appended, kept beside the events.
-
-        0 and `GENESIS` before the first. A chain that was cut off at its end ends elsewhere.
-        """
-        ...
-
-
-class Recorded(Protocol):
-    """How far the audit is recorded beside the blobs, and putting it back from there."""
-
-    def position(self) -> int:
-        """``seq`` of the last event that is recorded; 0 before the first."""
-        ...
-
-    def move(self, seq: int) -> None:
-        """Note that events up to ``seq`` are recorded; a lower number than the one noted changes nothing."""
-        ...
-
-    def put_back(self, events: Iterable[AuditEvent]) -> None:
-        """Make these events, as they were, the chain of a catalog that has none yet; noted as recorded.
-
-        `Conflict` when there are events already.
-        """
-        ...
-
-
-class Outbox(Protocol):
-    """Events that wait for delivery, written with the change they tell of."""
-
-    def add(self, event: AuditEvent) -> None:
-        """Queue an event."""
-        ...
-
-    def pending(self, *, after_seq: int = 0, limit: int) -> list[OutboxRow]:
-        """What waits, oldest first."""
-        ...
-
-    def remove(self, seqs: Iterable[int]) -> None:
-        """Take out those that were handed over; others may have done so already."""
-        ...
-
-
-class IdempotencyKeys(Protocol):
-    """Answers of calls that carried a key."""
-
-    def get(self, actor: str, key: str) -> StoredAnswer | None:
-        """The first answer, or None."""
-        ...
-
-    def put(self, actor: str, key: str, op: str, answer: StoredAnswer) -> None:
-        """Keep an answer."""
-        ...
-
-    def expire(self, before: datetime, *, limit: int) -> int:
-        """Forget answers that were given before a time, at most so many; how many."""
         ...
 
 
@@ -701,6 +442,73 @@ class Transaction(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """Events on their way to webhooks."""
+        ...
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """What answers behind which name."""
+        ...
+
+    @property
+    def experiments(self) -> Experiments:
+        """What is compared, and what became of it."""
+        ...
+
+    @property
+    def experiment_units(self) -> ExperimentUnits:
+        """Who was shown what, and what was recorded of them."""
+        ...
+
+    @property
+    def routing(self) -> RoutingMarks:
+        """The mark of the newest routing."""
+        ...
+
+    @property
+    def routers(self) -> Routers:
+        """Routers as they last reported."""
+        ...
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """What became of requests, minute by minute."""
+        ...
+
+    @property
+    def outcome_tiers(self) -> OutcomeTiers:
+        """The same by hour and by day, as it grows old."""
+        ...
+
+    @property
+    def feedback(self) -> FeedbackRows:
+        """What was said of answers."""
+        ...
+
+    @property
+    def profile_counts(self) -> ProfileCounts:
+        """What sampled requests looked like."""
+        ...
+
+    @property
+    def monitors(self) -> Monitors:
+        """What is watched."""
+        ...
+
+    @property
+    def alerts(self) -> Alerts:
+        """That monitors fired."""
+        ...
+
+    @property
+    def rollouts(self) -> Rollouts:
+        """Moves of endpoints from one version to another."""
+        ...
+
+    def lock(self, name: str) -> None:
+        """Wait for other transactions that locked this name, and keep it until this one ends.
+
+        For what no row stands for before it is made. Whoever reads after it sees what those others wrote.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ from msgspec import structs
 from chopmark.abc.access import MemberKey
 from chopmark.abc.catalog import Transaction
 from chopmark.app.context import Context, the_project
+from chopmark.app.routing import advance
 from chopmark.base.ids import random_bytes
 from chopmark.base.jsons import canonical
 from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
@@ -37,6 +38,8 @@ __all__ = [
     "actor_of",
     "create_token",
     "define_role",
+    "get_member",
+    "get_role",
     "holder_of",
     "list_members",
     "list_roles",
@@ -128,6 +131,7 @@ def create_token(ctx: Context, request: q.CreateToken) -> q.NewToken:
         expires_at=request.expires_at,
     )
     ctx.tx.tokens.insert(token, secret_hash(secret))
+    advance(ctx)
     ctx.emit(
         token.id,
         name=token.name,
@@ -178,6 +182,7 @@ def revoke_token(ctx: Context, request: q.RevokeToken) -> Token:
     if token.revoked_at is not None:
         return token
     ctx.tx.tokens.revoke(token_id, ctx.now)
+    advance(ctx)
     ctx.emit(token_id, name=token.name, owner=token.owner, reason=request.reason)
     return structs.replace(token, revoked_at=ctx.now)
 
@@ -201,6 +206,7 @@ def set_member(ctx: Context, request: q.SetMember) -> Member:
         by=ctx.actor.name,
     )
     ctx.tx.members.put(member)
+    advance(ctx)
     ctx.emit(
         project,
         member=member.member,
@@ -212,18 +218,25 @@ def set_member(ctx: Context, request: q.SetMember) -> Member:
     return member
 
 
-def remove_member(ctx: Context, request: q.RemoveMember) -> Done:
-    """Take a role."""
+def get_member(ctx: Context, request: q.GetMember) -> Member:
+    """Look up a membership."""
     project = _known_project(ctx, request.project)
-    key = MemberKey(project, request.kind, request.member)
-    member = ctx.tx.members.get(key)
+    member = ctx.tx.members.get(MemberKey(project, request.kind, request.member))
     if member is None:
         msg = f"{shown(request.member)} is no member of {project}."
         raise NotFound(msg, hint=f"See who is with: chopmark member list --in {project}")
+    return member
+
+
+def remove_member(ctx: Context, request: q.RemoveMember) -> Done:
+    """Take a role."""
+    asked = q.GetMember(project=request.project, kind=request.kind, member=request.member)
+    member = get_member(ctx, asked)
     _check_above(ctx, member)
-    ctx.tx.members.remove(key)
-    ctx.emit(project, member=member.member, kind=member.kind, previous=member.role, reason=request.reason)
-    return Done(member.member, f"no longer {member.role} in {project}")
+    ctx.tx.members.remove(MemberKey(member.project, member.kind, member.member))
+    advance(ctx)
+    ctx.emit(member.project, member=member.member, kind=member.kind, previous=member.role, reason=request.reason)
+    return Done(member.member, f"no longer {member.role} in {member.project}")
 
 
 def list_members(ctx: Context, request: q.ListMembers) -> q.MemberPage:
@@ -255,6 +268,7 @@ def define_role(ctx: Context, request: q.DefineRole) -> CustomRole:
     if before == role:
         return role
     ctx.tx.roles.put(role)
+    advance(ctx)
     ctx.emit(
         name,
         permissions=list(role.permissions),
@@ -277,14 +291,28 @@ def remove_role(ctx: Context, request: q.RemoveRole) -> Done:
         more = " and others" if len(having) > _SHOWN else ""
         raise Conflict(f"The role {role.name} is held by {names}{more}.", hint="Give them another role first.")
     ctx.tx.roles.remove(role.name)
+    advance(ctx)
     ctx.emit(role.name, previous=list(role.permissions), reason=request.reason)
     return Done(role.name, f"removed, with {counted(len(role.permissions), 'permission')}")
 
 
 def list_roles(ctx: Context, request: q.ListRoles) -> q.RoleList:  # noqa: ARG001 - every handler's signature
     """All roles."""
-    always = [CustomRole(name=n, permissions=tuple(sorted(held)), built_in=True) for n, held in ROLES.items()]
-    return q.RoleList([*always, *ctx.tx.roles.list()])
+    return q.RoleList([*map(_built_in, ROLES), *ctx.tx.roles.list()])
+
+
+def get_role(ctx: Context, request: q.GetRole) -> CustomRole:
+    """Look up a role."""
+    if request.name in ROLES:
+        return _built_in(request.name)
+    found = ctx.tx.roles.get(request.name)
+    if found is None:
+        raise NotFound(f"There is no role {shown(request.name)}.", hint="See them with: chopmark role list")
+    return found
+
+
+def _built_in(name: str) -> CustomRole:
+    return CustomRole(name=name, permissions=tuple(sorted(ROLES[name])), built_in=True)
 
 
 def _known_project(ctx: Context, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from chopmark.abc.records import RecordStore
 from chopmark.app.context import Context
 from chopmark.app.recording import is_of_chain, registry_id, registry_ids, spans_of, within
+from chopmark.base.wording import within_sentence
 from chopmark.domain.names import counted
 from chopmark.domain.records import Span, decode_segment
 from chopmark.errors import IntegrityFailure, NotFound
@@ -77,7 +78,7 @@ def _coverage(spans: list[Span]) -> tuple[list[tuple[int, int]], int]:
 def _about_one(ctx: Context, records: RecordStore, span: Span, *, content: bool) -> list[Finding]:
     if not is_of_chain(ctx.tx, span):
         what = f"it tells of another course of events up to {span.last} than the catalog"
-        step = f"If the catalog is right: {_AGAIN[0].lower()}{_AGAIN[1:]}. If the records are: move the database away, then: chopmark rebuild"
+        step = f"If the catalog is right: {within_sentence(_AGAIN)}. If the records are: move the database away, then: chopmark rebuild"
         return [Finding("error", "records_diverged", span.name, what, step)]
     if not content:
         return []

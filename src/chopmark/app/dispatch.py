@@ -18,16 +18,16 @@ from chopmark.abc.catalog import Catalog, StoredAnswer, Taken, Transaction
 from chopmark.abc.notify import Post
 from chopmark.abc.records import RecordStore
 from chopmark.app.context import Context, Outside
+from chopmark.app.preconditions import Precondition, precondition, reading_of, take_turn
 from chopmark.base.clock import Clock, to_us
 from chopmark.base.digest import digest_of
 from chopmark.base.jsons import canonical, converted, decode, encode, explained, unwrapped
 from chopmark.domain.access import EVERYWHERE, Actor, check_permission
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.names import check_text
-from chopmark.domain.versions import Model, Project
-from chopmark.errors import Conflict, InvalidRequest, ListenerFailed, NotFound, PreconditionFailed
+from chopmark.errors import Conflict, InvalidRequest, ListenerFailed, NotFound
 from chopmark.ops.event_names import check_event, hearers
-from chopmark.ops.http import etag_of, path_fields, time_fields
+from chopmark.ops.http import time_fields
 from chopmark.ops.requests import Request
 from chopmark.ops.subjects import ANY, subject_of
 from chopmark.ops.table import OPS, Op
@@ -62,7 +62,7 @@ class _Call(NamedTuple):
     request: Request
     actor: Actor
     key: str
-    expected: frozenset[str]
+    condition: Precondition
     is_hidden: bool
 
 
@@ -110,6 +110,7 @@ class Dispatch:
         key: str = "",
         dry_run: bool = False,
         expected: str = "",
+        absent: bool = False,
     ) -> Any:
         """Do one op.
 
@@ -129,11 +130,13 @@ class Dispatch:
         expected
             Entity tags (`chopmark.ops.http.etag_of`, several with commas between) of what is to be changed, as its
             verb of reading answers it, or ``*`` for whatever it is; empty when it may have changed.
+        absent
+            Whether it is only made, and not changed when it is there.
 
         Raises
         ------
         PreconditionFailed
-            When what is to be changed has another tag by now.
+            When what is to be changed has another tag by now, or what is only to be made is there.
         ChopmarkError
             When it is refused; nothing has changed then.
         """
@@ -148,7 +151,7 @@ class Dispatch:
                 ctx.prepared = prepared
                 return handler.run(ctx, request)
         check_text(key, "idempotency key", IDEMPOTENCY_KEY_LENGTH_MAX)
-        call = _Call(op, handler, request, actor, key, _tags(op, expected), is_hidden)
+        call = _Call(op, handler, request, actor, key, precondition(op, expected, absent=absent), is_hidden)
         if dry_run:
             return self._rehearsed(call)
         for _ in range(RACES_MAX):
@@ -213,7 +216,7 @@ class Dispatch:
         with suppress(_Undo), self.catalog.writing() as tx:
             ctx = self._context(tx, call.op, call.actor)
             ctx.prepared, ctx.is_rehearsal = prepared, True
-            self._check_unchanged(tx, call)
+            self._check_precondition(tx, call)
             answers.append(_run(call, ctx))
             raise _Undo
         return _without_secret(call.op, answers[0])  # which would be good for nothing
@@ -234,36 +237,24 @@ class Dispatch:
                 return _first_answer(call.op, stored, digest, call.key), []
         ctx = self._context(tx, call.op, call.actor)
         ctx.prepared = prepared
-        self._check_unchanged(tx, call)
+        self._check_precondition(tx, call)
         answer = _run(call, ctx)
         if call.key:
             stored = StoredAnswer(digest, msgspec.json.encode(_without_secret(call.op, answer)), ctx.now)
             tx.idempotency.put(call.actor.name, call.key, call.op.name, stored)
         return answer, [_recorded(tx, event) for event in ctx.events]
 
-    def _check_unchanged(self, tx: Transaction, call: _Call) -> None:
-        """Refuse to change what is no longer what the caller saw, and keep it as it is until this transaction ends."""
-        if not call.expected:
+    def _check_precondition(self, tx: Transaction, call: _Call) -> None:
+        """Wait for others who change the same, and refuse what the caller's precondition forbids."""
+        take_turn(tx, call.op, call.request)
+        if not call.condition.is_said:
             return
-        reading = OPS[call.op.moves]
-        request = reading.request(**{field: getattr(call.request, field) for field in path_fields(reading)})
+        reading, request = reading_of(call.op, call.request)
 
         def read() -> Any:
             return self.handlers[reading.name].run(self._context(tx, reading, call.actor), request)
 
-        try:
-            found = read()
-        except NotFound as error:
-            if call.is_hidden or call.op.method != "PUT":
-                raise
-            raise PreconditionFailed("There is nothing yet of what you saw.", hint=error.message) from error
-        if isinstance(found, Project):
-            tx.projects.lock(found.name)
-        else:
-            tx.models.lock(found.project, found.name if isinstance(found, Model) else found.model)
-        if "*" not in call.expected and etag_of(encode(read())) not in call.expected:
-            msg = f"{getattr(found, 'ref', getattr(found, 'name', ''))} is no longer what you saw: somebody changed it."
-            raise PreconditionFailed(msg, hint="Look at it again, then decide.")
+        call.condition.check(tx, call.request, read, may_be_gone=call.op.method == "PUT" and not call.is_hidden)
 
     def _tell(self, events: list[AuditEvent]) -> None:
         for event in events:
@@ -302,13 +293,6 @@ def _run(call: _Call, ctx: Context) -> Any:
 
 def _without_secret(op: Op, answer: Any) -> Any:
     return msgspec.structs.replace(answer, **{op.once: ""}) if op.once else answer
-
-
-def _tags(op: Op, expected: str) -> frozenset[str]:
-    tags = frozenset(filter(None, (each.strip() for each in expected.split(","))))
-    if tags and not op.moves:
-        raise InvalidRequest(f"{op.name} takes no entity tag: it changes nothing that can be read by the same name.")
-    return tags
 
 
 class _Undo(Exception):

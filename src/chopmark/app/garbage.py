@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from chopmark.abc.blobs import BlobStat, BlobStore, KeepsLeftovers
 from chopmark.abc.catalog import Transaction
+from chopmark.app.named_versions import named_versions
 from chopmark.app.retention import Due, dropped, due_versions
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.digest import PREFIX
@@ -160,6 +161,7 @@ def _manifests(look: _Look) -> _Step:
     kept = {d.id for d in due_versions(look.tx, look.limits.purge_before).needed.values()}
     digests = look.tx.collection.orphan_manifests(look.limits.purge_before, after=after, limit=look.limits.step)
     needed = {v.digest for i in kept if (v := look.tx.versions.by_id(i)) is not None}
+    needed.update(named_versions(look.tx).values())
     items = [Reclaimed("manifest", d, 0, "no version has it") for d in digests if d not in needed]
     return items, [digests[-1]] if len(digests) == look.limits.step else None
 
@@ -214,8 +216,9 @@ def _blob(stat: BlobStat, *, was_used: bool) -> Reclaimed:
 
 
 def needed_blobs(tx: Transaction, due: Due) -> set[str]:
-    """Blobs of versions that are due and that somebody still needs."""
+    """Blobs of versions that are due and that somebody still needs, and of those that endpoints and open rollouts name."""
     digests = {v.digest for i in due.needed if (v := tx.versions.by_id(i)) is not None}
+    digests.update(named_versions(tx).values())
     manifests = (tx.manifests.get(digest) for digest in digests)
     return {f.digest for m in manifests if m is not None for f in m.files}
 

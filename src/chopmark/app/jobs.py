@@ -12,6 +12,7 @@ from uuid import UUID
 
 from chopmark.app.bytes_shown import KNOWN_FOR
 from chopmark.app.context import Context
+from chopmark.app.outcome_folding import fold_a_part
 from chopmark.base.jsons import canonical, plain_values
 from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
 from chopmark.domain.job_kinds import check_arguments
@@ -26,6 +27,7 @@ __all__ = [
     "cancel",
     "expire",
     "get",
+    "get_schedule",
     "list_jobs",
     "list_schedules",
     "pause",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 EXPIRED_A_CALL = 5_000
+_ROUTERS_KEPT = timedelta(hours=1)
+_ALERTS_KEPT = timedelta(days=90)
 
 
 def set_schedule(ctx: Context, request: q.SetSchedule) -> Schedule:
@@ -89,6 +93,11 @@ def resume(ctx: Context, request: q.ResumeSchedule) -> Schedule:
     ctx.tx.schedules.put(schedule)
     ctx.emit(_target(schedule.name), reason=request.reason)
     return schedule
+
+
+def get_schedule(ctx: Context, request: q.GetSchedule) -> Schedule:
+    """Look up a schedule."""
+    return _the_schedule(ctx, request.name)
 
 
 def list_schedules(ctx: Context, request: q.ListSchedules) -> q.SchedulePage:
@@ -167,10 +176,15 @@ def expire(ctx: Context, request: q.ExpireRegistry) -> q.Expired:
     tokens = ctx.tx.tokens.remove_ended(ctx.now - timedelta(days=request.token_days))
     deliveries = ctx.tx.deliveries.remove(ctx.now - timedelta(days=request.delivery_days), limit=EXPIRED_A_CALL)
     ctx.tx.puts.remove(ctx.now - KNOWN_FOR)
+    now = ctx.tx.jobs.now() or ctx.now  # by the clock that says when a router was seen
+    ctx.tx.routers.remove(now - _ROUTERS_KEPT)
+    alerts = ctx.tx.alerts.remove(now - _ALERTS_KEPT, limit=EXPIRED_A_CALL)
+    folded = fold_a_part(ctx.whole, now)
     found: dict[str, Any] = {"keys": keys, "jobs": ended + dead, "tokens": tokens, "deliveries": deliveries}
     if any(found.values()):
         ctx.emit("registry", **found)
-    return q.Expired(**found, more=EXPIRED_A_CALL in (keys, ended, dead, deliveries, _untold(ctx)))
+    more = EXPIRED_A_CALL in (keys, ended, dead, deliveries, alerts, _untold(ctx))
+    return q.Expired(**found, outcomes=folded.minutes, more=more or folded.more)
 
 
 def _untold(ctx: Context) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET, structs
 
 from chopmark.app.context import Context, the_model, the_project
-from chopmark.app.uses import IN_USE_HINT, uses_of
+from chopmark.app.uses import IN_USE_HINT, refuse_when_served, uses_of
 from chopmark.base.jsons import canonical
 from chopmark.base.paging import PAGE_SIZE_MAX, check_limit, decode_cursor, encode_cursor
 from chopmark.domain.manifest import Kind
@@ -227,6 +227,7 @@ def check_reason(reason: str, what: str) -> str:
 def _refuse_when_used(ctx: Context, model: Model, force: bool, reason: str) -> None:
     versions = ctx.tx.versions.in_model(model.id, deleted=True, limit=MODELS_PURGED_MAX)
     inside = {v.ref for v in versions}
+    refuse_when_served(ctx, versions)
     found = [use for v in versions for use in uses_of(ctx, v, ignoring=inside)]
     if found and not force:
         msg = f"{model.ref} is used: " + "; ".join(found[:20]) + "."

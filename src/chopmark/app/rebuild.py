@@ -8,6 +8,7 @@ from uuid import UUID
 from chopmark.abc.records import RecordStore
 from chopmark.app.context import Context
 from chopmark.app.recording import read_segments, registry_ids, within
+from chopmark.app.routing import begin_epoch
 from chopmark.domain.lineage import version_node
 from chopmark.domain.records import ModelState, VersionState, Whole, edges_of, put_together
 from chopmark.domain.versions import Project
@@ -38,6 +39,7 @@ def rebuild(ctx: Context, request: RebuildCatalog) -> Rebuilt:
         raise IntegrityFailure(msg, hint=hint, faults=faults)
     _put_back_aliases(ctx, whole.models)
     ctx.tx.recorded.put_back(whole.events)
+    begin_epoch(ctx)
     ctx.emit(
         "registry",
         events=len(whole.events),

@@ -6,7 +6,8 @@ The catalog remembers up to which event that was done, so that whoever is killed
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 
 from chopmark.abc.catalog import Catalog, Transaction
 from chopmark.abc.records import RecordStore
@@ -31,7 +32,7 @@ from chopmark.domain.records import (
     subjects_of,
 )
 from chopmark.domain.refs import parse_model, parse_ref
-from chopmark.domain.versions import Version
+from chopmark.domain.versions import Model, Version
 from chopmark.errors import ChopmarkError, NotFound
 
 __all__ = [
@@ -114,7 +115,7 @@ class Recorder:
         self._records = records
 
     def catch_up(self) -> int:
-        """Write what is not recorded yet.
+        """Write what is not recorded yet; what happens meanwhile is left to who is asked for it.
 
         Returns
         -------
@@ -126,9 +127,12 @@ class Recorder:
         Unavailable, TimedOut
             When the store or the catalog does not answer; what was written stays good.
         """
-        done = 0
-        while (written := self._next_segment()) is not None:
+        with self._catalog.reading() as tx:
+            last = tx.audit.head()[0]
+        done, seq = 0, -1
+        while seq < last and (written := self._next_segment()) is not None:
             done += written.last - written.first + 1
+            seq = written.last
         return done
 
     def record_again(self) -> int:
@@ -252,10 +256,15 @@ def _read_listed(records: RecordStore) -> tuple[list[Segment], list[str], list[s
 def _states(tx: Transaction, events: list[AuditEvent], seq: int) -> list[State]:
     subjects = sorted({subject for event in events for subject in subjects_of(event)})
     projects = {Subject("project", parse_model(s.ref).project) for s in subjects if s.kind == "model"}
-    return [_state(tx, subject, seq) for subject in sorted({*subjects, *projects})]
+
+    @cache
+    def model_of(project: str, name: str) -> Model | None:  # of many versions of a few models
+        return tx.models.get(project, name, deleted=True)
+
+    return [_state(tx, subject, seq, model_of) for subject in sorted({*subjects, *projects})]
 
 
-def _state(tx: Transaction, subject: Subject, seq: int) -> State:
+def _state(tx: Transaction, subject: Subject, seq: int, model_of: Callable[[str, str], Model | None]) -> State:
     match subject.kind:
         case "project":
             project = tx.projects.get(subject.ref)
@@ -264,7 +273,7 @@ def _state(tx: Transaction, subject: Subject, seq: int) -> State:
             found = state_of_model(tx, subject.ref, seq)
         case "version":
             ref = parse_ref(subject.ref)
-            model = tx.models.get(ref.model.project, ref.model.name, deleted=True)
+            model = model_of(ref.model.project, ref.model.name)
             version = tx.versions.by_number(model.id, int(ref.value), deleted=True) if model else None
             found = None if version is None else state_of_version(tx, version, seq)
         case "trust":

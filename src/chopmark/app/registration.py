@@ -58,6 +58,8 @@ def check_bytes(outside: Outside, request: RegisterVersion) -> int:
         When a blob is missing or of another size.
     """
     check_manifest(request.manifest)
+    if not request.manifest.files:
+        return 0  # nothing that a collection could have deleted
     with outside.catalog.reading() as tx:
         generation = tx.collection.generation()
         hidden = hidden_bytes(tx, outside.actor, [f.digest for f in request.manifest.files], outside.now)
@@ -81,6 +83,8 @@ def _hold_bytes(ctx: Context, files: Sequence[FileEntry]) -> None:
     Collections wait until this transaction has ended. One that began since the bytes were asked for, or
     that was cut off, may have deleted some: only then the store is asked again, under the lock.
     """
+    if not files:
+        return
     generation = ctx.tx.collection.hold()
     if generation % 2 or generation != ctx.prepared:
         _check_blobs(ctx.store, files)
@@ -275,8 +279,7 @@ def _semver(ctx: Context, model: Model, request: RegisterVersion) -> tuple[SemVe
             raise Conflict(msg, hint="Choose another, or leave it out and pass bump.")
     if base is None:
         return (SemVer.parse(request.semver) if request.semver else FIRST), None
-    before = ctx.tx.manifests.get(base.digest)
-    proposal = propose_bump(before, request.manifest) if before is not None else None
+    proposal = propose_bump(base.manifest, request.manifest) if base.manifest is not None else None
     old = SemVer.parse(base.semver)
     if request.semver:
         new = SemVer.parse(request.semver)
@@ -285,7 +288,7 @@ def _semver(ctx: Context, model: Model, request: RegisterVersion) -> tuple[SemVe
     else:
         new = old.bump(request.bump)
     if proposal is not None and not request.allow_breaking:
-        check_breaking(proposal.breaking, old, new, base.ref)
+        check_breaking(proposal.breaking, old, new, f"{model.ref}:{base.number}")
     return new, proposal
 
 

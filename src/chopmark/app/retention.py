@@ -11,14 +11,20 @@ from msgspec import structs
 
 from chopmark.abc.catalog import Transaction
 from chopmark.abc.collection import DueVersion
+from chopmark.app.named_versions import holding_rollouts, named_versions
 from chopmark.base.paging import PAGE_SIZE_MAX
 from chopmark.domain.lineage import PARENT_RELATIONS, version_node
 from chopmark.domain.retention import Candidate, Dropped, Retention, judge_retention, needed
+from chopmark.domain.rollouts import Rollout
 from chopmark.domain.versions import Model
 
 __all__ = ["DroppedVersion", "Due", "dropped", "due_versions", "rules_of"]
 
 _MEMBER = "ensemble_member_of"
+_ENDPOINTS_TOLD = 5
+_TRAFFIC = "traffic"
+"""Who needs what endpoints and rollouts name; never the id of a version."""
+
 _CHILD_RELATIONS = tuple(r for r in PARENT_RELATIONS if r != _MEMBER)
 
 
@@ -59,7 +65,8 @@ def dropped(tx: Transaction, model: Model, now: datetime) -> list[DroppedVersion
     wanting = {j.ref for j in judge_retention(rules, candidates, now) if isinstance(j, Dropped)}
     if not wanting:
         return []
-    candidates = [_with_users(tx, c, ids[c.ref]) if c.ref in wanting else c for c in candidates]
+    rollouts = holding_rollouts(tx)
+    candidates = [_with_users(tx, c, ids[c.ref], rollouts) if c.ref in wanting else c for c in candidates]
     numbers = {c.ref: c.number for c in candidates}
     judged = judge_retention(rules, candidates, now)
     return [DroppedVersion(ids[j.ref], j.ref, numbers[j.ref], j.reason) for j in judged if isinstance(j, Dropped)]
@@ -76,19 +83,29 @@ def _last_days(tx: Transaction, model: Model) -> Mapping[UUID, date]:
     return {**loads, **{i: max(floor, loads.get(i, floor)) for i in there}}
 
 
-def _with_users(tx: Transaction, candidate: Candidate, version_id: UUID) -> Candidate:
+def _with_users(
+    tx: Transaction, candidate: Candidate, version_id: UUID, rollouts: Mapping[UUID, list[Rollout]]
+) -> Candidate:
     node = version_node(version_id)
     nodes = [e.source for e in tx.lineage.incoming(node, _CHILD_RELATIONS)]
     nodes += [e.target for e in tx.lineage.outgoing(node) if e.relation == _MEMBER]
     users = (tx.versions.by_id(UUID(n.removeprefix("version:"))) for n in nodes)
-    return structs.replace(candidate, needed_by=tuple(u.ref for u in users if u is not None and u.deleted_at is None))
+    endpoints = tx.endpoints.using(version_id, limit=_ENDPOINTS_TOLD)
+    return structs.replace(
+        candidate,
+        needed_by=tuple(u.ref for u in users if u is not None and u.deleted_at is None),
+        deployments=(
+            *(f"behind the endpoint {endpoint.ref}" for endpoint in endpoints),
+            *(f"needed by the rollout to {each.endpoint_ref}" for each in rollouts.get(version_id, ())),
+        ),
+    )
 
 
 def due_versions(tx: Transaction, before: datetime) -> Due:
     """Versions deleted before a time, parted by whether one that stays needs them.
 
     A version that was deleted a short while ago stays as well: it can still be restored, and what it
-    is made of with it.
+    is made of with it. So does one that an endpoint or an open rollout names.
     """
     due: dict[UUID, DueVersion] = {}
     after = 0
@@ -99,6 +116,8 @@ def due_versions(tx: Transaction, before: datetime) -> Due:
     for version_id, user_id in tx.collection.due_users(before) if due else []:
         if user_id in due or tx.versions.by_id(user_id) is not None:
             users.setdefault(str(version_id), []).append(str(user_id))
+    for version_id in named_versions(tx).keys() & due.keys():
+        users.setdefault(str(version_id), []).append(_TRAFFIC)
     kept = needed(map(str, due), users)
     return Due(
         {i: version for i, version in due.items() if str(i) not in kept},

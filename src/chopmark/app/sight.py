@@ -17,12 +17,19 @@ from uuid import UUID
 
 from chopmark.abc.access import ManyMembers, MemberKey
 from chopmark.abc.catalog import Evaluations, Events, Found, KeyedField, Records, Texts, Transaction
+from chopmark.abc.monitors import WatchedMonitor
 from chopmark.domain.access import Actor
+from chopmark.domain.alert_log import Alert
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.datasets import DatasetRecord, DatasetRef
+from chopmark.domain.endpoints import Endpoint
+from chopmark.domain.experiments import Experiment
 from chopmark.domain.lineage import Edge, dataset_node, version_node
+from chopmark.domain.monitors import Monitor
 from chopmark.domain.query import Query
 from chopmark.domain.receivers import Webhook
+from chopmark.domain.refs import parse_model
+from chopmark.domain.rollouts import Rollout
 from chopmark.domain.sight import is_seen
 from chopmark.domain.versions import Model, Project, Version
 
@@ -260,6 +267,83 @@ class _Webhooks(_Surface):
         return found
 
 
+class _Endpoints(_Surface):
+    # Of one that `get` or `lock` has shown, or that is made where the actor may.
+    passes = frozenset(("insert", "put", "remove"))
+
+    def get(self, project: str, name: str) -> Endpoint | None:
+        return self._inner.get(project, name) if project in self._sight else None
+
+    def lock(self, project: str, name: str) -> Endpoint | None:
+        return self._inner.lock(project, name) if project in self._sight else None
+
+    def list(self, **options: Any) -> list[Endpoint]:
+        found: list[Endpoint] = self._inner.list(**options, among=self._sight)
+        return found
+
+
+class _Rollouts(_Surface):
+    # Of one that is of an endpoint which was seen.
+    passes = frozenset(("insert", "put", "append", "events", "active_of"))
+
+    def get(self, rollout_id: UUID) -> Rollout | None:
+        return self._seen(self._inner.get(rollout_id))
+
+    def lock(self, rollout_id: UUID) -> Rollout | None:
+        return self._seen(self._inner.lock(rollout_id))
+
+    def list(self, **options: Any) -> list[Rollout]:
+        found: list[Rollout] = self._inner.list(**options, among=self._sight)
+        return found
+
+    def _seen(self, rollout: Rollout | None) -> Rollout | None:
+        is_seen = rollout is not None and parse_model(rollout.endpoint_ref).project in self._sight
+        return rollout if is_seen else None
+
+
+class _Monitors(_Surface):
+    # Of one that `get` has shown, or that is made where the actor may.
+    passes = frozenset(("insert", "put", "remove"))
+
+    def get(self, project: str, name: str) -> WatchedMonitor | None:
+        return self._inner.get(project, name) if project in self._sight else None
+
+    def by_id(self, monitor_id: UUID) -> WatchedMonitor | None:
+        found: WatchedMonitor | None = self._inner.by_id(monitor_id)
+        return found if found is not None and found.monitor.project in self._sight else None
+
+    def list(self, **options: Any) -> list[Monitor]:
+        found: list[Monitor] = self._inner.list(**options, among=self._sight)
+        return found
+
+
+class _Alerts(_Surface):
+    passes = frozenset(("put",))
+
+    def get(self, alert_id: UUID) -> Alert | None:
+        found: Alert | None = self._inner.get(alert_id)
+        return found if found is not None and found.project in self._sight else None
+
+    def list(self, **options: Any) -> list[Alert]:
+        found: list[Alert] = self._inner.list(**options, among=self._sight)
+        return found
+
+
+class _Experiments(_Surface):
+    # Of one that `get` or `lock` has shown, or that is made where the actor may.
+    passes = frozenset(("insert", "put"))
+
+    def get(self, project: str, name: str) -> Experiment | None:
+        return self._inner.get(project, name) if project in self._sight else None
+
+    def lock(self, project: str, name: str) -> Experiment | None:
+        return self._inner.lock(project, name) if project in self._sight else None
+
+    def list(self, **options: Any) -> list[Experiment]:
+        found: list[Experiment] = self._inner.list(**options, among=self._sight)
+        return found
+
+
 class _Collection(_Surface):
     passes = frozenset(("generation", "hold"))
 
@@ -275,10 +359,17 @@ SURFACES: dict[str, type[_Surface]] = {
     "members": _Members,
     "collection": _Collection,
     "webhooks": _Webhooks,
+    "endpoints": _Endpoints,
+    "experiments": _Experiments,
+    "monitors": _Monitors,
+    "alerts": _Alerts,
+    "rollouts": _Rollouts,
 }
 """Surfaces that are narrowed."""
 
-_WHOLE = frozenset(("manifests", "aliases", "stages", "evaluations", "trust", "tokens", "roles", "deliveries"))
+_WHOLE = frozenset(
+    ("manifests", "aliases", "stages", "evaluations", "trust", "tokens", "roles", "deliveries", "experiment_units")
+)
 """Surfaces asked by what the others found (a model's id, a version's digest), or whose handlers ask whose it is."""
 
 

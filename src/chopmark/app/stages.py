@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType, structs
 from chopmark.abc.catalog import VersionChange
 from chopmark.app.context import Context, resolve, the_project
 from chopmark.app.models import check_reason
+from chopmark.app.uses import refuse_when_served
 from chopmark.app.versions import lock_and_resolve
 from chopmark.base.clock import later, to_us
 from chopmark.base.paging import check_limit
@@ -58,6 +59,7 @@ def archive(ctx: Context, request: q.ArchiveVersion) -> Version:
     version = lock_and_resolve(ctx, request.ref)
     check_reason(request.reason, f"Archiving {version.ref}")
     check_move(version.ref, version.stage, "archived")
+    refuse_when_served(ctx, [version])
     return _moved(ctx, version, "archived", request.reason)
 
 

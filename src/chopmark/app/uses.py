@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
+from typing import NamedTuple
 from uuid import UUID
 
 from chopmark.app.context import Context, resolve
+from chopmark.app.named_versions import holding_rollouts
+from chopmark.domain.endpoints import Endpoint, parse_endpoint
 from chopmark.domain.lineage import PARENT_RELATIONS, version_node
+from chopmark.domain.rollouts import Rollout
 from chopmark.domain.versions import Version
+from chopmark.errors import Conflict
 from chopmark.ops.requests import ListUses
 from chopmark.ops.results import Uses
 
-__all__ = ["IN_USE_HINT", "list_uses", "seen_uses_of", "uses_of"]
+__all__ = ["IN_USE_HINT", "list_uses", "refuse_when_served", "seen_uses_of", "uses_of"]
 
 IN_USE_HINT = "End those uses first, or pass force with a reason (--force --reason '…')."
 _SOMETHING = "something that you may not see"
+_UNSEEN_HINT = "Ask who runs the endpoints of the other projects to let it go first."
+_SHOWN = 20
 _SERVING_STAGES = ("production", "canary")
 
 
@@ -28,7 +35,7 @@ def uses_of(ctx: Context, version: Version, *, ignoring: Container[str] = ()) ->
     ignoring
         References of versions whose use does not count, because they go with it.
     """
-    found: list[str] = []
+    found = [use.words for use in _served(ctx, version, holding_rollouts(ctx.whole))]
     if version.deleted_at is None:
         if version.stage in _SERVING_STAGES:
             found.append(f"{version.ref} is in {version.stage}")
@@ -38,6 +45,55 @@ def uses_of(ctx: Context, version: Version, *, ignoring: Container[str] = ()) ->
             who = user.ref if ctx.actor.sees(user.project) else _SOMETHING
             found.append(f"{who} {relation} {version.ref}")
     return list(dict.fromkeys(found))
+
+
+def refuse_when_served(ctx: Context, versions: Iterable[Version]) -> None:
+    """Refuse to take away what endpoints answer with or ask beside, or a rollout may bring: force does not help, as requests would fail.
+
+    Raises
+    ------
+    Conflict
+        Naming the endpoints and rollouts.
+    """
+    rollouts = holding_rollouts(ctx.whole)
+    found = [use for version in versions for use in _served(ctx, version, rollouts)]
+    if found:
+        words = [use.words for use in found]
+        what = "Requests are answered with it" + (", or may be: " if any(use.is_rollout for use in found) else ": ")
+        raise Conflict(what + "; ".join(words[:_SHOWN]) + ".", hint=found[0].hint, uses=words)
+
+
+class _Served(NamedTuple):
+    """A use by which requests are answered, and what ends it."""
+
+    words: str
+    hint: str
+    is_rollout: bool = False
+
+
+def _served(ctx: Context, version: Version, rollouts: Mapping[UUID, list[Rollout]]) -> list[_Served]:
+    """By rollouts first: they set the endpoint's split again."""
+    endpoints = ctx.whole.endpoints.using(version.id, limit=_SHOWN)
+    return [
+        *(_by_rollout(ctx, version, rollout) for rollout in rollouts.get(version.id, ())),
+        *(_by_endpoint(ctx, version, endpoint) for endpoint in endpoints),
+    ]
+
+
+def _by_rollout(ctx: Context, version: Version, rollout: Rollout) -> _Served:
+    if not ctx.actor.sees(parse_endpoint(rollout.endpoint_ref).project):
+        return _Served(f"{_SOMETHING} uses {version.ref}", _UNSEEN_HINT, is_rollout=True)
+    words = f"the rollout of {rollout.candidate.ref} to {rollout.endpoint_ref} needs {version.ref}"
+    return _Served(words, f"First: chopmark rollout abort {rollout.endpoint_ref}", is_rollout=True)
+
+
+def _by_endpoint(ctx: Context, version: Version, endpoint: Endpoint) -> _Served:
+    if not ctx.actor.sees(endpoint.project):
+        return _Served(f"{_SOMETHING} uses {version.ref}", _UNSEEN_HINT)
+    others = [v.version.ref for v in endpoint.variants if v.weight and v.version.id != version.id]
+    split = f"chopmark endpoint split {endpoint.ref} {others[0] if others else 'VERSION'}=100"
+    hint = f"Split that endpoint otherwise, or delete it, first: {split}"
+    return _Served(f"the endpoint {endpoint.ref} uses {version.ref}", hint)
 
 
 def _dependents(ctx: Context, version: Version) -> list[tuple[Version, str]]:

@@ -10,7 +10,7 @@ from chopmark.abc.catalog import VersionChange
 from chopmark.app.context import Context, resolve, the_model
 from chopmark.app.models import check_reason, locked
 from chopmark.app.unknown_keys import did_you_mean, unknown_keys
-from chopmark.app.uses import IN_USE_HINT, uses_of
+from chopmark.app.uses import IN_USE_HINT, refuse_when_served, uses_of
 from chopmark.base.jsons import canonical, plain_values
 from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
 from chopmark.domain.manifest import Manifest, manifest_digest
@@ -167,6 +167,7 @@ def _annotations(version: Version, given: dict[str, Any]) -> dict[str, Any]:
 def delete(ctx: Context, request: q.DeleteVersion) -> Version:
     """Soft-delete a version; refused while it is used. With force its aliases are removed."""
     version = lock_and_resolve(ctx, request.ref)
+    refuse_when_served(ctx, [version])
     _refuse_when_used(ctx, version, request.force, request.reason)
     for name in version.aliases:
         _remove_alias(ctx, version, name, request.reason)
@@ -216,6 +217,7 @@ def purge(ctx: Context, request: q.PurgeVersion) -> Done:
     if version.deleted_at is None:
         msg = f"{version.ref} is not deleted; only what was deleted before can be purged."
         raise Conflict(msg, hint=f"First: chopmark delete {version.ref}")
+    refuse_when_served(ctx, [version])
     _refuse_when_used(ctx, version, request.force, request.reason)
     ctx.tx.versions.purge(version.id)
     ctx.emit(version.ref, reason=request.reason, digest=version.digest)

@@ -34,6 +34,7 @@ from chopmark.domain.refs import DEFAULT_PROJECT
 from chopmark.domain.telling import message_for, trial_event
 from chopmark.errors import Conflict, InvalidRequest, NotFound
 from chopmark.ops import webhooks as q
+from chopmark.ops.event_names import check_events
 from chopmark.ops.results import Done
 
 __all__ = [
@@ -73,7 +74,7 @@ def create(ctx: Context, request: q.CreateWebhook) -> q.NewWebhook:
         project=project,
         kind=request.kind,
         url=request.url,
-        events=request.events,
+        events=check_events(request.events),
         model=request.model,
         to=request.to,
         sender=request.sender,
@@ -118,6 +119,7 @@ def update(ctx: Context, request: q.UpdateWebhook) -> Webhook:
     """Change a webhook, pause it, or have it told again."""
     seen = _the_webhook(ctx.tx, ctx.actor, request.webhook, "webhook.update")
     said: dict[str, Any] = {n: getattr(request, n) for n in _SAID if getattr(request, n) is not UNSET}
+    check_events(said.get("events", ()))
     if said.get("state", seen.state) != seen.state:
         said["why"] = "" if said["state"] == "active" else request.reason
     hidden = _hidden(ctx, seen) if request.url is not UNSET or request.credential is not UNSET else None

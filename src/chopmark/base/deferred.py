@@ -14,6 +14,9 @@ from collections.abc import Callable
 
 __all__ = ["Deferred"]
 
+_PAUSE_S = 0.1  # the least after what could not be done; doubled each time
+_PAUSE_MAX_S = 60.0
+
 
 class Deferred:
     """Runs one action some time after it was asked for, once for all who asked meanwhile.
@@ -21,8 +24,9 @@ class Deferred:
     Parameters
     ----------
     action
-        What to do. What it could not do it does at its next turn: it should not raise. When it does, Python tells of
-        it as of any thread's error, and the next request begins anew.
+        What to do. It should not raise: when it does, Python tells of it as of any thread's error, and the next request
+        begins anew. When it returns False, it could not: it is tried again, after a pause that doubles each time, with
+        the next request, and at the end.
     delay_s
         How long the first who asks waits, at most: what is asked meanwhile is done with it.
 
@@ -30,7 +34,7 @@ class Deferred:
     `close`, and at the exit of the interpreter; a process that is killed leaves it undone.
     """
 
-    def __init__(self, action: Callable[[], None], delay_s: float) -> None:
+    def __init__(self, action: Callable[[], object], delay_s: float) -> None:
         self._action = action
         self._delay_s = delay_s
         self._lock = threading.Lock()  # one run at a time
@@ -47,14 +51,17 @@ class Deferred:
             self._start()
         self._wake.set()
 
-    def flush(self) -> None:
-        """Do now what waits; returns when it is done. What a parent asked for is the parent's to do."""
+    def flush(self) -> bool:
+        """Do now what waits; whether it could be done. What a parent asked for is the parent's to do."""
         if self._pid != os.getpid():
-            return
+            return True
         with self._lock:
             if self._waits:
                 self._waits = False
-                self._action()
+                if self._action() is False:
+                    self._waits = True
+                    return False
+            return True
 
     def close(self) -> None:
         """Do what waits, and end."""
@@ -75,14 +82,15 @@ class Deferred:
 
 def _loop(reference: weakref.ref[Deferred], wake: threading.Event, closing: threading.Event, delay_s: float) -> None:
     """Flush some time after each request. The thread does not keep alive what nobody else holds."""
+    failures = 0
     while not closing.is_set():
-        wake.wait()
+        wake.wait(min(_PAUSE_MAX_S, max(delay_s, _PAUSE_S) * 2.0 ** min(failures, 20)) if failures else None)
         wake.clear()
         if not closing.wait(delay_s):
             deferred = reference()
             if deferred is None:
                 return
-            deferred.flush()
+            failures = 0 if deferred.flush() else failures + 1
             del deferred
 
 

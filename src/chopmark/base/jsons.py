@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints, 
 
 import msgspec
 
+from chopmark.base.wording import within_sentence
 from chopmark.errors import InvalidRequest
 
 __all__ = ["canonical", "converted", "decode", "decoder", "encode", "explained", "plain_values", "pretty", "unwrapped"]
@@ -135,7 +136,7 @@ def _in_words(said: str) -> str:
     place = place.replace("[...]", "").strip(".") or "the value"
     expected = _EXPECTED.fullmatch(what)
     if expected is None:
-        return f"{what[:1].lower()}{what[1:]}" + (f", in {place}" if placed else "")
+        return within_sentence(what) + (f", in {place}" if placed else "")
     may_be, got, rest = expected.groups()
     is_a = f"{place} is {_type_words(got)}; it" if got else place
     return f"{is_a} may be {_type_words(may_be)}{rest}"

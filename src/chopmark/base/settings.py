@@ -9,6 +9,7 @@ are relative to that file. Nothing else in the package reads the environment.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,11 +21,12 @@ from msgspec import Meta
 from chopmark.base.jsons import converted, explained
 from chopmark.errors import InvalidRequest
 
-__all__ = ["PROJECT_FILE", "Origin", "Resolved", "Settings", "load_settings"]
+__all__ = ["PROJECT_FILE", "Origin", "Resolved", "Settings", "load_settings", "named_secrets", "pairs_in"]
 
 PROJECT_FILE = "chopmark.toml"
 PREFIX = "CHOPMARK_"
 _FILE_BYTES_MAX = 1_000_000
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
 _PATH_FIELDS = ("url", "store_url", "cache_dir", "audit_key_file")
 
 Origin = str
@@ -94,6 +96,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Says to a server who one is. A secret: in the environment or the user's file, never in the project's.
     request_timeout_s
         Longest wait for a server's answer.
+    retry_for_s
+        For so long a call that may be repeated is repeated while a server refuses connections or says that now is not the
+        time, as while it restarts; 0: a few times within half a second.
     serve_host, serve_port
         Where `chopmark serve` listens.
     serve_log
@@ -134,6 +139,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for whom they ask (``X-Forwarded-For``, ``X-Forwarded-Proto``).
     serve_trace_endpoint
         Where spans of requests are sent, by OTLP over HTTP: ``http://127.0.0.1:4318/v1/traces``. None unless set.
+    serve_gateway
+        Whether `chopmark serve` answers inference requests to the registry's endpoints, too.
+    gateway_url
+        Where `registry.endpoints.predict` asks; the registry's server when empty, or a gateway that serves the endpoint.
+    gateway_poll_s
+        How often a gateway asks for changes of which it hears nothing.
+    gateway_endpoints
+        Endpoints that a gateway of this process serves, and no others: ``fraud-api, risk/score``; all that are local when empty.
+    gateway_bodies_bytes_max
+        What large bodies (64 KiB and more) of inference requests may come to in sum, from their first byte to their answer; a
+        request beyond that is answered with 503, to be sent again. One by itself is bounded by its endpoint only.
+    llm_providers
+        Where language models are served, by the provider that their configurations name; what speaks OpenAI's protocol:
+        ``openai=https://api.openai.com/v1, vllm=http://10.0.0.5:8000/v1``.
+    llm_keys
+        Environment variables that hold the providers' keys: ``openai=OPENAI_API_KEY``.
+    llm_at_once
+        Requests that are asked of a provider at one time, for each version of a configuration; further ones wait, as many as its
+        endpoint lets.
+    llm_connect_s, llm_first_piece_s, llm_between_pieces_s
+        How long a provider may take to be connected to, until a stream begins, and from one piece of an answer to the next.
+    llm_timeout_s
+        How long a whole answer may take, where the configuration has no limit of its own.
+    llm_retries_max
+        How often a model is asked again that has too much to do or is not reached, before the next one is.
+    llm_answer_bytes_max
+        Longest answer in one piece, and longest piece of one that is streamed.
     serve_auth
         ``tokens`` asks everybody for a token; ``none`` takes whoever reaches the server for its own user.
     serve_open
@@ -197,6 +229,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     purge_after_days: Annotated[float, Meta(ge=0, le=36_500)] = 30.0
     token: str = ""
     request_timeout_s: Seconds = 120.0
+    retry_for_s: Annotated[float, Meta(ge=0, le=3_600)] = 10.0
     serve_host: str = "127.0.0.1"
     serve_port: Annotated[int, Meta(ge=0, le=65_535)] = 8400
     serve_log: Literal["text", "json"] = "text"
@@ -218,6 +251,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     serve_direct_urls: Literal["off", "on"] = "off"
     serve_proxies: str = ""
     serve_trace_endpoint: str = ""
+    serve_gateway: Literal["on", "off"] = "on"
+    gateway_url: str = ""
+    gateway_poll_s: Annotated[float, Meta(ge=0.05, le=60)] = 0.25
+    gateway_endpoints: str = ""
+    gateway_bodies_bytes_max: Bytes = 128 * 1024**2
+    llm_providers: str = ""
+    llm_keys: str = ""
+    llm_at_once: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    llm_connect_s: Seconds = 5.0
+    llm_first_piece_s: Seconds = 60.0
+    llm_between_pieces_s: Seconds = 30.0
+    llm_timeout_s: Seconds = 600.0
+    llm_retries_max: Annotated[int, Meta(ge=0, le=20)] = 2
+    llm_answer_bytes_max: Annotated[int, Meta(ge=1_024, le=1 << 30)] = 16 * 1024**2
     serve_auth: Literal["tokens", "none"] = "tokens"
     serve_open: Literal["", "yes, to everybody"] = ""
     serve_token_cache_s: Annotated[float, Meta(ge=0, le=300)] = 5.0
@@ -302,6 +349,53 @@ def load_settings(
     if not settings.audit_key_file:
         settings = msgspec.structs.replace(settings, audit_key_file=str(_user_directory(environ) / "audit.key"))
     return Resolved(settings, origins, _unknown(environ))
+
+
+def pairs_in(setting: str, text: str) -> dict[str, str]:
+    """A setting of the form ``name=value, name=value``.
+
+    Raises
+    ------
+    InvalidRequest
+        When it has another form, or a name twice.
+
+    >>> pairs_in("llm_providers", "openai=https://api.openai.com/v1, vllm=http://10.0.0.5:8000/v1")
+    {'openai': 'https://api.openai.com/v1', 'vllm': 'http://10.0.0.5:8000/v1'}
+    """
+    pairs: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (each.strip() for each in part.partition("="))
+        if not name or not equals or not value:
+            msg = f"A part of the setting {setting} is no name and value with = between."
+            raise InvalidRequest(msg, hint="Write it like openai=…, vllm=….")
+        if name in pairs:
+            raise InvalidRequest(f"The setting {setting} holds {name} twice.")
+        pairs[name] = value
+    return pairs
+
+
+def named_secrets(setting: str, text: str, *, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Secrets from the environment variables that a setting names, as ``openai=OPENAI_API_KEY``. They are kept out of `Settings`.
+
+    Raises
+    ------
+    InvalidRequest
+        When there is no such variable, or it holds what cannot be sent in a header; the message never holds its value.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, str] = {}
+    for name, variable in pairs_in(setting, text).items():
+        if not _VARIABLE.fullmatch(variable):  # and so perhaps the secret itself: it is not repeated
+            msg = f"The setting {setting} names no environment variable for {name}."
+            raise InvalidRequest(msg, hint="A variable's name has capitals, digits and underscores: OPENAI_API_KEY.")
+        value = environ.get(variable, "").strip()
+        if not value:
+            msg = f"The setting {setting} takes the secret of {name} from {variable}, which is not set."
+            raise InvalidRequest(msg, hint="Set that environment variable where this process is started.")
+        if not value.isascii() or not value.isprintable():
+            raise InvalidRequest(f"What the environment variable {variable} holds cannot be sent as a key.")
+        found[name] = value
+    return found
 
 
 def _convert(values: Mapping[str, Any], origin: Origin) -> Settings:

@@ -20,6 +20,7 @@ __all__ = [
     "PIECE_BYTES",
     "Content",
     "ContentHasher",
+    "WritingBehind",
     "begin_writing",
     "copy_file",
     "copy_stream",
@@ -234,11 +235,48 @@ def begin_writing(descriptor: int, offset: int = 0, count: int = 0) -> None:
     """Have the medium begin to write what a file has in memory, so that the sync at the end has little left to wait for.
 
     On Linux the advice that a range will not be needed starts its writing, and drops only what is written already. For 1 GB
-    the sync that follows took 0.45 s without it and 0.00 s with it.
+    the sync that follows took 0.45 s without it and 0.00 s with it. So a range is named once, soon after it was written: what
+    the medium has meanwhile would leave memory, and whoever reads it next would wait for the medium.
     """
     if _CAN_ADVISE:
         with contextlib.suppress(OSError):  # it is advice
             os.posix_fadvise(descriptor, offset, count, os.POSIX_FADV_DONTNEED)
+
+
+class WritingBehind:
+    """Appends to an empty file, of which the medium begins to write what has come so far.
+
+    Parameters
+    ----------
+    descriptor
+        The file.
+    is_to_be_synced
+        Asked once, when some megabytes have come, with how many those are: whether the medium is to begin before `begin`.
+    """
+
+    def __init__(self, descriptor: int, is_to_be_synced: Callable[[int], bool]) -> None:
+        self._descriptor = descriptor
+        self._is_to_be_synced = is_to_be_synced
+        self._begins: bool | None = None
+        self._written = 0
+        self._begun = 0
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Write the next bytes."""
+        write_all(self._descriptor, piece)
+        self._written += len(piece)
+        if self._written - self._begun < _COPY_BYTES:
+            return
+        if self._begins is None:
+            self._begins = self._is_to_be_synced(self._written)
+        if self._begins:
+            self.begin()
+
+    def begin(self) -> None:
+        """Have the medium begin with what it was not yet told of."""
+        if self._written > self._begun:
+            begin_writing(self._descriptor, self._begun, self._written - self._begun)
+            self._begun = self._written
 
 
 def move_bytes(source: int, target: int, size_bytes: int, progress: Progress | None = None) -> int:

@@ -28,7 +28,7 @@ from chopmark.base.digest import PREFIX
 from chopmark.base.ids import uuid7
 from chopmark.blobs import compression as zstd
 from chopmark.blobs import filesystem
-from chopmark.blobs.copying import Content, begin_writing, copy_file, copy_stream, hash_stored, write_all
+from chopmark.blobs.copying import Content, WritingBehind, begin_writing, copy_file, copy_stream, hash_stored
 from chopmark.blobs.failures import damaged, unexpected
 from chopmark.blobs.filesystem import names
 from chopmark.blobs.sources import SourceFile
@@ -142,16 +142,20 @@ class LooseBlobs:
         """Write what a stream has from where it stands."""
         with contextlib.ExitStack() as held:
             temporary = held.enter_context(self._temporary())
-            content = copy_stream(source, lambda piece: write_all(temporary.descriptor, piece), progress)
+            file = temporary.descriptor
+            # What shrinks is written once more, and this file not kept: the first megabytes are asked.
+            writing = WritingBehind(file, lambda written: self._durable and not self._compresses(file, written))
+            content = copy_stream(source, writing.write, progress)
             if expected is not None and content.digest != expected:
                 raise unexpected(expected, content.digest)
-            if not self._compresses(temporary.descriptor, content.size_bytes):
-                self._begin(temporary.descriptor)
-                return Written(temporary.path, temporary.descriptor, content, held.pop_all(), is_compressed=False)
+            if not self._compresses(file, content.size_bytes):
+                if self._durable:
+                    writing.begin()
+                return Written(temporary.path, file, content, held.pop_all(), is_compressed=False)
             # The length, which the frame's header holds, is known only now.
             with contextlib.ExitStack() as kept:
                 smaller = kept.enter_context(self._temporary())
-                again = zstd.compress_file(temporary.descriptor, smaller.descriptor, content.size_bytes)
+                again = zstd.compress_file(file, smaller.descriptor, content.size_bytes)
                 if again != content:
                     raise damaged(content.digest, f"its temporary file read back as {again.digest}")
                 self._begin(smaller.descriptor)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from chopmark.catalog.opening import open_catalog, schema_revision, upgrade_catalog
+from chopmark.catalog.opening import open_catalog, open_hints, schema_revision, upgrade_catalog
 
-__all__ = ["open_catalog", "schema_revision", "upgrade_catalog"]
+__all__ = ["open_catalog", "open_hints", "schema_revision", "upgrade_catalog"]

@@ -10,14 +10,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, or_, select, update
 
-from chopmark.abc.access import ManyMembers, ManyTokens, MemberKey
+from chopmark.abc.access import HashedTokens, ManyMembers, ManyTokens, MemberKey
 from chopmark.abc.catalog import Taken
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decode
+from chopmark.catalog.columns import WORD
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.records import json_text
-from chopmark.catalog.schema import WORD
 from chopmark.catalog.sight import in_sight, keys_in_sight, places_of, seen_values
 from chopmark.domain.access import CustomRole, Member
 from chopmark.domain.tokens import Token
@@ -43,6 +43,11 @@ class AccessStatements:
     def token_list(self, *, of_owner: bool) -> Prepared:
         """By id after ``after``, of ``owner``."""
         return self.compiler.shaped(("tokens", of_owner), lambda: self._token_page(of_owner))
+
+    @cached_property
+    def token_hashed(self) -> Prepared:
+        """By id after ``after``, with the hash of its secret."""
+        return self.compiler(self._token_page(of_owner=False).add_columns(self.tables.tokens.c.secret_hash))
 
     @cached_property
     def token_insert(self) -> Prepared:
@@ -210,6 +215,11 @@ class SqlTokens:
         if owner is not None:
             values["owner"] = owner
         return [_token(row) for row in self._run.all(self._sql.token_list(of_owner=owner is not None), values)]
+
+    def hashed(self, *, after: str = "", limit: int) -> HashedTokens:
+        """See the interface."""
+        rows = self._run.all(self._sql.token_hashed, {"after": after, "limit": limit})
+        return [(_token(row[:-1]), str(row[-1])) for row in rows]
 
     def insert(self, token: Token, secret_hash: str) -> None:
         """See the interface."""

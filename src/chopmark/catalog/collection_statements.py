@@ -26,8 +26,8 @@ from sqlalchemy import (
     update,
 )
 
+from chopmark.catalog.columns import WORD
 from chopmark.catalog.execution import Compiler, Prepared
-from chopmark.catalog.schema import WORD
 from chopmark.domain.lineage import PARENT_RELATIONS
 from chopmark.domain.storage import By
 

@@ -30,6 +30,9 @@ BUSY_TIMEOUT_MS = 5_000
 READER_CACHE_KIB = 16_384
 WRITER_CACHE_KIB = 32_768
 JOURNAL_KEPT_BYTES = 64 * 1024 * 1024
+# A registration writes some 35 pages, most of them again and again: the more of them are in the log when it is carried over
+# into the file, the fewer are written twice. 16 MiB of log are read back in some 20 ms after a crash.
+CHECKPOINT_PAGES = 4_000
 RECOVERY_WAIT_S = 30.0
 # The extended codes are about a journal to be played back, and a log that cannot be begun.
 _CANNOT_WRITE = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
@@ -81,6 +84,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             "foreign_keys = ON",
             f"cache_size = -{WRITER_CACHE_KIB}",
             f"journal_size_limit = {JOURNAL_KEPT_BYTES}",
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
         )
     except SQLITE_ERRORS as error:
         raise sqlite_fault(error, str(path)) from error

@@ -21,7 +21,9 @@ Row = tuple[Any, ...]
 _TYPES: dict[str, tuple[type, ...]] = {
     "b": (bytes,),
     "i": (int,),
+    "f": (float, int),
     "s": (str,),
+    "B": (bytes, type(None)),
     "I": (int, type(None)),
     "S": (str, type(None)),
 }
@@ -36,7 +38,7 @@ def row_of(what: str, types: str) -> Callable[[Callable[[Row], T]], Callable[[Ro
     what
         What the row tells of: ``a version``.
     types
-        A letter for each column: ``b`` bytes, ``i`` integer, ``s`` text; ``I`` and ``S`` with None.
+        A letter for each column: ``b`` bytes, ``i`` integer, ``f`` number, ``s`` text; ``B``, ``I`` and ``S`` with None.
     """
     allowed = [_TYPES[letter] for letter in types]
     right: set[tuple[type, ...]] = set()  # few: one for each choice of columns that are None

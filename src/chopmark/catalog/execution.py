@@ -131,11 +131,18 @@ class Compiler:
         statement: Any = self.insert(table, **instead)
         return statement.on_conflict_do_nothing()
 
-    def upsert(self, table: Table, by: list[str]) -> Any:
-        """An insert that replaces the row with the same values in the columns ``by``."""
+    def upsert(self, table: Table, by: list[str], newer: Callable[[Any], ColumnElement[Any]] | None = None) -> Any:
+        """An insert that replaces the row with the same values in the columns ``by``.
+
+        Parameters
+        ----------
+        newer
+            A figure of a row's columns that never falls: a row with less of it replaces none.
+        """
         statement: Any = self.insert(table)
         rest = {c.name: statement.excluded[c.name] for c in table.c if c.name not in by}
-        return statement.on_conflict_do_update(index_elements=by, set_=rest)
+        where = newer(statement.excluded) >= newer(table.c) if newer is not None else None
+        return statement.on_conflict_do_update(index_elements=by, set_=rest, where=where)
 
 
 def _value_of(column: Column[Any]) -> ColumnElement[Any]:

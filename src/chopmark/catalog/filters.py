@@ -32,8 +32,9 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.schema import Column, Table
 from sqlalchemy.types import TypeEngine
 
+from chopmark.catalog.columns import HEAD_LENGTH, WORD
 from chopmark.catalog.records import BOOLEAN, NUMBER, TEXT, kind_of
-from chopmark.catalog.schema import HEAD_LENGTH, WORD, Tables
+from chopmark.catalog.schema import Tables
 from chopmark.domain.query import (
     And,
     Compare,

@@ -32,11 +32,11 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from chopmark.abc.catalog import Records, Texts
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decoder
+from chopmark.catalog.columns import UID, WORD
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.filters import ZERO, place
 from chopmark.catalog.records import json_text, version_from_row
-from chopmark.catalog.schema import UID, WORD
 from chopmark.catalog.sight import dataset_in_sight, node_in_sight, places_of, seen_values
 from chopmark.catalog.version_statements import version_columns
 from chopmark.domain.datasets import DatasetRecord, DatasetRef

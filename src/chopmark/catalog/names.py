@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, bindparam, delete, func, or_, select, update
 
 from chopmark.abc.catalog import Taken, Texts
+from chopmark.catalog.columns import WORD
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.filters import ZERO, place
@@ -19,7 +20,6 @@ from chopmark.catalog.records import (
     project_from_row,
     project_row,
 )
-from chopmark.catalog.schema import WORD
 from chopmark.catalog.sight import in_sight, places_of, seen_values
 from chopmark.domain.query import fold
 from chopmark.domain.versions import Model, Project

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from chopmark.abc.catalog import Catalog
+from chopmark.abc.hints import Hints
+from chopmark.base.hints import ProcessHints
 from chopmark.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from chopmark.catalog.schema import Tables
 
-__all__ = ["open_catalog", "schema_revision", "upgrade_catalog"]
+__all__ = ["open_catalog", "open_hints", "schema_revision", "upgrade_catalog"]
 
 SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://", "postgresql+psycopg://")
@@ -80,6 +83,15 @@ def open_catalog(
     return SqliteCatalog(path, tables, lock_timeout_s=lock_timeout_s, pool_size=pool_size)
 
 
+def open_hints(url: str, *, schema: str = "", table_prefix: str = "", connect_timeout_s: float = 10.0) -> Hints:
+    """What wakes who waits for another routing of the catalog at a URL: PostgreSQL's notices, else this process alone."""
+    if not url.startswith(POSTGRES):
+        return ProcessHints()
+    from chopmark.catalog.postgres_hints import PostgresHints
+
+    return PostgresHints(url, _tables(url, table_prefix, schema), connect_timeout_s)
+
+
 def upgrade_catalog(
     url: str,
     *,
@@ -127,9 +139,15 @@ def schema_revision(
 
 
 def _tables(url: str, prefix: str, schema: str) -> Tables:
+    return _tables_for("postgresql" if url.startswith(POSTGRES) else "sqlite", prefix, schema)
+
+
+@lru_cache(maxsize=8)
+def _tables_for(dialect: str, prefix: str, schema: str) -> Tables:
+    """Tables, and with them the statements about them: catalogs of one kind in one process share both."""
     from chopmark.catalog.schema import Tables  # brings SQLAlchemy, of which a client of a server need know nothing
 
-    return Tables(prefix, schema, frozenset(("postgresql" if url.startswith(POSTGRES) else "sqlite",)))
+    return Tables(prefix, schema, frozenset((dialect,)))
 
 
 def _sqlite_path(url: str, schema: str) -> Path:

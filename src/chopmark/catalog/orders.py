@@ -14,9 +14,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Double, and_, bindparam, literal_column, or_
 from sqlalchemy.sql.expression import FromClause
 
+from chopmark.catalog.columns import WORD
 from chopmark.catalog.filters import EMPTY, Slots, column_of, is_always_there, is_there
 from chopmark.catalog.records import TEXT, kind_of
-from chopmark.catalog.schema import WORD, Tables
+from chopmark.catalog.schema import Tables
 from chopmark.domain.positions import check_position
 from chopmark.domain.query import Order
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, bindparam, delete, select
 
-from chopmark.abc.catalog import Moves
+from chopmark.abc.pointers import Moves
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decoder
 from chopmark.catalog.damage import row_of

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
@@ -28,7 +29,7 @@ except ImportError as error:
     msg = "A catalog in PostgreSQL needs psycopg, which is not installed."
     raise Unsupported(msg, hint="pip install 'chopmark[postgres]'") from error
 
-__all__ = ["PostgresCatalog", "postgres_revision", "upgrade_postgres"]
+__all__ = ["PostgresCatalog", "connect_alone", "postgres_revision", "upgrade_postgres"]
 
 OLDEST_SERVER = 140000
 CHECKED_AFTER_S = 5.0
@@ -47,6 +48,12 @@ PREPARED_MAX = 300
 NOTICED_GONE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 """A server that goes without a word, with its machine or network, is noticed within half a minute; by the system's own times a
 thread would wait for it for hours. What the address says stands above it."""
+
+
+@lru_cache(maxsize=8)
+def _statements(tables: Tables) -> Statements:
+    """Compiled once in a process, whatever the number of catalogs that it opens."""
+    return Statements(Compiler(tables, _dialect()))
 
 
 class PostgresCatalog:
@@ -74,7 +81,7 @@ class PostgresCatalog:
         statement_timeout_s: float,
     ) -> None:
         self.tables = tables
-        self.statements = Statements(Compiler(tables, _dialect()))
+        self.statements = _statements(tables)
         self._engine = _engine(
             url,
             connect_timeout_s,
@@ -218,6 +225,14 @@ class _Block:
         if threading.get_ident() in self._catalog.writing_threads:
             msg = "This thread is inside writing() already, and would wait for itself."
             raise InvalidRequest(msg, hint="Use the transaction that is open.")
+
+
+def connect_alone(url: str, connect_timeout_s: float) -> psycopg.Connection:
+    """A connection of no pool, which whoever asked for it closes."""
+    pooled = _connect(_engine(url, connect_timeout_s, {}, poolclass=NullPool))
+    connection: psycopg.Connection = pooled.driver_connection
+    pooled.detach()
+    return connection
 
 
 def postgres_revision(url: str, tables: Tables, connect_timeout_s: float) -> tuple[str, str]:

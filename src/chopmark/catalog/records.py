@@ -11,8 +11,8 @@ import msgspec
 
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decoder, encode
+from chopmark.catalog.columns import HEAD_LENGTH
 from chopmark.catalog.damage import row_of
-from chopmark.catalog.schema import HEAD_LENGTH
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.manifest import Environment, Kind, Manifest, Member
 from chopmark.domain.query import FieldName, field_values

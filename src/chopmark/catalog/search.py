@@ -32,6 +32,7 @@ from sqlalchemy.sql.schema import Table
 
 from chopmark.abc.catalog import Found, Texts
 from chopmark.catalog import plans
+from chopmark.catalog.columns import HEAD_LENGTH, WORD
 from chopmark.catalog.execution import Compiler, Executor, Prepared, Row
 from chopmark.catalog.filters import Slots, Test, clause, compared, field_here, param_here, word_here
 from chopmark.catalog.orders import ZERO_DOUBLE, Sorted, SortKey, Term, after, joined, order_by, sort_keys, timed
@@ -52,7 +53,7 @@ from chopmark.catalog.plans import (
     unled,
 )
 from chopmark.catalog.records import NUMBER, TEXT, version_from_row
-from chopmark.catalog.schema import HEAD_LENGTH, WORD, Tables
+from chopmark.catalog.schema import Tables
 from chopmark.catalog.sight import keys_in_sight, places_of, seen_values
 from chopmark.domain.positions import position_of
 from chopmark.domain.query import Query

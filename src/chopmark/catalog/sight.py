@@ -27,8 +27,9 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.schema import Column
 
+from chopmark.catalog.columns import WORD
 from chopmark.catalog.filters import place
-from chopmark.catalog.schema import WORD, Tables
+from chopmark.catalog.schema import Tables
 
 __all__ = [
     "NODE_UID",
@@ -128,7 +129,8 @@ def event_in_sight(event: Any, target: Any, places: int, default: str) -> Column
     )
     of_project = and_(_one_of(noun, ("project", "member")), in_sight(type_coerce(target, WORD), places))
     of_model = and_(
-        _one_of(noun, ("model", "version", "alias", "lineage")), in_sight(type_coerce(of_name, WORD), places)
+        _one_of(noun, ("model", "version", "alias", "lineage", "endpoint", "monitor", "alert")),
+        in_sight(type_coerce(of_name, WORD), places),
     )
     return or_(of_project, of_model)
 

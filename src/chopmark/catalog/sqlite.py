@@ -6,6 +6,7 @@ import sqlite3
 import time
 import weakref
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -214,6 +215,12 @@ class Writer:
             self.group.abort(turn)
 
 
+@lru_cache(maxsize=8)
+def _statements(tables: Tables) -> Statements:
+    """Compiled once in a process, whatever the number of catalogs that it opens."""
+    return Statements(Compiler(tables, dialects.dialect(paramstyle="named")))
+
+
 class SqliteCatalog:
     """`chopmark.abc.catalog.Catalog` in a file.
 
@@ -238,7 +245,7 @@ class SqliteCatalog:
         self.tables = tables
         self._timeout_s = lock_timeout_s
         self._pool_size = pool_size
-        self.statements = Statements(Compiler(tables, dialects.dialect(paramstyle="named")))
+        self.statements = _statements(tables)
         self._is_closed = False
         self._set_up()
         forks.watch(self)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cached_property
 
 from chopmark.abc import catalog as abc
 from chopmark.catalog.access import AccessStatements, SqlMembers, SqlPuts, SqlRoles, SqlTokens
 from chopmark.catalog.collection import SqlCollection
 from chopmark.catalog.collection_statements import CollectionStatements
-from chopmark.catalog.execution import Compiler, Executor
+from chopmark.catalog.endpoints import EndpointStatements, SqlEndpoints
+from chopmark.catalog.execution import Compiler, Executor, Prepared
+from chopmark.catalog.experiment_units import ExperimentUnitStatements, SqlExperimentUnits
+from chopmark.catalog.experiments import ExperimentStatements, SqlExperiments
+from chopmark.catalog.feedback import FeedbackStatements, ProfileStatements, SqlFeedback, SqlProfileCounts
 from chopmark.catalog.history import (
     HistoryStatements,
     SqlAudit,
@@ -20,9 +25,14 @@ from chopmark.catalog.history import (
 from chopmark.catalog.jobs import JobStatements, SqlJobs
 from chopmark.catalog.lineage import LineageStatements, SqlDatasets, SqlLineage
 from chopmark.catalog.loads import LoadStatements, SqlLoads
+from chopmark.catalog.monitors import MonitorStatements, SqlAlerts, SqlMonitors
 from chopmark.catalog.names import NameStatements, SqlModels, SqlProjects
+from chopmark.catalog.outcome_tiers import SqlOutcomeTiers, TierStatements
+from chopmark.catalog.outcomes import OutcomeStatements, SqlOutcomes
 from chopmark.catalog.pointers import PointerStatements, SqlAliases, SqlTrust
 from chopmark.catalog.recorded import RecordedStatements, SqlRecorded
+from chopmark.catalog.rollouts import RolloutStatements, SqlRollouts
+from chopmark.catalog.routers import RouterStatements, SqlRouters, SqlRoutingMarks
 from chopmark.catalog.rows import RowStatements, SqlRows
 from chopmark.catalog.schedules import ScheduleStatements, SqlSchedules
 from chopmark.catalog.version_statements import VersionStatements
@@ -37,6 +47,11 @@ class Statements:
 
     def __init__(self, compiler: Compiler) -> None:
         self.compiler = compiler
+
+    @cached_property
+    def lock(self) -> Prepared | None:
+        """Keeps a name until the transaction ends; None where there is one writer anyway."""
+        return Prepared("SELECT pg_advisory_xact_lock(%(key)s)", {}) if self.compiler.is_postgres else None
 
     @cached_property
     def names(self) -> NameStatements:
@@ -102,6 +117,61 @@ class Statements:
     def webhooks(self) -> WebhookStatements:
         """On webhooks and deliveries."""
         return WebhookStatements(self.compiler)
+
+    @cached_property
+    def endpoints(self) -> EndpointStatements:
+        """On endpoints."""
+        return EndpointStatements(self.compiler)
+
+    @cached_property
+    def experiments(self) -> ExperimentStatements:
+        """On experiments."""
+        return ExperimentStatements(self.compiler)
+
+    @cached_property
+    def experiment_units(self) -> ExperimentUnitStatements:
+        """On units of experiments."""
+        return ExperimentUnitStatements(self.compiler)
+
+    @cached_property
+    def routers(self) -> RouterStatements:
+        """On the routing and on routers."""
+        return RouterStatements(self.compiler)
+
+    @cached_property
+    def outcomes(self) -> OutcomeStatements:
+        """On what became of requests."""
+        return OutcomeStatements(self.compiler)
+
+    @cached_property
+    def outcome_tiers(self) -> TierStatements:
+        """On outcomes by hour and day."""
+        return TierStatements(self.compiler)
+
+    @cached_property
+    def feedback(self) -> FeedbackStatements:
+        """On what was said of answers."""
+        return FeedbackStatements(self.compiler)
+
+    @cached_property
+    def profile_counts(self) -> ProfileStatements:
+        """On what requests looked like."""
+        return ProfileStatements(self.compiler)
+
+    @cached_property
+    def watching(self) -> MonitorStatements:
+        """On monitors and alerts."""
+        return MonitorStatements(self.compiler)
+
+    @cached_property
+    def rollouts(self) -> RolloutStatements:
+        """On rollouts."""
+        return RolloutStatements(self.compiler)
+
+
+def lock_key(name: str) -> int:
+    """The number that PostgreSQL knows a locked name by; names that share one wait for each other without need."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 class SqlTransaction:
@@ -235,3 +305,69 @@ class SqlTransaction:
     def deliveries(self) -> abc.Deliveries:
         """See the interface."""
         return SqlDeliveries(self._run, self._statements.webhooks)
+
+    @cached_property
+    def endpoints(self) -> abc.Endpoints:
+        """See the interface."""
+        return SqlEndpoints(self._run, self._statements.endpoints)
+
+    @cached_property
+    def experiments(self) -> abc.Experiments:
+        """See the interface."""
+        return SqlExperiments(self._run, self._statements.experiments)
+
+    @cached_property
+    def experiment_units(self) -> abc.ExperimentUnits:
+        """See the interface."""
+        return SqlExperimentUnits(self._run, self._statements.experiment_units)
+
+    @cached_property
+    def routing(self) -> abc.RoutingMarks:
+        """See the interface."""
+        return SqlRoutingMarks(self._run, self._statements.routers)
+
+    @cached_property
+    def routers(self) -> abc.Routers:
+        """See the interface."""
+        return SqlRouters(self._run, self._statements.routers)
+
+    @cached_property
+    def outcomes(self) -> abc.Outcomes:
+        """See the interface."""
+        return SqlOutcomes(self._run, self._statements.outcomes)
+
+    @cached_property
+    def outcome_tiers(self) -> abc.OutcomeTiers:
+        """See the interface."""
+        return SqlOutcomeTiers(self._run, self._statements.outcome_tiers)
+
+    @cached_property
+    def feedback(self) -> abc.FeedbackRows:
+        """See the interface."""
+        return SqlFeedback(self._run, self._statements.feedback)
+
+    @cached_property
+    def profile_counts(self) -> abc.ProfileCounts:
+        """See the interface."""
+        return SqlProfileCounts(self._run, self._statements.profile_counts)
+
+    @cached_property
+    def monitors(self) -> abc.Monitors:
+        """See the interface."""
+        return SqlMonitors(self._run, self._statements.watching)
+
+    @cached_property
+    def alerts(self) -> abc.Alerts:
+        """See the interface."""
+        return SqlAlerts(self._run, self._statements.watching)
+
+    @cached_property
+    def rollouts(self) -> abc.Rollouts:
+        """See the interface."""
+        return SqlRollouts(self._run, self._statements.rollouts)
+
+    def lock(self, name: str) -> None:
+        """See the interface."""
+        self._run.check_writing()
+        if self._statements.lock is not None:
+            self._run.one(self._statements.lock, {"key": lock_key(name)})

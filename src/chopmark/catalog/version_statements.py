@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, literal_column, select, update
 
 from chopmark.abc.catalog import KeyedField
+from chopmark.catalog.columns import WORD
 from chopmark.catalog.execution import Compiler, Prepared
-from chopmark.catalog.schema import WORD
 from chopmark.catalog.search import Search
 
 __all__ = ["VersionStatements", "version_columns"]
@@ -63,9 +63,11 @@ class VersionStatements:
 
     @cached_property
     def highest_release(self) -> Prepared:
-        """Highest precedence of ``model``, whatever became of it."""
-        order = (self._v.semver_key.desc(), self._v.number.desc())
-        return self._first((), *order)
+        """Highest precedence of ``model``, whatever became of it: its number, SemVer and manifest."""
+        v, m = self.tables.versions, self.tables.manifests
+        found = select(v.c.number, v.c.semver, m.c.body).select_from(v.outerjoin(m, m.c.digest == v.c.digest))
+        ordered = found.where(self._of_model()).order_by(v.c.semver_key.desc(), v.c.number.desc())
+        return self.compiler(ordered.limit(literal_column("1")))
 
     @cached_property
     def in_range(self) -> Prepared:

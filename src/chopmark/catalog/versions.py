@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from chopmark.abc.catalog import Found, KeyedField, Taken, Texts, VersionChange
+from chopmark.abc.catalog import Found, KeyedField, Release, Taken, Texts, VersionChange
 from chopmark.base.clock import to_us
 from chopmark.base.jsons import decoder, encode
 from chopmark.catalog.damage import row_of
@@ -96,9 +96,10 @@ class SqlVersions:
         """See the interface."""
         return self._one(self._sql.latest, {"model": model_id.bytes})
 
-    def highest_release(self, model_id: UUID) -> Version | None:
+    def highest_release(self, model_id: UUID) -> Release | None:
         """See the interface."""
-        return self._one(self._sql.highest_release, {"model": model_id.bytes})
+        row = self._run.one(self._sql.highest_release, {"model": model_id.bytes})
+        return None if row is None else _release(row)
 
     def in_range(self, model_id: UUID, low_key: str, high_key: str) -> Version | None:
         """See the interface."""
@@ -231,6 +232,12 @@ class SqlManifests:
 @row_of("a manifest", "s")
 def _manifest(row: tuple[Any, ...]) -> Manifest:
     return _decode_manifest(row[0])
+
+
+@row_of("a version", "isS")
+def _release(row: tuple[Any, ...]) -> Release:
+    number, semver, body = row
+    return Release(number, semver, None if body is None else _manifest((body,)))
 
 
 @row_of("a version's file", "s")

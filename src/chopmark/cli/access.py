@@ -202,6 +202,15 @@ def _place(found: Member) -> str:
     return "everywhere" if found.project == EVERYWHERE else found.project
 
 
+def _show_member(session: Session, found: Member) -> None:
+    facts: list[Fact] = [
+        ("role", found.role),
+        ("where", _place(found)),
+        ("since", f"{when(found.since)} by {found.by}"),
+    ]
+    session.output.record(found, name=found.member, title=found.member, facts=facts)
+
+
 @member.command(
     "set",
     examples="""
@@ -218,9 +227,23 @@ def _place(found: Member) -> str:
 @pass_session
 def set_member(session: Session, member: str, role: str, project: str, group: bool, reason: str) -> None:
     """Give somebody a role; it replaces the one that they had there."""
-    given = session.registry().access.set_member(member, role, project=project, kind=_kind(group), reason=reason)
-    facts: list[Fact] = [("role", given.role), ("where", _place(given)), ("since", when(given.since))]
-    session.output.record(given, name=given.member, title=given.member, facts=facts)
+    access = session.registry().access
+    _show_member(session, access.set_member(member, role, project=project, kind=_kind(group), reason=reason))
+
+
+@member.command(
+    "get",
+    examples="""
+    chopmark member get ada --in risk
+    """,
+)
+@_who("A person, a service account, or a group.")
+@_in_option()
+@_group_option()
+@pass_session
+def get_member(session: Session, member: str, project: str, group: bool) -> None:
+    """Show which role somebody has."""
+    _show_member(session, session.registry().access.member(member, project=project, kind=_kind(group)))
 
 
 @member.command(
@@ -311,6 +334,19 @@ def define_role(session: Session, name: str, permissions: tuple[str, ...], descr
 def remove_role(session: Session, name: str, reason: str) -> None:
     """Remove a role that nobody has."""
     show_done(session, session.registry().access.remove_role(name, reason=reason))
+
+
+@role.command(
+    "get",
+    examples="""
+    chopmark role get tester
+    """,
+)
+@click.argument("name", help="Its name.")
+@pass_session
+def get_role(session: Session, name: str) -> None:
+    """Show what a role may."""
+    _show_role(session, session.registry().access.role(name))
 
 
 @role.command(

@@ -100,7 +100,7 @@ def _offered(ctx: click.Context, find: Callable[[Registry], list[str]]) -> Items
 def _quiet_registry(ctx: click.Context) -> Iterator[Registry | None]:
     """The registry when there is one and it answers soon; nothing is made, nothing is said."""
     session = ctx.ensure_object(Session)
-    limits = {"lock_timeout_s": _WAIT_S, "connect_timeout_s": _WAIT_S, "progress": "never"}
+    limits = {"lock_timeout_s": _WAIT_S, "connect_timeout_s": _WAIT_S, "retry_for_s": 0, "progress": "never"}
     session.arguments = {**limits, **session.arguments}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -241,6 +241,19 @@ def set_schedule(
 
 
 @schedule.command(
+    "get",
+    examples="""
+    chopmark schedule get integrity
+    """,
+)
+@_name_argument()
+@pass_session
+def get_schedule(session: Session, name: str) -> None:
+    """Show a schedule, and when it fires next."""
+    _show_schedule(session, session.registry().jobs.schedule(name))
+
+
+@schedule.command(
     "list",
     examples="""
     chopmark schedule list

@@ -88,6 +88,23 @@ _SECTIONS = {
             "Register the version of a file that was exported, here or elsewhere.",
         ),
     },
+    "What answers": {
+        "endpoint": Entry(
+            "chopmark.cli.endpoints", "endpoint", "Names that callers keep, and the versions that answer behind them."
+        ),
+        "experiment": Entry("chopmark.cli.experiments", "experiment", "Versions compared on the users who meet them."),
+        "outcomes": Entry(
+            "chopmark.cli.outcomes", "outcomes", "What became of requests: how many, how fast, how often wrong."
+        ),
+        "feedback": Entry("chopmark.cli.outcomes", "feedback", "Say what turned out to be true of answers."),
+        "live": Entry("chopmark.cli.endpoints", "live", "Say what is live, as the routers report it."),
+        "monitor": Entry("chopmark.cli.monitors", "monitor", "What is watched, and what happens when it fires."),
+        "alert": Entry("chopmark.cli.alerts", "alert", "What fires, who looks after it, and what became of it."),
+        "rollout": Entry(
+            "chopmark.cli.rollouts", "rollout", "Endpoints moved to another version step by step, watched, and back."
+        ),
+        "rollback": Entry("chopmark.cli.rollouts", "rollback", "Take an endpoint back to the version before."),
+    },
     "Work without people": {
         "job": Entry(
             "chopmark.cli.jobs", "job", "Work that runs by itself: what waits, what was done, what could not be."
@@ -103,6 +120,8 @@ _SECTIONS = {
         "role": Entry("chopmark.cli.access", "role", "Roles, and what they may."),
     },
     "The installation": {
+        "predict": Entry("chopmark.cli.predict", "predict", "Ask an endpoint about rows."),
+        "gateway": Entry("chopmark.cli.serve", "gateway", "Answer inference requests to the endpoints of a registry."),
         "serve": Entry("chopmark.cli.serve", "serve", "Serve this registry over HTTP until it is told to stop."),
         "config": Entry("chopmark.cli.config", "config", "Settings and where they come from."),
         "db": Entry("chopmark.cli.database", "db", "The database: its schema and how current it is."),

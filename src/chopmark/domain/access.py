@@ -61,7 +61,7 @@ EVERYWHERE = "*"
 """Stands for all projects, and for what belongs to none."""
 
 _VIEWER = frozenset(("read", "token"))
-_CONTRIBUTOR = _VIEWER | {"register", "annotate", "evaluate"}
+_CONTRIBUTOR = _VIEWER | {"register", "annotate", "evaluate", "invoke", "record"}
 _MAINTAINER = _CONTRIBUTOR | {
     "promote",
     "alias",
@@ -69,8 +69,9 @@ _MAINTAINER = _CONTRIBUTOR | {
     "deprecate",
     "delete",
     "trust",
+    "deploy",
 }
-_ADMIN = _MAINTAINER | {"purge", "configure", "admit"}
+_ADMIN = _MAINTAINER | {"purge", "configure", "admit", "route"}
 
 ROLES: dict[str, frozenset[str]] = {
     "viewer": _VIEWER,
@@ -167,8 +168,24 @@ def check_permission(actor: Actor, permission: str, op: str, project: str = "") 
     having = ", ".join(r for r, granted in ROLES.items() if permission in granted)
     who = actor.name if actor.grants is not None else f"{actor.name} ({actor.role})"
     where = {"": "", EVERYWHERE: " on the whole registry"}.get(project, f" in {project}")
+    lacking = _what_the_token_lacks(actor.limits, permission, project)
+    if lacking:
+        msg = f"{who} may not {op}{where} with this token: {lacking}."
+        hint = f"Roles that have it: {having}. Make another: chopmark token create NAME --scope {permission}"
+        raise Denied(msg, hint=hint, permission=permission)
     msg = f"{who} may not {op}{where}: it needs the permission {permission!r}."
     raise Denied(msg, hint=f"Roles that have it: {having}.", permission=permission)
+
+
+def _what_the_token_lacks(limits: Limits | None, permission: str, project: str) -> str:
+    """Why a token keeps its owner from something, whatever role that has; empty when it does not."""
+    if limits is None:
+        return ""
+    if permission not in limits.scopes:
+        return f"it lacks the scope {permission!r}, and has {', '.join(sorted(limits.scopes))}"
+    if limits.project and project not in ("", limits.project):
+        return f"it is only for {limits.project}"
+    return ""
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -13,7 +12,7 @@ from chopmark.domain.names import check_name, check_text
 from chopmark.domain.refs import DEFAULT_PROJECT
 from chopmark.errors import InvalidRequest
 
-__all__ = ["CloudEvent", "Wanted", "cloud_event", "named_model"]
+__all__ = ["CloudEvent", "Wanted", "cloud_event", "is_named", "named_model"]
 
 TYPE_PREFIX = "chopmark."
 KINDS_MAX = 50
@@ -66,6 +65,9 @@ def named_model(event: AuditEvent) -> tuple[str, str]:
     noun = event.event.partition(".")[0]
     if noun == "project":
         return event.target, ""
+    if noun in ("endpoint", "monitor", "alert"):
+        project, sep, _ = event.target.partition("/")
+        return project if sep else DEFAULT_PROJECT, ""
     if noun not in ("model", "version", "alias", "lineage"):
         return "", ""
     name = event.target
@@ -73,6 +75,15 @@ def named_model(event: AuditEvent) -> tuple[str, str]:
         name = name.partition(mark)[0]
     project, sep, model = name.partition("/")
     return (project, model) if sep else (DEFAULT_PROJECT, project)
+
+
+def is_named(event: str, pattern: str) -> bool:
+    """Whether a name of an event, or a pattern with ``*``, means this one: what listeners, streams and webhooks go by.
+
+    >>> is_named("version.promoted", "version.*")
+    True
+    """
+    return fnmatchcase(event, pattern)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +114,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     def fits(self, event: AuditEvent) -> bool:
         """Whether an event is one of them."""
-        if self.kinds and not _matches(event.event, self.kinds):
+        if self.kinds and not any(is_named(event.event, kind) for kind in self.kinds):
             return False
         if not self.project and not self.model:
             return True
@@ -112,7 +123,3 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             wanted_project, _, wanted = self.model.rpartition("/")
             return (project, model) == (wanted_project or self.project or DEFAULT_PROJECT, wanted)
         return project == self.project
-
-
-def _matches(name: str, patterns: Collection[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from chopmark.base.wording import within_sentence
 from chopmark.errors import InvalidRequest, Unsupported
 
 __all__ = ["check_expression", "next_times", "zone_of"]
@@ -170,7 +171,7 @@ def _times(expression: str, after: datetime) -> Iterator[datetime]:
         yield from CronSim(expression, after)
     except CronSimError as error:
         raise InvalidRequest(
-            f"{expression!r} is no cron expression: {str(error).lower()}.",
+            f"{expression!r} is no cron expression: {within_sentence(str(error))}.",
             hint="Write minute, hour, day of month, month and day of week, such as 30 2 * * 1-5.",
         ) from error
     except OverflowError:  # the calendar ends with the year 9999

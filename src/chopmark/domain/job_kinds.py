@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +23,8 @@ __all__ = [
     "IntegrityArguments",
     "KindArguments",
     "RetentionArguments",
+    "RollbackArguments",
+    "RollupArguments",
     "check_arguments",
     "check_kind",
 ]
@@ -88,11 +91,29 @@ class BackupArguments(KindArguments, frozen=True, kw_only=True):
     verify: bool = False
 
 
+class RollbackArguments(KindArguments, frozen=True, kw_only=True):
+    """Take an endpoint back to what answered before, for an alert that fires, once.
+
+    Attributes
+    ----------
+    alert
+        Its id.
+    """
+
+    alert: UUID
+
+
+class RollupArguments(KindArguments, frozen=True, kw_only=True):
+    """Move minutes of outcomes into their hours and hours into their days when they are old; it is told nothing."""
+
+
 KINDS: dict[str, type[KindArguments]] = {
     "backup": BackupArguments,
     "expiry": ExpiryArguments,
     "integrity": IntegrityArguments,
     "retention": RetentionArguments,
+    "rollup": RollupArguments,
+    "rollback": RollbackArguments,
 }
 
 

@@ -29,6 +29,7 @@ TEXT_LENGTH_MAX = 100_000
 ENTRIES_MAX = 2_000
 _STORE_LONG_TEXTS = "Store long texts as an artifact, for example a card."
 
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _KEY = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.:/ @%+()\[\]=-]*[A-Za-z0-9_)\]%])?")
 _NUMBER_LIKE = re.compile(r"[vV]?\d+(?:\.\d+)*(?:[-+.].*)?")
@@ -197,7 +198,7 @@ def check_text(text: object, what: str, length_max: int = TEXT_LENGTH_MAX, hint:
     if len(text) > length_max:
         msg = f"The {what} has {len(text):,} characters; the limit is {length_max:,}."
         raise InvalidRequest(msg, hint=hint)
-    if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+    if _UNSTORABLE.search(text):
         msg = f"The {what} holds a character that cannot be stored: {shown(text)}."
         raise InvalidRequest(msg)
     return text

@@ -10,7 +10,7 @@ The formats are those that the services publish: Slack's incoming webhooks, Page
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any, Literal, get_args
@@ -51,7 +51,12 @@ _PAGERDUTY_KEY_MAX = 255
 _SUBJECT_MAX = 200
 _TEXT_MAX = 8_000
 
+_LASTS = timedelta(days=365)
+_ALERTS = frozenset(("alert.fired", "alert.resolved", "alert.acknowledged", "alert.rollback_refused"))
+
 _SEVERITIES: dict[str, Severity] = {
+    "endpoint.rolled_back": "critical",
+    "alert.rollback_refused": "critical",
     "storage.damaged": "critical",
     "registry.rebuilt": "warning",
     "version.deleted": "warning",
@@ -87,6 +92,10 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         What it is about: the notice that something is over has the key of the one that it began.
     resolved
         Whether it is over.
+    lasts
+        Whether somebody will say that it is over.
+    acknowledged
+        Whether somebody looks after it.
     kind
         The event's name.
     source
@@ -101,6 +110,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     link: str = ""
     key: str
     resolved: bool = False
+    lasts: bool = False
+    acknowledged: bool = False
     kind: str
     source: str
     at: datetime
@@ -167,6 +178,8 @@ def notice_of(event: AuditEvent, source: str) -> Notice:
     >>> notice.title, notice.text, notice.severity
     ('ada moved fraud:1 from staging to production', 'better', 'info')
     """
+    if event.event in _ALERTS:
+        return _alert_notice(event, source)
     return Notice(
         title=f"{event.actor} {told(event)}",
         text=str(event.data.get("reason") or ""),
@@ -176,6 +189,44 @@ def notice_of(event: AuditEvent, source: str) -> Notice:
         source=source,
         at=event.at,
     )
+
+
+def _alert_notice(event: AuditEvent, source: str) -> Notice:
+    """Of an alert: what fires, what ends it and who looks after it share a key, by monitor and label."""
+    data = event.data
+    said = str(data.get("message") or "")
+    label = f"/{data['label']}" if data.get("label") else ""
+    is_over, is_seen_to = event.event == "alert.resolved", event.event == "alert.acknowledged"
+    what = {"alert.acknowledged": f"{event.actor} looks after it: ", "alert.rollback_refused": "not rolled back: "}
+    steps = [str(data.get("reason") or "")]
+    if event.event == "alert.fired":
+        steps += [f"Monitor {event.target}{label}, since {data.get('since', '?')}.", *_next_steps(event)]
+    return Notice(
+        title=f"{what.get(event.event, '')}{data.get('on', '?')}: {said}",
+        text="\n".join(filter(None, steps)),
+        severity=_severity_of(data.get("severity")),
+        key=f"{source}:{event.target}{label}",
+        resolved=is_over,
+        lasts=True,
+        acknowledged=is_seen_to,
+        kind=f"{event.target}{label}",
+        source=source,
+        at=event.at,
+    )
+
+
+def _next_steps(event: AuditEvent) -> list[str]:
+    alert, action = event.data.get("alert"), event.data.get("action")
+    does = {
+        "rollback": "It is rolled back by itself, if there is a version to go back to and none was rolled back lately.",
+        "pause": "A rollout of it pauses.",
+        "job": "A job was queued.",
+    }.get(str(action), "")
+    return [does, f"Look: chopmark alert show {alert}", f"Look after it: chopmark alert ack {alert}"]
+
+
+def _severity_of(word: object) -> Severity:
+    return "critical" if word == "critical" else "info" if word == "info" else "warning"
 
 
 def slack_message(notice: Notice, url: str) -> HttpMessage:
@@ -199,10 +250,10 @@ def pagerduty_message(notice: Notice, url: str, routing_key: str) -> HttpMessage
     """For the Events API v2 of PagerDuty: a trigger, or the resolve of the same key."""
     body: dict[str, Any] = {
         "routing_key": routing_key,
-        "event_action": "resolve" if notice.resolved else "trigger",
+        "event_action": "resolve" if notice.resolved else "acknowledge" if notice.acknowledged else "trigger",
         "dedup_key": notice.key[:_PAGERDUTY_KEY_MAX],
     }
-    if not notice.resolved:
+    if not (notice.resolved or notice.acknowledged):
         body["payload"] = {
             "summary": _cut(_line(notice.title), _PAGERDUTY_SUMMARY_MAX),
             "source": notice.source,
@@ -231,6 +282,8 @@ def alertmanager_message(notice: Notice, url: str, headers: Mapping[str, str]) -
     }
     if notice.resolved:
         alert["endsAt"] = _stamp(notice.at)
+    elif notice.lasts:  # or it would be over by Alertmanager's own clock, minutes later
+        alert["endsAt"] = _stamp(notice.at + _LASTS)
     if notice.link:
         alert["generatorURL"] = notice.link
     return HttpMessage(url=f"{url.rstrip('/')}/api/v2/alerts", headers={**_JSON, **headers}, body=encode([alert]))

@@ -240,6 +240,8 @@ def wants(webhook: Webhook, event: AuditEvent) -> bool:
     """Whether a webhook is told of an event."""
     if webhook.state == "disabled" or event.seq <= webhook.after_seq:
         return False
+    if event.data.get("silenced") and webhook.kind != "webhook":  # programs are told that it is, people nothing
+        return False
     if webhook.project != EVERYWHERE and not is_seen(event, (webhook.project,)):
         return False
     return Wanted(kinds=webhook.events, model=webhook.model).fits(event)

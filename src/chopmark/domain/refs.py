@@ -20,6 +20,7 @@ MLflow's forms ``models:/fraud/7``, ``models:/fraud/Production``, ``models:/frau
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -38,6 +39,7 @@ _NUMBER = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{6,64}")
 _MLFLOW = "models:/"
 _LENGTH_MAX = 512
+_KEPT = 1_024  # names read lately: one call reads that of its model several times
 
 
 class ModelRef(msgspec.Struct, frozen=True):
@@ -87,6 +89,11 @@ def parse_model(text: str, project: str = DEFAULT_PROJECT) -> ModelRef:
         When it is not a name, or carries a selector.
     """
     _check_length(text)
+    return _model(text, project)
+
+
+@lru_cache(maxsize=_KEPT)
+def _model(text: str, project: str) -> ModelRef:
     first, slash, rest = text.partition("/")
     if not slash:
         return ModelRef(check_name(project, "project"), check_name(text, "model name"))

@@ -86,6 +86,7 @@ class DefaultSchedule(NamedTuple):
 DEFAULT_SCHEDULES = (
     DefaultSchedule("integrity", "integrity", "17 3 * * *", enabled=True),
     DefaultSchedule("expiry", "expiry", "41 2 * * *", enabled=True),
+    DefaultSchedule("rollup", "rollup", "11 * * * *", enabled=True),
     # Off: nobody expects that anything is deleted without being asked for.
     DefaultSchedule("retention", "retention", "29 4 * * *", enabled=False),
 )

@@ -157,6 +157,70 @@ def _link(target: str, data: Mapping[str, Any]) -> str:
     return f"{target} {str(data.get('relation', '?')).replace('_', ' ')} {data.get('to', '?')}"
 
 
+def _deployed(verb: str) -> Callable[[str, Mapping[str, Any]], str]:
+    def words(target: str, data: Mapping[str, Any]) -> str:
+        after = data.get("after") or {}
+        shares = [f"{v.get('version', '?')} {v.get('weight', 0) / 100:g} %" for v in after.get("variants", ())]
+        beside = [f"{s.get('version', '?')} as a shadow" for s in after.get("shadows", ())]
+        return f"{verb} the endpoint {target}: {', '.join(shares + beside) or '?'}"
+
+    return words
+
+
+def _experiment_started(target: str, data: Mapping[str, Any]) -> str:
+    plan = data.get("plan") or {}
+    versions = [v.get("version", {}) for v in plan.get("variants", ())]
+    arms = [f"{version.get('model', '?')}:{version.get('number', '?')}" for version in versions]
+    return f"began the experiment {target}: {' against '.join(arms) or '?'}"
+
+
+def _experiment_ended(verb: str) -> Callable[[str, Mapping[str, Any]], str]:
+    def words(target: str, data: Mapping[str, Any]) -> str:
+        won = f" for {data['winner']}" if data.get("winner") else ""
+        return f"{verb} the experiment {target}{won}; it said: {data.get('sentence', '?')}"
+
+    return words
+
+
+def _endpoint_updated(target: str, data: Mapping[str, Any]) -> str:
+    return f"changed {', '.join(data.get('after', ())) or 'what is said'} of the endpoint {target}"
+
+
+def _rollout(verb: str) -> Callable[[str, Mapping[str, Any]], str]:
+    def words(target: str, data: Mapping[str, Any]) -> str:
+        return f"{verb.format(**{k: data.get(k, '?') for k in ('command', 'after')})} the rollout of {data.get('candidate', '?')} to {target}"
+
+    return words
+
+
+def _rollout_advanced(target: str, data: Mapping[str, Any]) -> str:
+    where = f", step {data.get('step', '?')}" if data.get("after") == "progressing" else ""
+    share = f"{data.get('weight', 0) / 100:g} %"
+    return (
+        f"took the rollout of {data.get('candidate', '?')} to {target} on: {data.get('after', '?')}{where} at {share}"
+    )
+
+
+def _monitor_made(target: str, data: Mapping[str, Any]) -> str:
+    return f"made the monitor {target} of {data.get('metric', '?')} on {data.get('on', '?')}"
+
+
+def _fired(target: str, data: Mapping[str, Any]) -> str:
+    return f"found {data.get('on', '?')} {data.get('severity', 'bad')}, by the monitor {target}: {data.get('message', '?')}"
+
+
+def _silenced(target: str, data: Mapping[str, Any]) -> str:
+    until = data.get("until")
+    return f"silenced the monitor {target} until {until}" if until else f"ended the silence of the monitor {target}"
+
+
+def _rolled_back(target: str, data: Mapping[str, Any]) -> str:
+    before, after = (
+        ((data.get(when) or {}).get("variants") or [{}])[0].get("version", "?") for when in ("before", "after")
+    )
+    return f"took the endpoint {target} back from {before} to {after}, as {data.get('monitor', 'a monitor')} fires"
+
+
 def _simple(words: str) -> Callable[[str, Mapping[str, Any]], str]:
     return lambda target, data: words.format(target)  # noqa: ARG005 - one signature for all
 
@@ -198,6 +262,34 @@ _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "webhook.rotated": _simple("gave the {} a new secret"),
     "webhook.tested": _simple("tried the {}"),
     "delivery.replayed": _simple("had an event sent again to the {}"),
+    "endpoint.created": _deployed("made"),
+    "endpoint.split": _deployed("split"),
+    "endpoint.updated": _endpoint_updated,
+    "endpoint.deleted": _simple("deleted the endpoint {}"),
+    "experiment.started": _experiment_started,
+    "experiment.stopped": _experiment_ended("stopped"),
+    "experiment.extended": _simple("set the end of the experiment {} anew"),
+    "experiment.decided": _experiment_ended("decided"),
+    "experiment.archived": _experiment_ended("archived"),
+    "rollout.started": _rollout("began"),
+    "rollout.commanded": _rollout("asked for {command} of"),
+    "rollout.advanced": _rollout_advanced,
+    "rollout.paused": _rollout("paused"),
+    "rollout.aborting": _rollout("aborts"),
+    "rollout.completed": _rollout("completed"),
+    "rollout.rolled_back": _rollout("rolled back"),
+    "rollout.failed": _rollout("gave up"),
+    "rollout.superseded": _rollout("put another in the place of"),
+    "endpoint.rolled_back": _rolled_back,
+    "monitor.created": _monitor_made,
+    "monitor.enabled": _simple("enabled the monitor {}"),
+    "monitor.disabled": _simple("disabled the monitor {}"),
+    "monitor.deleted": _simple("deleted the monitor {}"),
+    "alert.fired": _fired,
+    "alert.resolved": lambda target, data: f"found it well again, by the monitor {target}: {data.get('message', '?')}",
+    "alert.acknowledged": _simple("looks after the alert of {}"),
+    "monitor.silenced": _silenced,
+    "alert.rollback_refused": _simple("did not roll back for the alert of {}"),
     "token.created": _simple("made the token {}"),
     "token.revoked": _simple("revoked the token {}"),
     "member.set": _simple("gave a role to {}"),

@@ -59,6 +59,8 @@ def split_words(text: str) -> list[str]:
 
 
 def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()  # the same, and most texts
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 

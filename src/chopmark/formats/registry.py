@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from chopmark.abc.formats import Format, SavedModel
-from chopmark.errors import InvalidRequest, NotFound, Unsupported
+from chopmark.base.plugins import Plugins
+from chopmark.errors import InvalidRequest, Unsupported
 
 __all__ = ["AUTO", "ENTRY_POINTS", "choose_format", "format_names", "get_format", "save_model"]
 
@@ -18,17 +17,14 @@ AUTO = "auto"
 ENTRY_POINTS = "chopmark.formats"
 
 
-@cache
-def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+_FORMATS: Plugins[Format] = Plugins(ENTRY_POINTS, "format", ", or 'auto' to choose.")
 
 
 def format_names() -> tuple[str, ...]:
     """Names of all installed formats, sorted; nothing is imported."""
-    return tuple(sorted(_entries()))
+    return _FORMATS.names
 
 
-@cache
 def get_format(name: str) -> Format:
     """The format of this name; its module is imported on first use, its framework is not.
 
@@ -39,16 +35,7 @@ def get_format(name: str) -> Format:
     Unsupported
         When the package that offers it cannot be imported.
     """
-    entry = _entries().get(name)
-    if entry is None:
-        msg = f"There is no format {name!r}."
-        raise NotFound(msg, hint=f"Installed are {', '.join(format_names())}, or 'auto' to choose.")
-    try:
-        found: Format = entry.load()
-    except (ImportError, AttributeError) as error:
-        msg = f"The format {name!r} of {entry.value} cannot be loaded: {error}."
-        raise Unsupported(msg, hint="Install the package that offers it again, or remove it.") from error
-    return found
+    return _FORMATS.get(name)
 
 
 def choose_format(model: object) -> Iterator[Format]:

@@ -16,9 +16,10 @@ from chopmark.formats.archive import check_archive
 from chopmark.formats.environment import capture_environment
 from chopmark.formats.faults import building, reading, storing
 from chopmark.formats.layout import listed, main_path
-from chopmark.formats.libraries import derives_from, import_library
+from chopmark.formats.libraries import derives_from
 from chopmark.formats.params import model_params
 from chopmark.formats.skops_canonical import SCHEMA, write_canonical
+from chopmark.formats.skops_types import import_skops
 
 __all__ = ["FORMAT", "SkopsFormat"]
 
@@ -89,7 +90,7 @@ class SkopsFormat:
             return model
 
     def _skops(self) -> Any:
-        return import_library("skops.io", extra=self.extra, purpose=f"The format {self.name!r}")
+        return import_skops(f"The format {self.name!r}")
 
 
 FORMAT = SkopsFormat()

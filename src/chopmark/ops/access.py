@@ -15,6 +15,8 @@ from chopmark.ops.requests import Request
 __all__ = [
     "CreateToken",
     "DefineRole",
+    "GetMember",
+    "GetRole",
     "ListMembers",
     "ListRoles",
     "ListTokens",
@@ -117,6 +119,14 @@ class RemoveMember(Request, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class GetMember(Request, frozen=True, kw_only=True):
+    """Look up the role of an actor or a group in a project, or with ``*`` the one everywhere."""
+
+    project: str
+    member: str
+    kind: MemberKind = "actor"
+
+
 class ListMembers(Request, frozen=True, kw_only=True):
     """A page of members by project, kind and name."""
 
@@ -146,6 +156,12 @@ class RemoveRole(Request, frozen=True, kw_only=True):
 
     name: str
     reason: str = ""
+
+
+class GetRole(Request, frozen=True, kw_only=True):
+    """Look up a role."""
+
+    name: str
 
 
 class ListRoles(Request, frozen=True, kw_only=True):

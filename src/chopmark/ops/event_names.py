@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import TypeVar
 
+from chopmark.domain.cloud_events import is_named
 from chopmark.domain.names import check_text, shown
 from chopmark.errors import InvalidRequest
 from chopmark.ops.table import OPS
@@ -14,7 +14,7 @@ __all__ = ["EVENTS", "check_event", "check_events", "hearers"]
 
 T = TypeVar("T")
 
-EVENTS = tuple(sorted({op.event for op in OPS.values() if op.event}))
+EVENTS = tuple(sorted({name for op in OPS.values() for name in (op.event, *op.also) if name}))
 """Every event that a change leaves."""
 
 _LENGTH_MAX = 200
@@ -40,7 +40,7 @@ def check_event(name: str) -> str:
     'version.*'
     """
     check_text(name, "name of an event", _LENGTH_MAX)
-    if any(fnmatchcase(event, name) for event in EVENTS):
+    if any(is_named(event, name) for event in EVENTS):
         return name
     raise InvalidRequest(f"There is no event {shown(name)}.", hint=_nearest(name))
 
@@ -53,7 +53,7 @@ def check_events(names: Iterable[str]) -> tuple[str, ...]:
 def hearers(listening: Mapping[str, Sequence[T]], event: str) -> list[T]:
     """Those who listen to an event by its name or by a pattern, in the order in which the patterns were first said."""
     there = list(listening.items())  # other threads add to it
-    return [each for pattern, those in there if fnmatchcase(event, pattern) for each in those]
+    return [each for pattern, those in there if is_named(event, pattern) for each in those]
 
 
 def _nearest(name: str) -> str:

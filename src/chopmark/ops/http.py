@@ -38,6 +38,7 @@ __all__ = [
     "is_created",
     "path_fields",
     "problem_of",
+    "status_of",
     "statuses_of",
     "time_fields",
     "to_http",
@@ -109,9 +110,12 @@ _STATUS = {
     "gate_refused": 422,
     "rate_limited": 429,
     "integrity_failure": 500,
+    "model_failed": 500,
     "unsupported": 501,
     "unavailable": 503,
+    "queue_full": 503,
     "timed_out": 504,
+    "model_timeout": 504,
 }
 
 
@@ -120,13 +124,19 @@ def etag_of(body: bytes) -> str:
     return f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"'
 
 
+def status_of(error: ChopmarkError) -> int:
+    """Status of HTTP for an error; that of the nearest class above it for one that is not known here."""
+    codes = (getattr(kind, "code", "") for kind in type(error).__mro__)
+    return next((_STATUS[code] for code in codes if code in _STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 def problem_of(error: ChopmarkError, request_id: str = "") -> Problem:
     """An error as it is sent."""
     plain = decode(encode(error.details), dict[str, Any])
     return Problem(
         type=f"urn:chopmark:{error.code}",
         title=error.code.replace("_", " "),
-        status=_STATUS.get(error.code, 500),
+        status=status_of(error),
         detail=error.message,
         code=error.code,
         hint=error.hint,

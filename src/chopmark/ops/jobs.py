@@ -19,6 +19,7 @@ __all__ = [
     "ExpireRegistry",
     "Expired",
     "GetJob",
+    "GetSchedule",
     "JobPage",
     "ListJobs",
     "ListSchedules",
@@ -81,6 +82,12 @@ class ResumeSchedule(Request, frozen=True, kw_only=True):
 
     name: str
     reason: str = ""
+
+
+class GetSchedule(Request, frozen=True, kw_only=True):
+    """Look up a schedule."""
+
+    name: str
 
 
 class ListSchedules(Request, frozen=True, kw_only=True):
@@ -186,7 +193,8 @@ class SweepPage(msgspec.Struct, frozen=True, kw_only=True):
 class ExpireRegistry(Request, frozen=True, kw_only=True):
     """Forget what is older than so many days, a part of it.
 
-    Beside what is told here, who put which bytes is forgotten after a week, and events that nobody is told of.
+    Beside what is told here, who put which bytes is forgotten after a week, routers that have not reported for an hour are, and
+    events that nobody is told of. What became of requests is forgotten after two days; nothing is made of it before that yet.
 
     Attributes
     ----------
@@ -214,4 +222,5 @@ class Expired(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
     tokens: int = 0
     deliveries: int = 0
+    outcomes: int = 0
     more: bool

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from chopmark.domain.access import EVERYWHERE
+from chopmark.domain.endpoints import parse_endpoint
 from chopmark.domain.refs import parse_model, parse_ref
 from chopmark.ops.requests import Request
 from chopmark.ops.table import Op
@@ -45,10 +46,26 @@ FIELD_OF: dict[str, str] = {
     "member": "project",
     "member.list": ANY,
     "role.list": ANY,
+    "role.get": ANY,
     "actor": ANY,
     "webhook": ANY,
     "webhook.create": "project",
     "delivery": ANY,
+    "endpoint": "endpoint",
+    "endpoint.list": ANY,
+    "endpoint.live": ANY,
+    "experiment": "experiment",
+    "experiment.list": ANY,
+    "monitor": "monitor",
+    "monitor.list": ANY,
+    "alert": ANY,
+    "alert.silence": "monitor",
+    "outcome": ANY,
+    "outcome.record": "ref",
+    "outcome.fold": EVERYWHERE,
+    "feedback": ANY,
+    "rollout": "endpoint",
+    "rollout.list": ANY,
 }
 """By an op's name, or else by its noun: the field that names what it is about."""
 
@@ -85,6 +102,8 @@ def subject_of(op: Op, request: Request) -> str:
             return parse_model(named).project
         case "alias":
             return parse_model(named.partition("@")[0]).project
+        case "endpoint" | "experiment" | "monitor":
+            return parse_endpoint(named).project
         case _ if _NODE.fullmatch(named) or named.startswith(("dataset:", "run:")):
             return ANY
         case _:

@@ -11,14 +11,22 @@ from typing import Any, Literal
 import msgspec
 
 from chopmark.domain.access import CustomRole, Member
+from chopmark.domain.alert_log import Alert
 from chopmark.domain.comparison import VersionComparison
 from chopmark.domain.datasets import DatasetRecord
 from chopmark.domain.deliveries import Delivery
+from chopmark.domain.endpoints import Endpoint
+from chopmark.domain.experiment_status import ExperimentStatus
+from chopmark.domain.experiments import Experiment
 from chopmark.domain.jobs import Job
 from chopmark.domain.lineage_graph import Impact, LineageGraph
 from chopmark.domain.manifest import Manifest
+from chopmark.domain.monitors import Monitor
+from chopmark.domain.outcome_summaries import OutcomeComparison, OutcomeSummary, OutcomeTrend
 from chopmark.domain.receivers import Webhook
 from chopmark.domain.replay import RegistryThen
+from chopmark.domain.rollout_rehearsal import Rehearsal
+from chopmark.domain.rollouts import Rollout
 from chopmark.domain.schedules import Schedule
 from chopmark.domain.story import VersionStory
 from chopmark.domain.tokens import Token
@@ -32,11 +40,16 @@ from chopmark.domain.versions import (
 )
 from chopmark.ops import access as w
 from chopmark.ops import auditing as a
+from chopmark.ops import endpoints as e
+from chopmark.ops import experiments as x
 from chopmark.ops import jobs as j
 from chopmark.ops import keeping as k
 from chopmark.ops import lineage as n
+from chopmark.ops import monitors as m
+from chopmark.ops import outcomes as t
 from chopmark.ops import requests as q
 from chopmark.ops import results as r
+from chopmark.ops import rollouts as o
 from chopmark.ops import storage as g
 from chopmark.ops import usage as u
 from chopmark.ops import webhooks as h
@@ -69,8 +82,10 @@ class Op(msgspec.Struct, frozen=True):
     once
         Field of the answer that is given once and kept nowhere: the answer of a repeated call, or of a dry run, leaves
         it empty.
+    also
+        Names of events that it may leave beside, or instead of, its own.
     counts
-        Whether it writes measurements (how often a version was loaded), which are no change of the
+        Whether it writes measurements (how often a version was loaded, what a router serves), which are no change of the
         registry and leave no event.
     """
 
@@ -85,6 +100,7 @@ class Op(msgspec.Struct, frozen=True):
     counts: bool = False
     once: str = ""
     at_once: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def writes(self) -> bool:
@@ -156,10 +172,11 @@ _ROWS = (
     _read("storage.check", g.CheckStorage, g.CheckPage, "/storage/check"),
     Op("storage.sweep", j.SweepStorage, j.SweepPage, "configure", "POST", "/storage/sweep", "storage.damaged"),
     Op("registry.expire", j.ExpireRegistry, j.Expired, "configure", "POST", "/expire", "registry.expired"),
-    Op("schedule.set", j.SetSchedule, Schedule, "configure", "PUT", "/schedules/{name}", "schedule.set"),
-    Op("schedule.remove", j.RemoveSchedule, r.Done, "configure", "DELETE", "/schedules/{name}", "schedule.removed"),
-    Op("schedule.pause", j.PauseSchedule, Schedule, "configure", "POST", "/schedules/{name}/pause", "schedule.paused"),
-    Op("schedule.resume", j.ResumeSchedule, Schedule, "configure", "POST", "/schedules/{name}/resume", "schedule.resumed"),
+    Op("schedule.set", j.SetSchedule, Schedule, "configure", "PUT", "/schedules/{name}", "schedule.set", "schedule.get"),
+    Op("schedule.remove", j.RemoveSchedule, r.Done, "configure", "DELETE", "/schedules/{name}", "schedule.removed", "schedule.get"),
+    Op("schedule.pause", j.PauseSchedule, Schedule, "configure", "POST", "/schedules/{name}/pause", "schedule.paused", "schedule.get"),
+    Op("schedule.resume", j.ResumeSchedule, Schedule, "configure", "POST", "/schedules/{name}/resume", "schedule.resumed", "schedule.get"),
+    _read("schedule.get", j.GetSchedule, Schedule, "/schedules/{name}"),
     _read("schedule.list", j.ListSchedules, j.SchedulePage, "/schedules"),
     _read("job.list", j.ListJobs, j.JobPage, "/jobs"),
     _read("job.get", j.GetJob, Job, "/jobs/{job}"),
@@ -169,22 +186,73 @@ _ROWS = (
     Op("webhook.create", h.CreateWebhook, h.NewWebhook, "configure", "POST", "/webhooks", "webhook.created", once="secret"),
     Op("webhook.list", h.ListWebhooks, h.WebhookPage, "configure", "GET", "/webhooks"),
     Op("webhook.get", h.GetWebhook, Webhook, "configure", "GET", "/webhooks/{webhook}"),
-    Op("webhook.update", h.UpdateWebhook, Webhook, "configure", "PATCH", "/webhooks/{webhook}", "webhook.updated"),
-    Op("webhook.delete", h.DeleteWebhook, r.Done, "configure", "DELETE", "/webhooks/{webhook}", "webhook.deleted"),
-    Op("webhook.rotate", h.RotateWebhook, h.NewWebhook, "configure", "POST", "/webhooks/{webhook}/rotate", "webhook.rotated", once="secret"),
+    Op("webhook.update", h.UpdateWebhook, Webhook, "configure", "PATCH", "/webhooks/{webhook}", "webhook.updated", "webhook.get"),
+    Op("webhook.delete", h.DeleteWebhook, r.Done, "configure", "DELETE", "/webhooks/{webhook}", "webhook.deleted", "webhook.get"),
+    Op("webhook.rotate", h.RotateWebhook, h.NewWebhook, "configure", "POST", "/webhooks/{webhook}/rotate", "webhook.rotated", "webhook.get", once="secret"),
     Op("webhook.test", h.TestWebhook, h.WebhookTrial, "configure", "POST", "/webhooks/{webhook}/test", "webhook.tested"),
     Op("delivery.list", h.ListDeliveries, h.DeliveryPage, "configure", "GET", "/webhooks/{webhook}/deliveries"),
     Op("delivery.get", h.GetDelivery, Delivery, "configure", "GET", "/deliveries/{delivery}"),
     Op("delivery.replay", h.ReplayDelivery, Delivery, "configure", "POST", "/deliveries/{delivery}/replay", "delivery.replayed"),
+    Op("endpoint.create", e.CreateEndpoint, Endpoint, "deploy", "POST", "/endpoints", "endpoint.created"),
+    _read("endpoint.get", e.GetEndpoint, Endpoint, "/endpoints/{endpoint}", at_once=True),
+    _read("endpoint.list", e.ListEndpoints, e.EndpointPage, "/endpoints"),
+    Op("endpoint.split", e.SplitEndpoint, Endpoint, "deploy", "PUT", "/endpoints/{endpoint}/split", "endpoint.split", "endpoint.get"),
+    Op("endpoint.update", e.UpdateEndpoint, Endpoint, "deploy", "PATCH", "/endpoints/{endpoint}", "endpoint.updated", "endpoint.get"),
+    Op("endpoint.delete", e.DeleteEndpoint, r.Done, "deploy", "DELETE", "/endpoints/{endpoint}", "endpoint.deleted", "endpoint.get"),
+    _read("endpoint.live", e.ShowLive, e.Live, "/live"),
+    Op("rollout.start", o.StartRollout, Rollout, "deploy", "POST", "/endpoints/{endpoint}/rollouts", "rollout.started"),
+    _read("rollout.get", o.GetRollout, o.RolloutStatus, "/endpoints/{endpoint}/rollout"),
+    _read("rollout.list", o.ListRollouts, o.RolloutPage, "/rollouts"),
+    _read("rollout.events", o.ListRolloutEvents, o.RolloutEventPage, "/endpoints/{endpoint}/rollout/events"),
+    Op("rollout.command", o.CommandRollout, Rollout, "deploy", "POST", "/endpoints/{endpoint}/rollout/commands", "rollout.commanded"),
+    Op("rollout.rollback", o.RollBack, Rollout, "deploy", "POST", "/endpoints/{endpoint}/rollback", "rollout.started", also=("rollout.commanded",)),
+    Op("rollout.rehearse", o.RehearseRollout, Rehearsal, "deploy", "POST", "/endpoints/{endpoint}/rollout/rehearsal"),
+    Op("rollout.advance", o.AdvanceRollout, Rollout, "deploy", "POST", "/endpoints/{endpoint}/rollout/advance", "rollout.advanced",
+       also=("rollout.paused", "rollout.aborting", "rollout.completed", "rollout.rolled_back", "rollout.failed", "rollout.superseded")),
+    Op("monitor.create", m.CreateMonitor, Monitor, "deploy", "POST", "/monitors", "monitor.created"),
+    _read("monitor.get", m.GetMonitor, Monitor, "/monitors/{monitor}"),
+    _read("monitor.list", m.ListMonitors, m.MonitorPage, "/monitors"),
+    Op("monitor.enable", m.EnableMonitor, Monitor, "deploy", "POST", "/monitors/{monitor}/enable", "monitor.enabled"),
+    Op("monitor.disable", m.DisableMonitor, Monitor, "deploy", "POST", "/monitors/{monitor}/disable", "monitor.disabled", also=("alert.resolved",)),
+    Op("monitor.delete", m.DeleteMonitor, r.Done, "deploy", "DELETE", "/monitors/{monitor}", "monitor.deleted", also=("alert.resolved",)),
+    _read("monitor.test", m.TryMonitor, m.MonitorTrial, "/monitors/{monitor}/test"),
+    Op("monitor.evaluate", m.EvaluateMonitor, m.Evaluated, "deploy", "POST", "/monitors/{monitor}/evaluate", "alert.fired", also=("alert.resolved", "job.queued")),
+    _read("alert.list", m.ListAlerts, m.AlertPage, "/alerts"),
+    _read("alert.get", m.GetAlert, Alert, "/alerts/{alert}"),
+    Op("alert.acknowledge", m.AcknowledgeAlert, Alert, "annotate", "POST", "/alerts/{alert}/acknowledge", "alert.acknowledged"),
+    Op("alert.silence", m.SilenceMonitor, Monitor, "deploy", "POST", "/monitors/{monitor}/silence", "monitor.silenced"),
+    Op("alert.rollback", m.RollBackForAlert, m.RolledBack, "deploy", "POST", "/alerts/{alert}/rollback", "endpoint.rolled_back", also=("endpoint.split", "alert.rollback_refused")),
+    Op("experiment.start", x.StartExperiment, Experiment, "deploy", "POST", "/experiments", "experiment.started"),
+    _read("experiment.get", x.GetExperiment, Experiment, "/experiments/{experiment}", at_once=True),
+    _read("experiment.list", x.ListExperiments, x.ExperimentPage, "/experiments"),
+    _read("experiment.status", x.ShowExperiment, ExperimentStatus, "/experiments/{experiment}/status"),
+    Op("experiment.stop", x.StopExperiment, Experiment, "deploy", "POST", "/experiments/{experiment}/stop", "experiment.stopped"),
+    Op("experiment.extend", x.ExtendExperiment, Experiment, "deploy", "POST", "/experiments/{experiment}/extend", "experiment.extended"),
+    Op("experiment.decide", x.DecideExperiment, x.DecidedExperiment, "deploy", "POST", "/experiments/{experiment}/decide", "experiment.decided"),
+    Op("experiment.archive", x.ArchiveExperiment, Experiment, "deploy", "POST", "/experiments/{experiment}/archive", "experiment.archived"),
+    Op("experiment.expose", x.ExposeUnits, x.TakenRows, "record", "POST", "/experiments/{experiment}/exposures", counts=True),
+    Op("experiment.record", x.RecordUnits, x.TakenRows, "record", "POST", "/experiments/{experiment}/records", counts=True),
+    _read("router.list", e.ListRouters, e.RouterPage, "/routers"),
+    Op("outcome.record", t.RecordOutcomes, t.OutcomeReceipt, "record", "POST", "/outcomes", counts=True),
+    _read("outcome.summary", t.ShowOutcomes, OutcomeSummary, "/outcomes/summary"),
+    _read("outcome.trend", t.ShowOutcomeTrend, OutcomeTrend, "/outcomes/trend"),
+    _read("outcome.sampled", t.ShowSampled, t.Sampled, "/outcomes/sampled"),
+    _read("outcome.compare", t.CompareOutcomes, OutcomeComparison, "/outcomes/compare"),
+    Op("outcome.fold", t.FoldOutcomes, t.Folded, "configure", "POST", "/outcomes/fold", counts=True),
+    Op("feedback.record", t.RecordFeedback, t.FeedbackReceipt, "invoke", "POST", "/feedback", counts=True),
+    Op("router.report", e.ReportRouter, e.ReportReceipt, "route", "POST", "/routers/report", counts=True),
+    Op("routing.get", e.GetRouting, e.CurrentRouting, "route", "GET", "/routing"),
     _read("actor.get", w.WhoAmI, w.Whoami, "/whoami", at_once=True),
     Op("token.create", w.CreateToken, w.NewToken, "token", "POST", "/tokens", "token.created", once="secret"),
     _read("token.list", w.ListTokens, w.TokenPage, "/tokens"),
     Op("token.revoke", w.RevokeToken, Token, "token", "DELETE", "/tokens/{token}", "token.revoked"),
-    Op("member.set", w.SetMember, Member, "admit", "PUT", "/members", "member.set"),
-    Op("member.remove", w.RemoveMember, r.Done, "admit", "DELETE", "/members", "member.removed"),
+    Op("member.set", w.SetMember, Member, "admit", "PUT", "/members/{project}/{kind}/{member}", "member.set", "member.get"),
+    Op("member.remove", w.RemoveMember, r.Done, "admit", "DELETE", "/members/{project}/{kind}/{member}", "member.removed", "member.get"),
+    _read("member.get", w.GetMember, Member, "/members/{project}/{kind}/{member}"),
     _read("member.list", w.ListMembers, w.MemberPage, "/members"),
-    Op("role.define", w.DefineRole, CustomRole, "admit", "PUT", "/roles/{name}", "role.defined"),
-    Op("role.remove", w.RemoveRole, r.Done, "admit", "DELETE", "/roles/{name}", "role.removed"),
+    Op("role.define", w.DefineRole, CustomRole, "admit", "PUT", "/roles/{name}", "role.defined", "role.get"),
+    Op("role.remove", w.RemoveRole, r.Done, "admit", "DELETE", "/roles/{name}", "role.removed", "role.get"),
+    _read("role.get", w.GetRole, CustomRole, "/roles/{name}"),
     _read("role.list", w.ListRoles, w.RoleList, "/roles"),
     _read("audit.list", q.ListAudit, r.AuditPage, "/audit"),
     _read("audit.trail", a.ReadTrail, r.AuditPage, "/versions/{ref}/trail"),

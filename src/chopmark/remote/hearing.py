@@ -95,11 +95,11 @@ class Hearing:
             with suppress(Exception):
                 self._stream.close()
 
-    def _begin(self) -> Any:
+    def _begin(self, patient: Callable[[], bool] = lambda: True) -> Any:
         headers = {"accept": "text/event-stream"}
         if self._last:
             headers["last-event-id"] = self._last
-        stream = self._caller.begin("GET", _PATH, headers=headers, preload=False)
+        stream = self._caller.begin("GET", _PATH, headers=headers, patient=patient, preload=False)
         if stream.status != HTTPStatus.OK:
             check_reply(stream.status, stream.read(_PIECE_BYTES), self._caller.url)
         return stream
@@ -115,7 +115,7 @@ class Hearing:
                     _LOGGER.warning("Hearing the events of %s broke off, and begins again: %s", self._caller.url, error)
             while not self._closed.wait(_PAUSE_S):
                 with suppress(ChopmarkError):
-                    self._stream = self._begin()
+                    self._stream = self._begin(lambda: False)
                     break
 
     def _tell(self, event: AuditEvent) -> None:

@@ -43,10 +43,11 @@ class Remembering:
         self._away_until_s = 0.0
         self._away: Unavailable | None = None
 
-    def asked(self, request: Request, ask: Callable[[], Any]) -> Any:
+    def asked(self, request: Request, ask: Callable[[Callable[[], bool]], Any]) -> Any:
         """The server's answer, or, of what a load asks, the one it gave before.
 
-        A server that has not answered is not asked about what is known for some seconds, so that a load waits for it once.
+        A server that has not answered is not asked about what is known for some seconds, so that a load waits for it once;
+        nor is it waited for, as one that restarts is, where something is known: ``ask`` is given what says whether to wait.
 
         Raises
         ------
@@ -59,7 +60,7 @@ class Remembering:
             if known is not None:
                 return self._told(request, known, self._away)
         try:
-            answer = ask()
+            answer = ask(lambda: writes or self._known.find(request) is None)
         except RateLimited:
             raise
         except Unavailable as error:

@@ -79,16 +79,20 @@ class ServedTransport:
         """Do the op that this request belongs to; of what a load asks, the last answer when there is none now."""
         if self._remembering is None or dry_run:
             return self._ask(request, key, dry_run=dry_run)
-        return self._remembering.asked(request, lambda: self._ask(request, key))
+        return self._remembering.asked(request, lambda patient: self._ask(request, key, patient=patient))
 
-    def _ask(self, request: Request, key: str, *, dry_run: bool = False) -> Any:
+    def _ask(
+        self, request: Request, key: str, *, dry_run: bool = False, patient: Callable[[], bool] = lambda: True
+    ) -> Any:
         op = BY_REQUEST[type(request)]
         sent = to_http(op, request)
         headers = {"content-type": "application/json"} if sent.body else {}
         if op.writes and not dry_run:
             headers["idempotency-key"] = key or random_bytes(16).hex()
         query = (*sent.query, ("dry_run", "true")) if dry_run else sent.query
-        reply = self._caller.call(sent.method, PREFIX + sent.path, query=query, body=sent.body, headers=headers)
+        reply = self._caller.call(
+            sent.method, PREFIX + sent.path, query=query, body=sent.body, headers=headers, patient=patient
+        )
         check_reply(reply.status, reply.body, self.location)
         return decode(reply.body, op.result)
 
@@ -106,7 +110,9 @@ class ServedTransport:
 
     def _record_loads(self, counts: Mapping[tuple[UUID, date], int]) -> None:
         loads = [DailyLoads(version=version, day=day, count=count) for (version, day), count in counts.items()]
-        self.call(RecordUsage(loads=tuple(loads)))
+        self._ask(
+            RecordUsage(loads=tuple(loads)), "", patient=lambda: False
+        )  # they can wait, and nobody should for them
 
     def catch_up(self) -> int:
         """The server records by itself."""

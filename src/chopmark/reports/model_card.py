@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from chopmark.base.yaml_text import yaml_text
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.names import counted
 from chopmark.domain.story import VersionStory
@@ -20,7 +21,6 @@ from chopmark.reports.card_text import split_front_matter
 from chopmark.reports.front_matter import front_matter_fault
 from chopmark.reports.markdown import bullet_list, escaped, markdown_table
 from chopmark.reports.page import cell_text, short, size_text, when
-from chopmark.reports.yaml_text import yaml_text
 
 __all__ = ["card_facts", "model_card"]
 

@@ -121,6 +121,11 @@ class Access(Surface):
         done: Done = self._call(q.RemoveMember(project=project, member=member, kind=kind, reason=reason))
         return done
 
+    def member(self, member: str, *, project: str = EVERYWHERE, kind: MemberKind = "actor") -> Member:
+        """The role that an actor or a group has in a project, or the one everywhere."""
+        found: Member = self._call(q.GetMember(project=project, member=member, kind=kind))
+        return found
+
     def members(self, project: str | None = None, *, limit: int = 50, cursor: str = "") -> Page[Member]:
         """Members of a project, or of all that one sees, a page at a time; those of ``*`` are members everywhere."""
         page: q.MemberPage = self._call(q.ListMembers(project=project, limit=limit, cursor=cursor))
@@ -144,6 +149,16 @@ class Access(Surface):
         """Remove a role that nobody has."""
         done: Done = self._call(q.RemoveRole(name=name, reason=reason))
         return done
+
+    def role(self, name: str) -> CustomRole:
+        """A role and what it may.
+
+        >>> from chopmark.testing.registry import memory_registry
+        >>> memory_registry().access.role("viewer").permissions
+        ('read', 'token')
+        """
+        found: CustomRole = self._call(q.GetRole(name=name))
+        return found
 
     def roles(self) -> list[CustomRole]:
         """All roles, those that are always there first."""

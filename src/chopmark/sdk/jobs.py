@@ -56,7 +56,7 @@ class Jobs(Surface):
         Parameters
         ----------
         kind, arguments
-            What is done: ``retention``, ``integrity``, ``expiry`` or ``backup``, and what it is told.
+            What is done: ``retention``, ``integrity``, ``expiry``, ``rollup`` or ``backup``, and what it is told.
         schedule
             Instead: what this schedule does, now, beside its firings.
         """
@@ -73,6 +73,11 @@ class Jobs(Surface):
         """End a job that has not ended; one that runs stops at its next step."""
         ended: Job = self._call(q.CancelJob(job=_id_of(job), reason=reason))
         return ended
+
+    def schedule(self, name: str) -> Schedule:
+        """A schedule as it is now."""
+        found: Schedule = self._call(q.GetSchedule(name=name))
+        return found
 
     def schedules(self, *, limit: int = 50, cursor: str = "") -> Page[Schedule]:
         """Schedules by name, a page at a time."""

@@ -30,7 +30,7 @@ from chopmark.sdk.files import MODEL_DIRECTORY, StoredFiles, files_below
 from chopmark.sdk.progress import progress_bar
 from chopmark.sdk.transport import DryRun, Transport
 
-__all__ = ["load_artifact", "load_version"]
+__all__ = ["load_artifact", "load_version", "trusted_names"]
 
 
 def load_version(transport: Transport, settings: Settings, version: Version) -> Any:
@@ -96,7 +96,7 @@ def _load_files(
     manifest: Manifest | None = None,
 ) -> Any:
     manifest = manifest or transport.call(GetManifest(ref=version.ref))  # compared with the row: trust rests on it
-    trusted = _trusted_names(transport, settings, version)
+    trusted = trusted_names(transport, settings, version)
     _compare_framework(settings, version)
     entries = files_below(manifest.files, prefix)
     total = sum(f.size_bytes for f in entries.values())
@@ -107,7 +107,14 @@ def _load_files(
         return get_format(format_name).load(files, trusted=trusted)
 
 
-def _trusted_names(transport: Transport, settings: Settings, version: Version) -> Sequence[str]:
+def trusted_names(transport: Transport, settings: Settings, version: Version) -> Sequence[str]:
+    """Types that a version may build, by the setting and what was decided; a decision that the setting stands for is recorded.
+
+    Raises
+    ------
+    Denied
+        When it would run code or build unknown types without trust.
+    """
     if not version.runs_code and not version.untrusted:
         return ()
     mode = settings.trust

@@ -19,18 +19,25 @@ from chopmark.domain.versions import Alias, Version
 from chopmark.errors import AlreadyRegistered, InvalidRequest
 from chopmark.ops.requests import PromoteVersion
 from chopmark.sdk.access import Access
+from chopmark.sdk.alerts import Alerts
 from chopmark.sdk.aliases import Aliases
 from chopmark.sdk.audit import Audit
 from chopmark.sdk.comparing import Comparison
 from chopmark.sdk.draft import Draft, VersionFacts
+from chopmark.sdk.endpoints import Endpoints
+from chopmark.sdk.experiments import Experiments
+from chopmark.sdk.feedback import Feedback
 from chopmark.sdk.jobs import Jobs
 from chopmark.sdk.lineage import Lineage
 from chopmark.sdk.loading import load_version
 from chopmark.sdk.models import Models
+from chopmark.sdk.monitors import Monitors
+from chopmark.sdk.outcomes import Outcomes
 from chopmark.sdk.profiles import Profiles
 from chopmark.sdk.profiling import ProfileWishes
 from chopmark.sdk.projects import Projects
 from chopmark.sdk.results import Page
+from chopmark.sdk.rollouts import Rollouts
 from chopmark.sdk.stages import Stages
 from chopmark.sdk.storage import Storage
 from chopmark.sdk.surface import Reference, Surface, checked_mapping
@@ -50,7 +57,8 @@ class Registry(Surface):
 
     Attributes
     ----------
-    versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage, jobs, webhooks, access
+    versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage, jobs, webhooks, endpoints,
+    experiments, outcomes, feedback, rollouts, monitors, alerts, access
         The surfaces.
     """
 
@@ -69,6 +77,13 @@ class Registry(Surface):
         self.storage = Storage(transport, settings)
         self.jobs = Jobs(transport, settings)
         self.webhooks = Webhooks(transport, settings)
+        self.endpoints = Endpoints(transport, settings)
+        self.experiments = Experiments(transport, settings)
+        self.outcomes = Outcomes(transport, settings)
+        self.feedback = Feedback(transport, settings)
+        self.rollouts = Rollouts(transport, settings)
+        self.monitors = Monitors(transport, settings)
+        self.alerts = Alerts(transport, settings)
         self.access = Access(transport, settings)
 
     def __enter__(self) -> Self:

@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from chopmark.base.settings import Settings
+from chopmark.domain.endpoints import Endpoint
+from chopmark.domain.experiments import Experiment
 from chopmark.domain.jobs import Job
 from chopmark.domain.receivers import Webhook
 from chopmark.domain.refs import parse_model, parse_ref
@@ -15,10 +17,21 @@ from chopmark.errors import InvalidRequest
 from chopmark.ops.requests import GetVersion, Request
 from chopmark.sdk.transport import Transport
 
-__all__ = ["JobReference", "ModelReference", "Reference", "Surface", "WebhookReference", "checked_mapping"]
+__all__ = [
+    "EndpointReference",
+    "ExperimentReference",
+    "JobReference",
+    "ModelReference",
+    "Reference",
+    "Surface",
+    "WebhookReference",
+    "checked_mapping",
+]
 
 Reference = str | Version
 ModelReference = str | Model
+EndpointReference = str | Endpoint
+ExperimentReference = str | Experiment
 JobReference = Job | UUID | str
 WebhookReference = Webhook | UUID | str
 

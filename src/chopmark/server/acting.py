@@ -14,7 +14,16 @@ __all__ = ["Acting", "Callers"]
 class Acting(Protocol):
     """What does ops on behalf of somebody; `chopmark.wiring.LocalTransport` does."""
 
-    def act(self, request: Request, actor: Actor, *, key: str = "", dry_run: bool = False, expected: str = "") -> Any:
+    def act(
+        self,
+        request: Request,
+        actor: Actor,
+        *,
+        key: str = "",
+        dry_run: bool = False,
+        expected: str = "",
+        absent: bool = False,
+    ) -> Any:
         """Do the op of a request as ``actor``; see `chopmark.app.dispatch.Dispatch`."""
         ...
 

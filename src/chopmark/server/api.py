@@ -18,7 +18,7 @@ from chopmark.errors import ChopmarkError, InvalidRequest, NotFound, TimedOut, U
 from chopmark.ops.http import from_http, in_query
 from chopmark.ops.table import OPS, Op
 from chopmark.server.acting import Acting
-from chopmark.server.admission import Admission
+from chopmark.server.admission import Admission, settle
 from chopmark.server.answers import answer_of, failure_of, refusal
 from chopmark.server.exchange import Answer, Exchange, Pace, Receive, Scope, Send
 from chopmark.server.routes import Routes
@@ -133,21 +133,27 @@ class Api:
         """Do what blocks on a thread, unless too many wait for one or it takes too long."""
         if self._waiting >= self._waiting_max:
             raise Unavailable("The server is busy.", hint="Try again in a second.")
-        self._waiting += 1
-        doing = asyncio.ensure_future(self._door.run(work))
-        doing.add_done_callback(
-            self._ended
-        )  # not sooner, when its caller was told that it timed out: its thread is busy
-        try:
-            return await asyncio.wait_for(asyncio.shield(doing), self._timeout_s)
-        except TimeoutError:
-            msg = f"{op.name} took longer than {self._timeout_s:g} s."
-            raise TimedOut(msg, hint="What it changes may still happen: look before you repeat it.") from None
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[T] = loop.create_future()
 
-    def _ended(self, doing: asyncio.Future[T]) -> None:
-        self._waiting -= 1
-        if not doing.cancelled():
-            doing.exception()  # nobody else may ask for it any more
+        def ended(found: T | None, error: BaseException | None) -> None:
+            self._waiting -= 1  # not sooner, when its caller was told that it timed out: its thread is busy
+            if not answered.done():
+                settle(answered, found, error)
+
+        def give_up() -> None:
+            if not answered.done():
+                msg = f"{op.name} took longer than {self._timeout_s:g} s."
+                hint = "What it changes may still happen: look before you repeat it."
+                answered.set_exception(TimedOut(msg, hint=hint))
+
+        self._door.begin(work, ended)
+        self._waiting += 1
+        late = loop.call_later(self._timeout_s, give_up)
+        try:
+            return await answered
+        finally:
+            late.cancel()
 
     def _done(self, exchange: Exchange, op: Op, places: dict[str, str], body: bytes, actor: Actor | None) -> Answer:
         """All that is done on a thread."""
@@ -163,6 +169,7 @@ class Api:
                 key=exchange.header("idempotency-key"),
                 dry_run=dry_run,
                 expected=exchange.header("if-match"),
+                absent=op.writes and _is_making(exchange.header("if-none-match")),
             )
             return answer_of(op, found, exchange)
         except ChopmarkError as error:
@@ -209,3 +216,17 @@ def _check_type(exchange: Exchange, body: bytes) -> None:
     if body and kind not in ("", "application/json"):
         msg = f"A body of {kind[:60]} is not read here."
         raise UnsupportedMedia(msg, hint="Send JSON, with Content-Type: application/json.")
+
+
+def _is_making(if_none_match: str) -> bool:
+    """Whether a write is to make something only.
+
+    Raises
+    ------
+    InvalidRequest
+        When the header names tags: a write goes on only where there is something (``If-Match``), or only where there is nothing.
+    """
+    if if_none_match.strip() not in ("", "*"):
+        msg = "Of a write, If-None-Match says * and nothing else: it is made only where nothing is."
+        raise InvalidRequest(msg, hint="To change what one has seen, send its ETag as If-Match.")
+    return bool(if_none_match)

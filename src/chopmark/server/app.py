@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.base.jsons import encode
@@ -23,13 +23,15 @@ from chopmark.server.described import Described
 from chopmark.server.events import EventRoutes, Events
 from chopmark.server.exchange import Answer, Exchange, Pace, Receive, Scope, Send
 from chopmark.server.readiness import OK, Part, Readiness
-from chopmark.server.telemetry import Telemetry
+from chopmark.server.telemetry import METRICS, Telemetry
 from chopmark.server.tracing import Tracing
 from chopmark.server.uploads import UploadRoutes
 
+if TYPE_CHECKING:
+    from chopmark.server.data_plane import DataPlane
+
 __all__ = ["App"]
 
-_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 _JSON = {"content-type": "application/json", "cache-control": "no-store"}
 
 
@@ -50,6 +52,8 @@ class App:
         What has to be well for the server to be ready, by name.
     tracing
         What writes a span of each request; none where it is left out.
+    data_plane
+        The gateway beside it; none where inference is served elsewhere.
     """
 
     def __init__(
@@ -62,7 +66,9 @@ class App:
         events: Events,
         parts: Mapping[str, Part],
         tracing: Tracing | None = None,
+        data_plane: DataPlane | None = None,
     ) -> None:
+        self._data_plane = data_plane
         self._ops = ThreadPoolExecutor(settings.serve_threads, thread_name_prefix="chopmark-op")
         self._transfers = ThreadPoolExecutor(settings.serve_transfers, thread_name_prefix="chopmark-transfer")
         self._readiness = Readiness(parts)
@@ -101,6 +107,9 @@ class App:
             scope["root_path"] = PREFIX
             await self._api(scope, receive, send)
             return
+        if self._data_plane is not None and self._data_plane.gateway.takes(path):
+            await self._data_plane.gateway(scope, receive, send)
+            return
         exchange = Exchange(scope, receive, send)
         await exchange.send(await self._plain(exchange, path))
 
@@ -111,7 +120,9 @@ class App:
             case "/readyz":
                 return await self._ready(exchange)
             case "/metrics":
-                return Answer(HTTPStatus.OK, {"content-type": _METRICS}, self._telemetry.exposed())
+                plane = self._data_plane
+                beside = plane.seen_metrics(exchange.header("authorization")) if plane is not None else None
+                return Answer(HTTPStatus.OK, {"content-type": METRICS}, self._telemetry.exposed(beside))
             case "/openapi.json" | "/docs":
                 return await asyncio.get_running_loop().run_in_executor(self._ops, self._described.answer, exchange)
             case _:
@@ -139,6 +150,8 @@ class App:
         while True:
             message: Any = await receive()
             ends = message["type"] == "lifespan.shutdown"
+            if self._data_plane is not None:
+                await (self._data_plane.close() if ends else self._data_plane.start())
             if ends:
                 await self._end_threads()
             await send({"type": f"{message['type']}.complete"})

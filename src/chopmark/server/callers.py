@@ -156,7 +156,8 @@ class TokenCallers:
         kept = self._fresh(parsed[0]) if parsed is not None else None
         if parsed is None or kept is None or not matches(parsed[1], kept.secret_hash):
             return None
-        return self.actor(exchange)
+        _check_wait(self._by_address.take(exchange.client), "This address asks too often.")
+        return self._admitted(kept, parsed[0], exchange.client)
 
     def _by_api_token(self, token_id: str, secret: bytes, address: str) -> Actor:
         kept = self._fresh(token_id)
@@ -165,6 +166,10 @@ class TokenCallers:
             if not matches(secret, kept.secret_hash if kept is not None else _NOBODY) or kept is None:
                 raise self._refused(address, token_id)
             self._keep(token_id, kept)
+        return self._admitted(kept, token_id, address)
+
+    def _admitted(self, kept: Holder, token_id: str, address: str) -> Actor:
+        """The actor of a token whose secret is right."""
         if not is_usable(kept.token, self._clock()):
             raise self._refused(address, token_id)
         _check_wait(self._by_token.take(token_id), "This token asks too often.")

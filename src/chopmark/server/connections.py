@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from chopmark.base.jsons import encode
+from chopmark.base.wording import within_sentence
 from chopmark.ops.http import Problem
 from chopmark.server.exchange import GONE
+from chopmark.server.joined import Joined
 from chopmark.server.telemetry import LOGGER
 
 __all__ = ["Limits", "files_for", "protocol_of"]
@@ -23,6 +25,9 @@ HEAD_BYTES_MAX = 64 << 10
 """Longest head of a request; also of what follows a body, or stands between its pieces."""
 
 _LINGER_S = 5.0
+_LAST_S = 1.0
+"""So long a server that stops waits for requests that are on their way."""
+
 _FILES_BESIDE = 512
 """Files that are open beside connections: database, store, log."""
 
@@ -68,7 +73,7 @@ def files_for(connections_max: int) -> int:
     return fitting
 
 
-def protocol_of(limits: Limits) -> type[asyncio.Protocol]:
+def protocol_of(limits: Limits) -> type[_Connection]:
     """The protocol of one server's connections, which share its limits."""
     waiting: dict[_Connection, None] = {}  # in the order in which they began to wait for a request
 
@@ -84,6 +89,12 @@ def protocol_of(limits: Limits) -> type[asyncio.Protocol]:
 class _Connection(HttpToolsProtocol):
     limits: Limits
     waiting: dict[_Connection, None]
+    is_stopping = False
+
+    @classmethod
+    def stop(cls) -> None:
+        """Let each connection answer one more request at most."""
+        cls.is_stopping = True
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -103,11 +114,29 @@ class _Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        joined: Any = Joined(transport, self.loop)
+        self.transport = joined
         if len(self.connections) > self.limits.connections_max and not self._make_room():
             self._refuse(503, "The server has as many connections as it bears.", "Try again in a second.")
             return
         self.waiting[self] = None
         self._limit_head()
+        if self.is_stopping:
+            self.shutdown()
+
+    def shutdown(self) -> None:
+        """End with the request that is worked on, else with one that is on its way; uvicorn calls this when it stops.
+
+        Who reuses a connection may have sent the next request before it could know: closed at once, that would be lost.
+        """
+        if self._last is not None and not self._last.response_complete:
+            super().shutdown()
+        else:
+            self.loop.call_later(_LAST_S, self._end_unasked)
+
+    def _end_unasked(self) -> None:
+        if self._last is None or self._last.response_complete:
+            self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.waiting.pop(self, None)
@@ -144,6 +173,8 @@ class _Connection(HttpToolsProtocol):
         self.waiting.pop(self, None)
         self.scope["extensions"] = {GONE: {"asked": self.transport.is_closing}}
         super().on_headers_complete()
+        if self.is_stopping:
+            self.cycle.keep_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._is_in_head:  # what comes after a body is not read by anybody
@@ -231,7 +262,9 @@ class _Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP; uvicorn calls this."""
-        self._refuse(400, f"This is no request of HTTP: {msg.lower()}", "Look at how the client or a proxy sends it.")
+        self._refuse(
+            400, f"This is no request of HTTP: {within_sentence(msg)}", "Look at how the client or a proxy sends it."
+        )
 
     def _refuse(self, status: int, message: str, hint: str) -> None:
         self._stop_timer()

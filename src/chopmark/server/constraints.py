@@ -15,9 +15,11 @@ from chopmark.domain.access import PERMISSIONS
 from chopmark.domain.job_kinds import KINDS
 from chopmark.domain.lifecycle import STAGES
 from chopmark.domain.lineage import RELATIONS
+from chopmark.domain.monitors import METRICS, MINUTES_MAX
 from chopmark.domain.names import KEY_LENGTH_MAX, NAME_LENGTH_MAX, RESERVED_ALIASES, TEXT_LENGTH_MAX
 from chopmark.domain.policy import REQUIRABLE_FIELDS
 from chopmark.domain.retention import DAYS_MAX
+from chopmark.domain.traffic import SHADOWS_MAX, VARIANTS_MAX
 
 __all__ = ["COMPONENTS", "TEXTS", "added", "constrained"]
 
@@ -51,6 +53,17 @@ TEXTS: dict[str, dict[str, Any]] = {
     "Name": _text(_NAME, ["risk"], "ASCII letters, digits, '.', '_' and '-'; letters or digits at its ends.", NAME_LENGTH_MAX),
     "ProjectOrAll": _text(rf"[*]|{_NAME}", ["risk", "*"], "A project, or * for the whole registry.", NAME_LENGTH_MAX),
     "ModelName": _text(_MODEL, ["fraud", "risk/fraud"], "A model: [project/]name.", 2 * NAME_LENGTH_MAX + 1),
+    "EndpointName": _text(_MODEL, ["fraud-api", "risk/fraud-api"], "An endpoint: [project/]name.", 2 * NAME_LENGTH_MAX + 1),
+    "ExperimentName": _text(
+        _MODEL, ["ranker-test", "search/ranker-test"], "An experiment: [project/]name.", 2 * NAME_LENGTH_MAX + 1
+    ),
+    "MonitorName": _text(
+        _MODEL, ["fraud-api.error_rate", "risk/fraud-api.slow"], "A monitor: [project/]name.", 2 * NAME_LENGTH_MAX + 1
+    ),
+    "WatchedThing": _text(_REFERENCE, ["fraud-api", "fraud-api@watched"], "An endpoint, or a version with its selector.", 512),
+    "WatchedMetric": _text(
+        rf"{'|'.join(METRICS)}|metrics[.][A-Za-z0-9_.-]+", ["error_rate"], "What is sampled, or metrics.NAME of what callers record.", 200
+    ),
     "Reference": _text(
         _REFERENCE,
         ["fraud", "fraud:3", "fraud@champion"],
@@ -152,16 +165,21 @@ _BY_FIELD = {
     "semver": "SemVer",
     "successor": "Reference",
     "delivery": "DeliveryId",
+    "endpoint": "EndpointName",
+    "experiment": "ExperimentName",
+    "monitor": "MonitorName",
 }
 _BY_OP = {
     "project.create.name": "Name",
     "project.get.name": "Name",
     "project.configure.name": "Name",
     "schedule.set.name": "Name",
+    "schedule.get.name": "Name",
     "schedule.remove.name": "Name",
     "schedule.pause.name": "Name",
     "schedule.resume.name": "Name",
     "role.define.name": "Name",
+    "role.get.name": "Name",
     "role.remove.name": "Name",
     "token.create.name": "ActorName",
     "token.create.owner": "ActorName",
@@ -178,11 +196,22 @@ _BY_OP = {
     "webhook.list.project": "ProjectOrAll",
     "member.set.project": "ProjectOrAll",
     "member.remove.project": "ProjectOrAll",
+    "member.get.project": "ProjectOrAll",
     "member.list.project": "ProjectOrAll",
     "token.create.project": "ProjectOrAll",
     "audit.verify.head": "Digest",
     "audit.at.of": "Reference",
     "version.compare.baseline": "Reference",
+    "outcome.compare.baseline": "Reference",
+    "outcome.compare.candidate": "Reference",
+    "rollout.start.candidate": "Reference",
+    "rollout.rehearse.candidate": "Reference",
+    "rollout.rehearse.stable": "Reference",
+    "rollout.rollback.to": "Reference",
+    "monitor.create.on": "WatchedThing",
+    "monitor.create.metric": "WatchedMetric",
+    "rollout.rehearse.since": "Time",
+    "rollout.rehearse.until": "Time",
 }
 _GIVEN = frozenset(
     f"{op}.reason"
@@ -200,8 +229,11 @@ _RANGES: dict[str, dict[str, Any]] = {
     "lineage.graph.depth": {"minimum": 1, "maximum": 1_000},
     "lineage.graph.limit": {"minimum": 1, "maximum": 10_000},
     "audit.verify.size": {"minimum": 0},
+    "monitor.create.minutes": {"minimum": 1, "maximum": MINUTES_MAX},
+    "monitor.create.variant": {"maxLength": NAME_LENGTH_MAX},
 }
 _KEYS = {"propertyNames": {"$ref": "#/components/schemas/Key"}, "maxProperties": 2_000}
+_SPLIT = {"minItems": 1, "maxItems": VARIANTS_MAX}
 _TAG = {"type": "string", "maxLength": 5_000}
 _ITEMS: dict[str, dict[str, Any]] = {
     "version.compare.refs": {"items": {"$ref": "#/components/schemas/Reference"}, "minItems": 2},
@@ -210,10 +242,18 @@ _ITEMS: dict[str, dict[str, Any]] = {
     "model.update.remove_tags": {"items": {"$ref": "#/components/schemas/Key"}},
     "version.update.remove_tags": {"items": {"$ref": "#/components/schemas/Key"}},
     "usage.record.loads": {"maxItems": PAGE_SIZE_MAX},
+    "endpoint.create.split": _SPLIT,
+    "endpoint.split.split": _SPLIT,
+    "endpoint.create.shadows": {"maxItems": SHADOWS_MAX},
+    "endpoint.split.shadows": {"maxItems": SHADOWS_MAX},
 }
+_VERSION = {"$ref": "#/components/schemas/Reference"}
 COMPONENTS: dict[str, dict[str, Any]] = {
     "ProjectRules": {"required_fields": {"items": {"type": "string", "enum": list(REQUIRABLE_FIELDS)}}},
     "DailyLoads": {"count": {"minimum": 1, "maximum": 2**40}},
+    "Share": {"version": _VERSION, "name": {"maxLength": NAME_LENGTH_MAX}},
+    "ShadowShare": {"version": _VERSION},
+    "RouterReport": {"id": {"minLength": 1, "maxLength": 200}, "note": {"maxLength": 5_000}},
     "Retention": {field: {"minimum": 1, "maximum": DAYS_MAX} for field in ("newest", "days", "used_days")},
 }
 """What is added to properties of the structs that requests hold."""
@@ -232,7 +272,7 @@ def constrained(op: str, field: str, schema: Mapping[str, Any]) -> dict[str, Any
     key = f"{op}.{field}"
     if key in _RANGES or key in _ITEMS:
         return added(schema, (_RANGES | _ITEMS)[key])
-    if field in ("tags", "metrics"):
+    if field in ("tags", "metrics") and "items" not in schema:
         values = _TAG if field == "tags" else schema["additionalProperties"]
         return {**schema, **_KEYS, "additionalProperties": values}
     if field in _LENGTHS and _types(schema) == {"string"}:

@@ -186,7 +186,8 @@ class EventRoutes:
                         self._last = found[-1].event.seq
                         self._spread()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), _ASKED_EVERY_S)
+                    async with asyncio.timeout(_ASKED_EVERY_S):
+                        await changed.wait()
         finally:
             end()
 

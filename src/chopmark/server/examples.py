@@ -16,6 +16,8 @@ _FILE = {"path": "model.bin", "role": "weights", "size_bytes": 0, "digest": _EMP
 _MANIFEST = {"kind": "artifact", "format": "raw", "files": [_FILE]}
 _VERSION = {"model": "fraud", "manifest": _MANIFEST, "metrics": {"roc_auc": 0.94}}
 _MADE_OF = "sha256:7bf051a0f342631a9121dd63a28e5ea3a67b9334d604cf65f9af46005e490a8d"  # the digest of that manifest
+_SPLIT = [{"version": "fraud:1", "percent": 90}, {"version": "fraud:2", "percent": 10}]
+_PLAN = {"steps": [{"weight": 1_000, "hold_s": 600}, {"weight": 5_000, "hold_s": 1_800}]}
 _ID = "018f4b5e-0000-7000-8000-000000000001"
 
 BODIES: dict[str, Any] = {
@@ -38,10 +40,37 @@ BODIES: dict[str, Any] = {
     "job.run": {"kind": "integrity"},
     "storage.sweep": {"prefix": "a"},
     "token.create": {"name": "ci", "scopes": ["read"]},
-    "member.set": {"project": "*", "member": "ada", "role": "viewer"},
+    "member.set": {"role": "viewer"},
     "role.define": {"permissions": ["read", "evaluate"]},
     "webhook.create": {"project": "*", "url": "https://receiver.example/hook", "events": ["version.*"]},
     "webhook.update": {"state": "paused"},
+    "endpoint.create": {"endpoint": "scores-api", "split": [{"version": "fraud@champion"}], "config": {"timeout_ms": 500}},
+    "endpoint.update": {"config": {"timeout_ms": 500}},
+    "endpoint.split": {"split": _SPLIT, "reason": "a first look"},
+    "monitor.create": {
+        "monitor": "fraud-api.slow",
+        "on": "fraud-api",
+        "metric": "latency_ms_p95",
+        "rule": {"kind": "threshold", "threshold": 250, "for_s": 300},
+        "severity": "critical",
+    },
+    "rollout.start": {"candidate": "fraud:3", "plan": _PLAN, "supersede": True, "reason": "does better in March"},
+    "rollout.command": {"command": "pause", "reason": "lunch"},
+    "rollout.rollback": {"to": "fraud:1", "reason": "wrong answers"},
+    "rollout.rehearse": {"candidate": "fraud:3", "stable": "fraud:2", "plan": _PLAN, "since": _TIME, "until": "2026-01-31T18:00:00Z"},
+    "alert.silence": {"for_s": 7_200, "reason": "a load test"},
+    "experiment.start": {
+        "experiment": "scores-test",
+        "variants": [{"name": "control", "version": "fraud:1"}, {"name": "treatment", "version": "fraud:2"}],
+        "control": "control",
+        "metrics": [{"name": "success", "role": "primary"}],
+    },
+    "experiment.extend": {"max_duration_s": 1_814_400, "reason": "the holidays were quiet"},
+    "experiment.decide": {"winner": "control", "reason": "it is cheaper"},
+    "experiment.expose": {"exposures": [{"unit": "user-1", "variant": "treatment"}]},
+    "experiment.record": {"records": [{"unit": "user-1", "values": {"success": 1}}]},
+    "router.report": {"report": {"id": _ID, "mark": {"epoch": _ID, "generation": 1}, "started_at": _TIME, "served": []}},
+    "outcome.record": {"ref": "fraud:1", "source": "checkout-1", "minutes": [{"at": _TIME, "requests": 2, "latencies_ms": [4.5, 6]}]},
     "blob.missing": {"digests": [_EMPTY]},
     "blob.assemble": {"parts": [_EMPTY]},
 }  # fmt: skip
@@ -52,12 +81,20 @@ _PLACES: dict[str, Any] = {
     "path": "model/model.json",
     "version.purge.ref": "fraud:1",
     "version.restore.ref": "fraud:1",
-    "member.remove.member": "ada",
+    "project": "*",
+    "member": "ada",
     "lineage.unlink.source": "fraud:2",
     "lineage.unlink.relation": "replaces",
     "lineage.unlink.target": "fraud:1",
     "version.compare.refs": ["fraud:1", "fraud:2"],
+    "outcome.summary.endpoint": "fraud-api",
+    "outcome.sampled.endpoint": "fraud-api",
+    "outcome.trend.model": "fraud",
+    "outcome.compare.baseline": "fraud:1",
+    "outcome.compare.candidate": "fraud:2",
+    "monitor": "fraud-api.error_rate",
     "project.get.name": "default",
+    "role.get.name": "viewer",
     "project.configure.name": "default",
 }
 _SCHEMAS = "#/components/schemas/"
@@ -110,7 +147,8 @@ def curl_line(method: str, path: str, operation: Mapping[str, Any], components: 
     pairs: list[str] = []
     for parameter in operation["parameters"]:
         field = parameter["name"]
-        if parameter["in"] == "header" or not parameter.get("required"):
+        is_needed = parameter.get("required") or f"{name}.{field}" in _PLACES
+        if parameter["in"] == "header" or not is_needed:
             continue
         value = _PLACES.get(f"{name}.{field}", _PLACES.get(field))
         if value is None:

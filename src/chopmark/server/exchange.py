@@ -70,7 +70,7 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, pace: Pace | None = None) -> None:
         self._pace = pace or Pace()
         self._is_gone: Callable[[], bool] = scope.get("extensions", {}).get(GONE, {}).get("asked", _never)
-        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of a name counts
         self._receive = receive
         self._send = send
         self._begun = time.perf_counter()
@@ -90,8 +90,7 @@ class Exchange:
 
     def header(self, name: str) -> str:
         """A header's value; the first where there are several, empty where there is none."""
-        wanted = name.encode()
-        return next((value.decode("latin-1") for key, value in self._headers if key == wanted), "")
+        return self._headers.get(name.encode(), b"").decode("latin-1")
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes.
@@ -106,7 +105,8 @@ class Exchange:
             # A slow line costs nothing for some time; then it must have brought something for every second.
             limit_s = since + self._pace.idle_s + read_bytes / self._pace.bytes_per_s_min - time.monotonic()
             try:
-                message = await asyncio.wait_for(self._receive(), min(self._pace.idle_s, max(limit_s, 0.0)))
+                async with asyncio.timeout(min(self._pace.idle_s, max(limit_s, 0.0))):
+                    message = await self._receive()
             except TimeoutError:
                 msg = f"Of the body {read_bytes:,} bytes came in {time.monotonic() - since:.0f} s, which is too slow."
                 raise InvalidRequest(msg, hint="Send it again.") from None

@@ -120,6 +120,8 @@ def _operation(op: Op, asked: Mapping[str, Any], answered: Mapping[str, Any]) ->
         parameters += _WRITING
         if op.moves:
             parameters.append(_IF_MATCH)
+            if op.method == "PUT" and OPS[op.moves].path == op.path:
+                parameters.append(_IF_NONE_MATCH)
     operation["responses"] = _answers(op, answered)
     return operation
 
@@ -182,10 +184,17 @@ _IF_MATCH: dict[str, Any] = {
     "schema": {"type": "string"},
     "description": "The ETag of what is to be changed: it is changed only while it is what the caller saw.",
 }
+_IF_NONE_MATCH: dict[str, Any] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": {"const": "*"},
+    "description": "It is made only, and not changed when it is there already.",
+}
 
 
 def _in_path(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(schema) if "$ref" in schema else {"minLength": 1, **schema}
+    said = {key: value for key, value in schema.items() if key != "default"}  # what is in the path is always said
+    return said if "$ref" in said else {"minLength": 1, **said}
 
 
 def _in_query(name: str, schema: Mapping[str, Any], required: bool) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class Readiness:
         if asked is None or asked.done():
             asked = self._asking[name] = asyncio.get_running_loop().run_in_executor(self._threads, self._ask, name)
         try:
-            return await asyncio.wait_for(asyncio.shield(asked), self._within_s)
+            async with asyncio.timeout(self._within_s):
+                return await asyncio.shield(asked)
         except TimeoutError:
             return "timed_out"
 

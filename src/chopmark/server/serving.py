@@ -3,50 +3,67 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import ipaddress
 import math
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import structs
+
+from chopmark.abc.hints import Hints
 from chopmark.base.settings import Resolved, Settings
 from chopmark.domain.access import EVERYWHERE, PERMISSIONS, Actor
 from chopmark.errors import ChopmarkError, Denied, InvalidRequest, Unavailable, Unsupported
 from chopmark.ops.access import CreateToken, NewToken, SetMember
+from chopmark.sdk.transport import Transport
 from chopmark.server.app import App
 from chopmark.server.callers import callers_of
+from chopmark.server.gateway_app import GatewayApp
 from chopmark.server.readiness import Part
 from chopmark.server.telemetry import LOGGER, log_to_stderr
 from chopmark.server.tracing import tracing_of
-from chopmark.wiring import LocalTransport, connect_when_up
+from chopmark.wiring import LocalTransport, connect_served, connect_when_up, is_served
 
-__all__ = ["FIRST_ADMIN", "application", "serve", "served"]
+if TYPE_CHECKING:
+    from chopmark.server.data_plane import DataPlane
+
+__all__ = ["FIRST_ADMIN", "application", "data_plane_of", "serve", "serve_gateway", "served"]
 
 FIRST_ADMIN = "admin"
 """Owner of the first token."""
 
 _START_S = 10.0
+_CONTROL_S = 5.0
 _BACKLOG = 2_048
 
 
-def application(transport: LocalTransport, settings: Settings, check_workers: Callable[[], None] | None = None) -> App:
+def application(
+    transport: LocalTransport,
+    settings: Settings,
+    beside: Mapping[str, Callable[[], None]] | None = None,
+    data_plane: DataPlane | None = None,
+) -> App:
     """The application over an open registry; who may ask it is up to ``serve_auth``.
 
     Parameters
     ----------
     transport, settings
         The registry.
-    check_workers
-        Raises while the workers beside it are not well; None where there are none.
+    beside
+        What works beside it, by name: each raises while it is not well.
+    data_plane
+        The gateway beside it; none where inference is served elsewhere.
     """
     parts = {
         "database": Part(transport.check),
         "migrations": Part(transport.check_tables, kept_s=60.0),
         "store": Part(transport.check_store),
-        **({"workers": Part(check_workers)} if check_workers is not None else {}),
+        **{name: Part(check) for name, check in (beside or {}).items()},
     }
     return App(
         transport,
@@ -56,7 +73,15 @@ def application(transport: LocalTransport, settings: Settings, check_workers: Ca
         events=transport,
         parts=parts,
         tracing=tracing_of(settings),
+        data_plane=data_plane,
     )
+
+
+def data_plane_of(transport: Transport, settings: Settings, *, address: str, hints: Hints | None) -> DataPlane:
+    """A gateway over the transport of a registry; who may call is up to ``serve_auth``."""
+    from chopmark.server.data_plane import DataPlane
+
+    return DataPlane(transport, hints, settings, address=address, asks_callers=settings.serve_auth != "none")
 
 
 class Working(Protocol):
@@ -68,8 +93,8 @@ class Working(Protocol):
         ...
 
     @property
-    def check(self) -> Callable[[], None]:
-        """Raises while it is not well."""
+    def checks(self) -> Mapping[str, Callable[[], None]]:
+        """By a name for each of its parts: raises while that is not well."""
         ...
 
 
@@ -99,6 +124,89 @@ def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None
         When the address is taken.
     """
     settings = resolved.settings
+    with _listening(settings) as listening, _signals() as stop:
+        try:
+            transport = connect_when_up(resolved, _tell_it_waits, wait=stop.wait)
+        except Unavailable:
+            if stop.is_set():
+                return
+            raise
+        with contextlib.closing(transport):
+            transport.record_soon()
+            listening.listen(_BACKLOG)  # who comes from now on waits until it serves
+            address = _address(settings, listening)
+            tell(f"Serving {transport.location} at {address}")
+            if settings.serve_auth == "tokens" and not transport.identities.has_tokens():
+                tell(_first_token(transport))
+            with beside(transport, settings) if beside else contextlib.nullcontext() as working:
+                checks = working.checks if working is not None else None
+                plane = None
+                if settings.serve_gateway == "on":
+                    plane = data_plane_of(transport, settings, address=address, hints=transport.routing_hints)
+                app = application(transport, settings, checks, plane)
+                server = _server(app, settings, working.stop if working is not None else _nothing)
+                server.should_exit = stop.is_set()
+                _run(server, listening)
+
+
+def serve_gateway(resolved: Resolved, tell: Callable[[str], None]) -> None:
+    """Answer inference requests to the endpoints of the registry of these settings, until a signal says to stop.
+
+    The registry may be away, at the start too: what was last known is served, which at the start is nothing.
+
+    Parameters
+    ----------
+    resolved
+        The settings; the registry is a server's, or one of which this process opens database and store.
+    tell
+        Is told the address as soon as it is listened on.
+
+    Raises
+    ------
+    Denied
+        When it should listen beyond this machine: nobody would be asked who they are.
+    Unavailable
+        When the address is taken.
+    """
+    settings = resolved.settings
+    with _listening(settings) as listening, _signals() as stop:
+        hints = None
+        try:
+            if is_served(settings):
+                settings = _without_patience(settings)
+                transport: Transport = connect_served(structs.replace(resolved, settings=settings))
+            else:
+                transport = local = connect_when_up(resolved, _tell_it_waits, wait=stop.wait)
+                hints = local.routing_hints
+        except Unavailable:
+            if stop.is_set():
+                return
+            raise
+        with contextlib.closing(transport):
+            listening.listen(_BACKLOG)
+            address = _address(settings, listening)
+            tell(f"Serving the endpoints of {transport.location} at {address}")
+            app = GatewayApp(data_plane_of(transport, settings, address=address, hints=hints))
+            server = _server(app, settings, _nothing)
+            server.should_exit = stop.is_set()
+            _run(server, listening)
+
+
+def _without_patience(settings: Settings) -> Settings:
+    """For who has something to go on with: a control plane that stands still must keep neither a model's process nor a stop waiting."""
+    return structs.replace(settings, request_timeout_s=min(settings.request_timeout_s, _CONTROL_S), retry_for_s=0)
+
+
+def _run(server: Any, listening: socket.socket) -> None:
+    """Serve until told to stop. What was imported until now stays to the end, and no collection of garbage need walk it: 50 ms each."""
+    gc.collect()
+    gc.freeze()
+    server.run([listening])
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """A socket that is bound to where the settings say, and not listened on yet."""
     _check_open(settings)
     log_to_stderr(settings.serve_log)
     family = socket.AF_INET6 if ":" in settings.serve_host else socket.AF_INET
@@ -109,24 +217,12 @@ def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None
         except OSError as error:
             msg = f"{settings.serve_host}:{settings.serve_port} cannot be listened on: {error.strerror}."
             raise Unavailable(msg, hint="Another program may have it: choose another with --port.") from error
-        with _signals() as stop:
-            try:
-                transport = connect_when_up(resolved, _tell_it_waits, wait=stop.wait)
-            except Unavailable:
-                if stop.is_set():
-                    return
-                raise
-            with contextlib.closing(transport):
-                listening.listen(_BACKLOG)  # who comes from now on waits until it serves
-                host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
-                tell(f"Serving {transport.location} at http://{host}:{listening.getsockname()[1]}")
-                if settings.serve_auth == "tokens" and not transport.identities.has_tokens():
-                    tell(_first_token(transport))
-                with beside(transport, settings) if beside else contextlib.nullcontext() as working:
-                    app = application(transport, settings, working.check if working is not None else None)
-                    server = _server(app, settings, working.stop if working is not None else _nothing)
-                    server.should_exit = stop.is_set()
-                    server.run([listening])
+        yield listening
+
+
+def _address(settings: Settings, listening: socket.socket) -> str:
+    host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
+    return f"http://{host}:{listening.getsockname()[1]}"
 
 
 @contextlib.contextmanager
@@ -163,7 +259,7 @@ def _first_token(transport: LocalTransport) -> str:
 
 
 @contextlib.contextmanager
-def served(app: App, host: str = "127.0.0.1", settings: Settings | None = None) -> Iterator[str]:
+def served(app: App | GatewayApp, host: str = "127.0.0.1", settings: Settings | None = None) -> Iterator[str]:
     """Serve an application from a thread for the length of the block; gives its address."""
     server = _server(app, settings or Settings(), _nothing)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
@@ -182,7 +278,7 @@ def served(app: App, host: str = "127.0.0.1", settings: Settings | None = None) 
             thread.join(_START_S)
 
 
-def _server(app: App, settings: Settings, stop_beside: Callable[[], None]) -> Any:
+def _server(app: App | GatewayApp, settings: Settings, stop_beside: Callable[[], None]) -> Any:
     try:
         import uvicorn
 
@@ -192,9 +288,10 @@ def _server(app: App, settings: Settings, stop_beside: Callable[[], None]) -> An
         raise Unsupported(msg, hint="pip install 'chopmark[server]'") from error
     proxies = _proxies(settings.serve_proxies)
     limits = Limits(files_for(settings.serve_connections_max), settings.serve_head_s, settings.serve_idle_s)
+    protocol = protocol_of(limits)
     config = uvicorn.Config(
         app,
-        http=protocol_of(limits),
+        http=protocol,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -211,6 +308,7 @@ def _server(app: App, settings: Settings, stop_beside: Callable[[], None]) -> An
         async def shutdown(self, sockets: Any = None) -> None:
             stop_beside()
             app.end()
+            protocol.stop()
             await super().shutdown(sockets)
 
         @contextlib.contextmanager

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from chopmark.abc.catalog import Catalog, Transaction, VersionChange
+from chopmark.domain.access import CustomRole
 from chopmark.domain.audit import find_fault
 from chopmark.errors import InvalidRequest
 from chopmark.testing.catalog_fixtures import CatalogFixtures, Stop, write_and_stop
@@ -90,6 +91,7 @@ class TransactionLaws(CatalogFixtures):
                 lambda: tx.aliases.remove(model.id, "x"),
                 lambda: tx.lineage.insert([an_edge(records, "a", "b")]),
                 lambda: tx.audit.append(records.event()),
+                lambda: tx.lock("role:tester"),
             ]
             for attempt in attempts:
                 with pytest.raises(InvalidRequest):
@@ -150,6 +152,40 @@ class TransactionLaws(CatalogFixtures):
         assert len(events) == total
         assert find_fault(events) is None
         assert [row.event.seq for row in waiting] == list(range(1, total + 1))
+
+    def test_who_locks_a_name_reads_what_others_wrote_before(self, catalog: Catalog) -> None:
+        """What is read after `Transaction.lock` and changed by it is never lost, though no row stands for it at first."""
+        barrier = threading.Barrier(THREADS)
+
+        def count() -> None:
+            barrier.wait()
+            for _ in range(ROUNDS):
+                with catalog.writing() as tx:
+                    tx.lock("role:tester")
+                    tx.lock("role:tester")  # once more is no fault
+                    found = tx.roles.get("tester")
+                    so_far = int(found.description) if found is not None else 0
+                    tx.roles.put(CustomRole(name="tester", permissions=("read",), description=str(so_far + 1)))
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            for done in [pool.submit(count) for _ in range(THREADS)]:
+                done.result()
+        with catalog.reading() as tx:
+            found = tx.roles.get("tester")
+        assert found is not None
+        assert int(found.description) == THREADS * ROUNDS
+
+    def test_other_names_are_locked_by_others(self, catalog: Catalog) -> None:
+        """One transaction may lock several, and ends all with itself, also when it fails."""
+
+        def lock_both(tx: Transaction) -> None:
+            tx.lock("a")
+            tx.lock("b")
+
+        with pytest.raises(Stop):
+            write_and_stop(catalog, lock_both)
+        with catalog.writing() as tx:
+            lock_both(tx)
 
     def test_a_thread_that_fails_harms_no_other(self, catalog: Catalog) -> None:
         """Those that raise leave nothing; those beside them are stored."""

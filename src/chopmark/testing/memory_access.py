@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from chopmark.abc.access import ManyMembers, ManyTokens, MemberKey
+from chopmark.abc.access import HashedTokens, ManyMembers, ManyTokens, MemberKey
 from chopmark.abc.catalog import Taken
 from chopmark.base.clock import to_us
 from chopmark.base.jsons import decode, encode
@@ -31,6 +31,11 @@ class MemoryTokens(Surface):
         """See the interface."""
         tokens = (decode(body, Token) for _, (body, _) in sorted(self._scope.read.tokens.items()))
         return [t for t in tokens if t.id > after and owner in (None, t.owner)][:limit]
+
+    def hashed(self, *, after: str = "", limit: int) -> HashedTokens:
+        """See the interface."""
+        stored = sorted(self._scope.read.tokens.items())
+        return [(decode(body, Token), digest) for key, (body, digest) in stored if key > after][:limit]
 
     def insert(self, token: Token, secret_hash: str) -> None:
         """See the interface."""

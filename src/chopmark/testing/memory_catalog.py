@@ -14,6 +14,7 @@ from chopmark.abc import catalog as abc
 from chopmark.errors import InvalidRequest, TimedOut
 from chopmark.testing.memory_access import MemoryMembers, MemoryPuts, MemoryRoles, MemoryTokens
 from chopmark.testing.memory_collection import MemoryCollection, MemoryRows
+from chopmark.testing.memory_experiments import MemoryExperiments, MemoryExperimentUnits
 from chopmark.testing.memory_history import (
     MemoryAudit,
     MemoryEvaluations,
@@ -24,8 +25,12 @@ from chopmark.testing.memory_history import (
 )
 from chopmark.testing.memory_jobs import MemoryJobs, MemorySchedules
 from chopmark.testing.memory_lineage import MemoryDatasets, MemoryLineage
+from chopmark.testing.memory_monitors import MemoryAlerts, MemoryMonitors
 from chopmark.testing.memory_names import MemoryModels, MemoryProjects
+from chopmark.testing.memory_outcomes import MemoryFeedback, MemoryOutcomeTiers, MemoryProfileCounts
 from chopmark.testing.memory_pointers import MemoryAliases, MemoryLoads, MemoryTrust
+from chopmark.testing.memory_rollouts import MemoryRollouts
+from chopmark.testing.memory_routing import MemoryEndpoints, MemoryOutcomes, MemoryRouters, MemoryRoutingMarks
 from chopmark.testing.memory_state import Scope, State
 from chopmark.testing.memory_versions import MemoryManifests, MemoryVersions
 from chopmark.testing.memory_webhooks import MemoryDeliveries, MemoryWebhooks
@@ -63,6 +68,23 @@ class MemoryTransaction:
         self.jobs: abc.Jobs = MemoryJobs(scope)
         self.webhooks: abc.Webhooks = MemoryWebhooks(scope)
         self.deliveries: abc.Deliveries = MemoryDeliveries(scope)
+        self.endpoints: abc.Endpoints = MemoryEndpoints(scope)
+        self.experiments: abc.Experiments = MemoryExperiments(scope)
+        self.experiment_units: abc.ExperimentUnits = MemoryExperimentUnits(scope)
+        self.routing: abc.RoutingMarks = MemoryRoutingMarks(scope)
+        self.routers: abc.Routers = MemoryRouters(scope)
+        self.outcomes: abc.Outcomes = MemoryOutcomes(scope)
+        self.outcome_tiers: abc.OutcomeTiers = MemoryOutcomeTiers(scope)
+        self.feedback: abc.FeedbackRows = MemoryFeedback(scope)
+        self.profile_counts: abc.ProfileCounts = MemoryProfileCounts(scope)
+        self.monitors: abc.Monitors = MemoryMonitors(scope)
+        self.alerts: abc.Alerts = MemoryAlerts(scope)
+        self.rollouts: abc.Rollouts = MemoryRollouts(scope)
+        self._scope = scope
+
+    def lock(self, name: str) -> None:  # noqa: ARG002 - there is one writer anyway
+        """See the interface."""
+        _ = self._scope.write
 
 
 class MemoryCatalog:

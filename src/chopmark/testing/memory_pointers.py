@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from uuid import UUID
 
-from chopmark.abc.catalog import Moves
+from chopmark.abc.pointers import Moves
 from chopmark.base.jsons import decode, encode
 from chopmark.domain.usage import LoadCount
 from chopmark.domain.versions import Alias, AliasMove, TrustDecision, Version

@@ -8,11 +8,14 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from chopmark.abc.catalog import StoredAnswer
+from chopmark.base.clock import system_clock
+from chopmark.base.ids import random_bytes, uuid7
 from chopmark.base.jsons import decode
+from chopmark.domain.feedback import JudgedFeedback
 from chopmark.domain.versions import Model, Version
 from chopmark.errors import InvalidRequest, NotFound
 
-__all__ = ["Rows", "Scope", "State", "Surface", "Turn", "first_of", "newest", "of_key"]
+__all__ = ["Routed", "Rows", "Scope", "State", "StoredMonitor", "Surface", "Turn", "first_of", "newest", "of_key"]
 
 
 T = TypeVar("T")
@@ -32,6 +35,23 @@ class Turn(NamedTuple):
     fence: int = 0
     until: datetime | None = None
     served: datetime | None = None
+
+
+class StoredMonitor(NamedTuple):
+    """A monitor and what is remembered of it, with its revision and when it is due."""
+
+    body: bytes
+    state: bytes
+    revision: int
+    due: datetime
+
+
+class Routed(NamedTuple):
+    """The routing's only row."""
+
+    epoch: str
+    generation: int
+    secret: str
 
 
 class State:
@@ -67,6 +87,21 @@ class State:
         self.webhooks: dict[UUID, tuple[bytes, str]] = {}
         self.turns: dict[UUID, Turn] = {}
         self.deliveries: dict[tuple[UUID, int], bytes] = {}
+        self.endpoints: dict[UUID, bytes] = {}
+        self.experiments: dict[UUID, bytes] = {}
+        self.experiment_units: dict[tuple[UUID, bytes], tuple[int, int]] = {}
+        self.experiment_outcomes: dict[tuple[UUID, int, bytes, bytes], tuple[int, float, float]] = {}
+        self.routing = Routed(str(uuid7(system_clock())), 0, random_bytes(32).hex())
+        self.routers: dict[str, tuple[datetime, bytes]] = {}
+        self.outcomes: dict[tuple[UUID, datetime, UUID, str, str], bytes] = {}
+        self.outcome_tiers: dict[tuple[str, datetime, UUID, UUID, str], bytes] = {}
+        self.outcome_moves: dict[str, datetime] = {}
+        self.feedback: dict[tuple[UUID, datetime, bytes], JudgedFeedback] = {}
+        self.profile_counts: dict[tuple[UUID, datetime, UUID, str, str], bytes] = {}
+        self.monitors: dict[UUID, StoredMonitor] = {}
+        self.alerts: dict[UUID, bytes] = {}
+        self.rollouts: dict[UUID, bytes] = {}
+        self.rollout_events: dict[UUID, tuple[bytes, ...]] = {}
 
     def copy(self) -> State:
         """A state that can be changed without changing this one."""

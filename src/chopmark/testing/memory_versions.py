@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from chopmark.abc import catalog as abc
-from chopmark.abc.catalog import Found, Taken, VersionChange
+from chopmark.abc.catalog import Found, Release, Taken, VersionChange
 from chopmark.base.jsons import decode, encode
 from chopmark.domain.lineage import version_node
 from chopmark.domain.manifest import Manifest
@@ -60,9 +60,12 @@ class MemoryVersions(Surface):
         """See the interface."""
         return first_of(self._usable(model_id))
 
-    def highest_release(self, model_id: UUID) -> Version | None:
+    def highest_release(self, model_id: UUID) -> Release | None:
         """See the interface."""
-        return first_of(_by_precedence(self._of(model_id)))
+        found = first_of(_by_precedence(self._of(model_id)))
+        if found is None:
+            return None
+        return Release(found.number, found.semver, MemoryManifests(self._scope).get(found.digest))
 
     def in_range(self, model_id: UUID, low_key: str, high_key: str) -> Version | None:
         """See the interface."""

@@ -22,11 +22,12 @@ from chopmark.base.settings import Settings
 from chopmark.domain.access import Actor
 from chopmark.domain.audit import AuditEvent
 from chopmark.domain.deliveries import LEASE_MAX_S, Candidate, chosen
-from chopmark.errors import ChopmarkError, NotFound, Unavailable
+from chopmark.errors import ChopmarkError, NotFound
 from chopmark.ops.webhooks import UpdateWebhook
 from chopmark.wiring import LocalTransport
 from chopmark.workers.clock import CatalogClock
 from chopmark.workers.handing_over import EVENTS_AT_ONCE, hand_over
+from chopmark.workers.pulse import Pulse
 from chopmark.workers.telling import LOGGER
 from chopmark.workers.turns import Turn
 
@@ -34,8 +35,6 @@ __all__ = ["Courier", "delivering"]
 
 _ACTOR = Actor("chopmark:delivery", kind="system")
 _GAP_S = 0.02  # events that come close together are handed over together
-_PAUSE_MAX_S = 30.0
-_STALE_S = 120.0
 _CANDIDATES = 200
 _GONE = "Its receiver answered 410: it wants nothing any more."
 
@@ -68,14 +67,11 @@ class Courier:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._has_webhooks = True
-        self._failures = 0
-        self._well_at_s = time.monotonic()
+        self._pulse = Pulse("Deliveries", settings.worker_poll_s)
 
     def check(self) -> None:
-        """Raise `Unavailable` when it has not reached its queue for two minutes."""
-        silent_s = time.monotonic() - self._well_at_s
-        if silent_s > max(_STALE_S, 3 * self._settings.worker_poll_s):
-            raise Unavailable(f"Deliveries have not been looked for for {silent_s:.0f} s.", hint="The log says why.")
+        """Raise `Unavailable` when it has not looked for two minutes."""
+        self._pulse.check()
 
     def run(self, stop: threading.Event) -> None:
         """Tell others until ``stop`` is set; what is being sent then is waited for."""
@@ -113,20 +109,9 @@ class Courier:
         try:
             goes_on = self._do()
         except Exception as error:  # noqa: BLE001 - whatever it is, what waits is in the catalog, and the next turn may do better
-            return self._failed(error)
-        if self._failures:
-            LOGGER.warning("Deliveries are looked for again.")
-        self._failures, self._well_at_s = 0, time.monotonic()
+            return self._pulse.failed(error)
+        self._pulse.well()
         return 0.0 if goes_on else self._settings.worker_poll_s
-
-    def _failed(self, error: Exception) -> float:
-        self._failures += 1
-        if self._failures == 1:
-            if isinstance(error, ChopmarkError):
-                LOGGER.warning("Deliveries wait, as their queue does not answer: %s", error.message)
-            else:
-                LOGGER.exception("Deliveries wait, as something went wrong", exc_info=error)
-        return min(_PAUSE_MAX_S, self._settings.worker_poll_s * 2.0 ** min(self._failures - 1, 10))
 
     def _do(self) -> bool:
         """Hand over and begin; whether there is more to hand over."""

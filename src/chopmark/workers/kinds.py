@@ -11,10 +11,12 @@ import msgspec
 from msgspec import structs
 
 from chopmark.base.jsons import converted
-from chopmark.domain.job_kinds import BackupArguments, ExpiryArguments, IntegrityArguments
+from chopmark.domain.job_kinds import BackupArguments, ExpiryArguments, IntegrityArguments, RollbackArguments
 from chopmark.domain.jobs import ENDED
 from chopmark.domain.names import counted
 from chopmark.ops.jobs import Expired, ExpireRegistry, SweepPage, SweepStorage
+from chopmark.ops.monitors import RollBackForAlert, RolledBack
+from chopmark.ops.outcomes import Folded, FoldOutcomes
 from chopmark.ops.storage import CollectionPage, CollectStorage, Finding
 from chopmark.sdk.backup import back_up
 from chopmark.workers.tasks import GiveUp, Task, Work
@@ -116,9 +118,29 @@ def backup(task: Task) -> Mapping[str, Any]:
     return found
 
 
+def rollback(task: Task) -> Mapping[str, Any]:
+    """Take an endpoint back for an alert, unless its guard refuses; done a second time it answers what came of the first."""
+    alert = converted(task.job.arguments, RollbackArguments).alert
+    found: RolledBack = task.transport.call(RollBackForAlert(alert=alert))
+    return {"done": found.done, "why": found.why}
+
+
+def rollup(task: Task) -> dict[str, Any]:
+    """Move outcomes that are old into hours and days, and forget what is too old; a part at a time, each part whole."""
+    moved: Counter[str] = Counter(minutes=0, hours=0, days=0, labels=0, profiles=0)
+    while True:
+        task.check()
+        part: Folded = task.transport.call(FoldOutcomes())
+        moved.update({name: getattr(part, name) for name in moved})
+        if not part.more:
+            return dict(moved)
+
+
 WORKS: dict[str, Work] = {
     "backup": backup,
     "expiry": expiry,
     "integrity": integrity,
     "retention": retention,
+    "rollup": rollup,
+    "rollback": rollback,
 }

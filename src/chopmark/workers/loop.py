@@ -20,10 +20,10 @@ from chopmark.base.clock import Clock
 from chopmark.base.ids import random_bytes, uuid7
 from chopmark.base.settings import Settings
 from chopmark.domain.jobs import Job, should_extend
-from chopmark.errors import ChopmarkError, Unavailable
 from chopmark.wiring import LocalTransport
 from chopmark.workers.clock import CatalogClock
 from chopmark.workers.kinds import WORKS
+from chopmark.workers.pulse import Pulse
 from chopmark.workers.queue import Awaited, Queue
 from chopmark.workers.tasks import Outcome, Task, Work, attempted
 from chopmark.workers.telling import LOGGER
@@ -31,8 +31,6 @@ from chopmark.workers.telling import LOGGER
 __all__ = ["Worker", "run_workers", "working"]
 
 _BEATS_A_LEASE = 3
-_PAUSE_MAX_S = 30.0
-_STALE_TURNS_S = 120.0
 _WAKING = ("job.queued", "job.retried", "schedule.set", "schedule.resumed")
 
 
@@ -86,15 +84,11 @@ class Worker:
         self._awaited = Awaited(None, None)
         self._looked_at_s = float("-inf")
         self._beat_at_s = time.monotonic()
-        self._well_at_s = time.monotonic()
-        self._failures = 0
+        self._pulse = Pulse("Jobs", settings.worker_poll_s)
 
     def check(self) -> None:
-        """Raise `Unavailable` when it has not reached the queue for two minutes."""
-        silent_s = time.monotonic() - self._well_at_s
-        if silent_s > max(_STALE_TURNS_S, 3 * self._settings.worker_poll_s):
-            msg = f"The worker {self.name} has not reached its queue for {silent_s:.0f} s."
-            raise Unavailable(msg, hint="Its log says why.")
+        """Raise `Unavailable` when it has not looked for two minutes."""
+        self._pulse.check()
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; what runs then is finished or handed back."""
@@ -143,21 +137,9 @@ class Worker:
         try:
             pause_s = self._do(is_stopping=is_stopping)
         except Exception as error:  # noqa: BLE001 - whatever it is, leases and jobs are safe, and the next turn may do better
-            return self._failed(error)
-        if self._failures:
-            LOGGER.warning("The queue of jobs answers again.")
-        self._failures, self._well_at_s = 0, time.monotonic()
+            return self._pulse.failed(error) * _jitter()
+        self._pulse.well()
         return pause_s
-
-    def _failed(self, error: Exception) -> float:
-        self._failures += 1
-        if self._failures == 1:
-            if isinstance(error, ChopmarkError):
-                LOGGER.warning("Jobs wait, as their queue does not answer: %s", error.message)
-            else:
-                LOGGER.exception("Jobs wait, as something went wrong", exc_info=error)
-        longest_s = min(_PAUSE_MAX_S, self._settings.worker_poll_s * 2.0 ** min(self._failures - 1, 10))
-        return longest_s * _jitter()
 
     def _do(self, *, is_stopping: bool) -> float:
         poll_s = self._settings.worker_poll_s

@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
 from typing import NamedTuple
 
@@ -17,7 +17,9 @@ from chopmark.wiring import LocalTransport, connect_when_up
 from chopmark.workers.defaults import make_default_schedules
 from chopmark.workers.delivering import delivering
 from chopmark.workers.loop import run_workers, working
+from chopmark.workers.rolling_out import rolling_out
 from chopmark.workers.telling import LOGGER
+from chopmark.workers.watching import watching
 
 __all__ = ["Beside", "work", "work_beside"]
 
@@ -49,9 +51,10 @@ def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
             raise
         with contextlib.closing(transport):
             settings = resolved.settings
+            transport.record_soon()
             _make_schedules(transport)
             tell(f"Doing the jobs of {transport.location}, {settings.worker_jobs} at a time")
-            with delivering(transport, settings):
+            with delivering(transport, settings), rolling_out(transport, settings), watching(transport, settings):
                 run_workers(transport, settings, stop)
     finally:
         for number, handler in before.items():
@@ -61,21 +64,33 @@ def work(resolved: Resolved, tell: Callable[[str], None]) -> None:
 class Beside(NamedTuple):
     """A worker beside a server.
 
-    ``stop`` tells it to stop, which goes on while the server ends what it works on, not after it; ``check`` raises `Unavailable` while
-    it does not reach its queue.
+    ``stop`` tells it to stop, which goes on while the server ends what it works on, not after it; ``checks`` raise
+    `Unavailable` while jobs (``workers``), events on their way to others (``deliveries``), rollouts (``rollouts``) or ``monitors`` are not looked
+    for.
     """
 
     stop: Callable[[], None]
-    check: Callable[[], None]
+    checks: Mapping[str, Callable[[], None]]
 
 
 @contextlib.contextmanager
 def work_beside(transport: LocalTransport, settings: Settings) -> Iterator[Beside]:
-    """Do jobs and tell others beside a server, for the length of the block; the usual schedules are made where there are none."""
+    """Do jobs, tell others, move rollouts on and watch beside a server, for the length of the block; the usual schedules are made."""
     _make_schedules(transport)
     stop = threading.Event()
-    with working(transport, settings, stop) as worker, delivering(transport, settings):
-        yield Beside(stop.set, worker.check)
+    with (
+        working(transport, settings, stop) as worker,
+        delivering(transport, settings) as courier,
+        rolling_out(transport, settings) as rollouts,
+        watching(transport, settings) as watcher,
+    ):
+        checks = {
+            "workers": worker.check,
+            "deliveries": courier.check,
+            "rollouts": rollouts.check,
+            "monitors": watcher.check,
+        }
+        yield Beside(stop.set, checks)
 
 
 def _make_schedules(transport: LocalTransport) -> None:

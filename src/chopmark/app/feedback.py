@@ -1,0 +1,62 @@
+"""What turned out to be true of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from chopmark.app.context import Context
+from chopmark.app.outcome_folding import FEEDBACK_KEPT
+from chopmark.app.outcomes import now_of
+from chopmark.domain.feedback import Feedback, JudgedFeedback, check_feedback, judged
+from chopmark.domain.request_ids import mark_of, read_request_id
+from chopmark.errors import ChopmarkError, InvalidRequest, NotFound
+from chopmark.ops.outcomes import FeedbackReceipt, RecordFeedback
+
+__all__ = ["keep_reported", "record"]
+
+
+def record(ctx: Context, request: RecordFeedback) -> FeedbackReceipt:
+    """Keep feedback on answers of versions that the actor may see."""
+    now, secret = now_of(ctx), bytes.fromhex(ctx.whole.routing.secret())
+    items = [_known(each, secret, now) for each in request.items]
+    for version in {item.version for item in items}:
+        _check_may(ctx, version)
+    ctx.whole.feedback.put(items)
+    return FeedbackReceipt(len(items))
+
+
+def keep_reported(ctx: Context, told: Iterable[Feedback]) -> None:
+    """Keep what a router passes on. It has looked at the ids; one of before a restored backup is passed over, and no report waits."""
+    items, now = [], now_of(ctx)
+    secret = bytes.fromhex(ctx.whole.routing.secret())
+    for each in told:
+        try:
+            items.append(_known(each, secret, now))
+        except ChopmarkError:
+            continue
+    ctx.whole.feedback.put(items)
+
+
+def _check_may(ctx: Context, version_id: UUID) -> None:
+    version = ctx.tx.versions.by_id(version_id)
+    if version is None:
+        raise NotFound("The version that gave this answer is not there any more.")
+    ctx.check_may(version.project)
+
+
+def _known(told: Feedback, secret: bytes, now: datetime) -> JudgedFeedback:
+    feedback = check_feedback(told)
+    answered = read_request_id(feedback.request_id, secret)
+    if answered.at < now - FEEDBACK_KEPT:
+        raise InvalidRequest(f"The request was asked more than {FEEDBACK_KEPT.days} days ago: it is too late to say.")
+    return JudgedFeedback(
+        endpoint=answered.endpoint_id,
+        version=answered.version_id,
+        variant=answered.variant,
+        asked_at=answered.at,
+        request=mark_of(feedback.request_id),
+        said_at=min(feedback.at or now, now),  # what is said of the future would never be corrected
+        judged=judged(feedback),
+    )

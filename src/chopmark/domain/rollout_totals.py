@@ -1,0 +1,68 @@
+"""What became of the requests of one version of a rollout, in totals that may be read twice; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from chopmark.domain.outcomes import OutcomeWindow
+from chopmark.stats.sketch import QuantileSketch
+from chopmark.stats.summaries import Proportion
+
+__all__ = ["ArmTotals", "Gauge", "arm_totals"]
+
+
+class Gauge(msgspec.Struct, frozen=True):
+    """One number for a version, and when it was measured. None, NaN and infinities are no data."""
+
+    value: float | None
+    at: datetime
+
+
+class ArmTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one version's requests since the rollout began; totals, so that looking twice counts nothing twice.
+
+    Attributes
+    ----------
+    requests
+        All of them.
+    errors
+        Those that failed and not by the client's fault, of those that could be answered.
+    failures
+        Those without an answer, of all.
+    latency
+        Of those with an answer, in nanoseconds.
+    events
+        Recorded events by name: how many were a yes, of how many.
+    gauges
+        Numbers by name.
+    """
+
+    requests: int = 0
+    errors: Proportion = Proportion()
+    failures: Proportion = Proportion()
+    latency: QuantileSketch = QuantileSketch()
+    events: Mapping[str, Proportion] = {}
+    gauges: Mapping[str, Gauge] = {}
+
+
+def arm_totals(
+    window: OutcomeWindow | None,
+    events: Mapping[str, Proportion] | None = None,
+    gauges: Mapping[str, Gauge] | None = None,
+) -> ArmTotals:
+    """Totals of one version from what its routers recorded, with recorded events and numbers."""
+    if window is None:
+        return ArmTotals(events=events or {}, gauges=gauges or {})
+    errors, asked = window.errors, window.requests
+    could = max(asked - errors.client, 0)
+    return ArmTotals(
+        requests=asked,
+        errors=Proportion(min(errors.total - errors.client, could), could),
+        failures=Proportion(min(errors.total, asked), asked),
+        latency=window.latency,
+        events=events or {},
+        gauges=gauges or {},
+    )
