@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -169,3 +172,20 @@ def test_a_signal_as_it_starts(installation: Installation) -> None:
             server.until_said("Serving")
         assert server.stop(20) < 10
         assert "Traceback" not in server.said()
+
+
+AT_ONCE = """
+import gc, os, signal, sys
+from chopmark.cli import main
+
+collect = gc.collect
+gc.collect = lambda *given: (os.kill(os.getpid(), signal.SIGTERM), collect(*given))[1]  # it tidies up right before it serves
+sys.argv[1:] = ["serve", "--port", "0"]
+main()
+"""
+
+
+def test_a_signal_between_starting_and_serving_is_not_lost(tmp_path: Path) -> None:
+    environ = {**os.environ, "CHOPMARK_URL": str(tmp_path / "registry"), "CHOPMARK_SERVE_AUTH": "none"}
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], env=environ, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, "Serving" in done.stdout + done.stderr) == (0, True), done.stderr

@@ -155,7 +155,7 @@ def test_a_database_that_does_not_answer_is_told_once_and_asked_again(
         assert loop.turn() == 0.05
     assert [line[:14] for line in caplog.messages] == ["Rollouts wait,", "Rollouts are l"]
     loop.check()
-    loop._well_at_s -= 121
+    loop._pulse._well_at_s -= 121
     with pytest.raises(Unavailable, match="not been looked at"):
         loop.check()
 

@@ -317,7 +317,7 @@ def test_a_database_that_is_away_is_waited_for_and_told_once(
         assert workshop.until(job, "done").result == {"kept": True}
     told = [record.getMessage() for record in caplog.records]
     assert sum("does not answer" in text for text in told) == 1
-    assert sum("answers again" in text for text in told) == 1
+    assert sum("looked at again" in text for text in told) == 1
 
 
 def test_a_worker_that_reaches_nothing_says_so(workshop: Workshop, counted: Counted) -> None:
@@ -325,11 +325,11 @@ def test_a_worker_that_reaches_nothing_says_so(workshop: Workshop, counted: Coun
         worker.check()
         counted.is_away = True
         time.sleep(0.2)
-        worker._well_at_s -= 600
-        with pytest.raises(Unavailable, match="has not reached its queue"):
+        worker._pulse._well_at_s -= 600
+        with pytest.raises(Unavailable, match="Jobs have not been looked at"):
             worker.check()
         counted.is_away = False
-        wait_for(lambda: worker._failures == 0)
+        wait_for(lambda: worker._pulse._failures == 0)
         worker.check()
 
 

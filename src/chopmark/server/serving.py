@@ -144,9 +144,7 @@ def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None
                 if settings.serve_gateway == "on":
                     plane = data_plane_of(transport, settings, address=address, hints=transport.routing_hints)
                 app = application(transport, settings, checks, plane)
-                server = _server(app, settings, working.stop if working is not None else _nothing)
-                server.should_exit = stop.is_set()
-                _run(server, listening)
+                _run(_server(app, settings, working.stop if working is not None else _nothing, stop), listening)
 
 
 def serve_gateway(resolved: Resolved, tell: Callable[[str], None]) -> None:
@@ -187,9 +185,7 @@ def serve_gateway(resolved: Resolved, tell: Callable[[str], None]) -> None:
             address = _address(settings, listening)
             tell(f"Serving the endpoints of {transport.location} at {address}")
             app = GatewayApp(data_plane_of(transport, settings, address=address, hints=hints))
-            server = _server(app, settings, _nothing)
-            server.should_exit = stop.is_set()
-            _run(server, listening)
+            _run(_server(app, settings, _nothing, stop), listening)
 
 
 def _without_patience(settings: Settings) -> Settings:
@@ -278,7 +274,10 @@ def served(app: App | GatewayApp, host: str = "127.0.0.1", settings: Settings | 
             thread.join(_START_S)
 
 
-def _server(app: App | GatewayApp, settings: Settings, stop_beside: Callable[[], None]) -> Any:
+def _server(
+    app: App | GatewayApp, settings: Settings, stop_beside: Callable[[], None], stop: threading.Event | None = None
+) -> Any:
+    """The server of an application; ``stop`` is set by a signal that came before it listens to signals itself."""
     try:
         import uvicorn
 
@@ -318,6 +317,8 @@ def _server(app: App | GatewayApp, settings: Settings, stop_beside: Callable[[],
                 yield
                 return
             before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
+            if stop is not None and stop.is_set():  # looked at after, so that no signal falls between the two
+                self.should_exit = True
             try:
                 yield
             finally:
