@@ -232,14 +232,14 @@ class Schedule:
         for command in commands:
             self._give(rollout.id, command)
         if self.rng.random() < 0.1:
-            self.world.freeze = "" if self.world.freeze else "an exam"
+            self.world.alert = "" if self.world.alert else "slow"
 
     def _give(self, which: UUID, command: Command) -> None:
         world = self.world
         rollout = world.db.rollouts[which]
-        if allowed(rollout, world.now, world.freeze)[command]:
+        if allowed(rollout, world.now)[command]:
             return
-        after = commanded(rollout, command, by="ada", reason="so", now=world.now, freeze=world.freeze)
+        after = commanded(rollout, command, by="ada", reason="so", now=world.now)
         self._say(f"{command} of {rollout!r}")
         world.db.rollouts[which] = structs.replace(after.rollout, revision=rollout.revision + 1)
         world.events += after.events
@@ -279,7 +279,7 @@ class Schedule:
         world = self.world
         for router in world.routers:
             router.is_alive, router.is_mute, router.is_stale, router.unloadable = True, False, False, frozenset()
-        world.freeze, world.gauge, world.traffic = "", "good", 60
+        world.alert, world.gauge, world.traffic = "", "good", 60
         for _ in range(_CALM_TURNS):
             world.tick(4.0, notice_rate=1.0)
             for controller in self.controllers:

@@ -26,7 +26,7 @@ class Truth:
 
     weights: dict[str, dict[int, int]]
     at: datetime
-    freeze: str
+    alert: str
     requests: int
     gauge: float | None
     is_anybody_heard: bool
@@ -38,7 +38,7 @@ class Truth:
         return cls(
             weights={r.id: {v.version.number: v.weight for v in r.endpoint.variants} for r in live},
             at=world.true,
-            freeze=world.freeze,
+            alert=world.alert,
             requests=world.requests[rollout.candidate.number],
             gauge=gauge.value if gauge is not None else None,
             is_anybody_heard=world.is_anybody_heard(),
@@ -87,7 +87,7 @@ class Oracle:
         self._expect(
             old.pause is None, f"raised to {new.weight} while paused ({old.pause.reason if old.pause else ''})"
         )
-        self._expect(not truth.freeze, f"raised to {new.weight} while frozen")
+        self._expect(not truth.alert, f"raised to {new.weight} while the alert {truth.alert} asked for a pause")
         self._expect(old.wants != "abort", f"raised to {new.weight} although an abort was asked for")
         self._everywhere(old, old.weight, truth, f"raised to {new.weight}")
         if old.state == "progressing":

@@ -16,7 +16,7 @@ from msgspec import structs
 from chopmark.domain.endpoints import Endpoint, Router, RouterReport, RoutingMark, ServedVariant
 from chopmark.domain.live import SILENT_AFTER
 from chopmark.domain.rollout_totals import ArmTotals, Gauge
-from chopmark.domain.rollouts import ACTIVE, Observation, Rollout, RolloutEvent, SetSplit
+from chopmark.domain.rollouts import ACTIVE, Observation, Rollout, RolloutAlert, RolloutEvent, SetSplit
 from chopmark.domain.traffic import PinnedVersion, Variant
 from chopmark.gateway.router import is_older
 from chopmark.stats.summaries import Proportion
@@ -141,7 +141,7 @@ class World:
         self.traffic = rng.choice((5, 60, 60, 200))
         self.gauge = "good"
         self.gauges: dict[str, Gauge] = {}
-        self.freeze = ""
+        self.alert = ""
         self.backup: Database | None = None
         self.events: list[RolloutEvent] = []
         self.found: list[str] = []
@@ -221,7 +221,7 @@ class World:
             routers=tuple(r.report for r in self.routers if r.report is not None),
             stable=self.totals(stable),
             candidate=self.totals(rollout.candidate.number),
-            freeze=self.freeze,
+            alerts=(RolloutAlert(self.alert, "pause"),) if self.alert else (),
             is_free=not others,
             superseded_by=self.db.superseded.get(rollout.id, ""),
         )

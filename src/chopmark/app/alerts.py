@@ -59,7 +59,7 @@ def acknowledge(ctx: Context, request: q.AcknowledgeAlert) -> Alert:
     """Say that one looks after an alert."""
     seen = _there(ctx, request.alert)
     ctx.check_may(seen.project)
-    after = acknowledged(seen, ctx.actor.name, request.reason, _now(ctx))
+    after = acknowledged(seen, ctx.actor.name, request.reason, ctx.catalog_now())
     if after == seen:
         return seen
     ctx.tx.alerts.put(after)
@@ -76,7 +76,7 @@ def roll_back(ctx: Context, request: q.RollBackForAlert) -> q.RolledBack:
     if not alert.is_settled:
         watched = ctx.tx.monitors.by_id(alert.monitor_id)
         action = Action() if watched is None else watched.monitor.action
-        alert = roll_back_for(ctx, alert, action, _now(ctx))
+        alert = roll_back_for(ctx, alert, action, ctx.catalog_now())
     last = next(change for change in reversed(alert.changes) if change.what in _SETTLED)
     return q.RolledBack(alert=alert, done=last.what == "rolled_back", why=last.text)
 
@@ -209,8 +209,3 @@ def _monitor_id(ctx: Context, text: str) -> UUID:
     if found is None:
         raise NotFound(f"There is no monitor {str(ref)!r}.", hint="See what there is with: chopmark monitor list")
     return found.monitor.id
-
-
-def _now(ctx: Context) -> datetime:
-    """By the database's clock."""
-    return ctx.whole.jobs.now() or ctx.now

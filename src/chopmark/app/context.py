@@ -105,6 +105,10 @@ class Context:
         """A new id."""
         return self._new_id(self.now)
 
+    def catalog_now(self) -> datetime:
+        """The time by the clock of the catalog's server, where it has one: what several machines write is told apart by it."""
+        return self.whole.jobs.now() or self.now
+
     def check_may(self, project: str) -> None:
         """Refuse the op in a project that only the catalog could tell.
 

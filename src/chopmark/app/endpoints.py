@@ -10,9 +10,8 @@ from msgspec import UNSET, structs
 
 from chopmark.app.context import Context, resolve, the_project
 from chopmark.app.models import locked
+from chopmark.app.named_pages import named_page
 from chopmark.app.routing import advance
-from chopmark.base.jsons import canonical
-from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
 from chopmark.domain.endpoints import Endpoint, check_endpoint, parse_endpoint
 from chopmark.domain.names import check_name, check_text
 from chopmark.domain.refs import parse_ref
@@ -79,15 +78,12 @@ def get(ctx: Context, request: q.GetEndpoint) -> Endpoint:
 
 def list_page(ctx: Context, request: q.ListEndpoints) -> q.EndpointPage:
     """A page of endpoints by project and name."""
-    limit = check_limit(request.limit)
-    if request.project is not None:
-        check_name(request.project, "project")
-    query = canonical(["endpoints", request.project])
-    project, name = map(str, decode_cursor(request.cursor, query)) if request.cursor else ("", "")
-    items = ctx.tx.endpoints.list(project=request.project, after=(project, name), limit=limit + 1)
-    more, items = len(items) > limit, items[:limit]
-    last = [items[-1].project, items[-1].name] if more else []
-    return q.EndpointPage(items=items, cursor=encode_cursor(last, query) if more else "")
+    items, cursor = named_page(
+        request,
+        ["endpoints", request.project],
+        lambda after, limit: ctx.tx.endpoints.list(project=request.project, after=after, limit=limit),
+    )
+    return q.EndpointPage(items=items, cursor=cursor)
 
 
 def split(ctx: Context, request: q.SplitEndpoint) -> Endpoint:

@@ -13,10 +13,9 @@ from chopmark.app.context import Context, the_project
 from chopmark.app.endpoints import locked_endpoint, pinned_version, set_split
 from chopmark.app.experiment_rollouts import again
 from chopmark.app.experiment_units import status_of
+from chopmark.app.named_pages import named_page
 from chopmark.app.rollouts import begin
 from chopmark.app.routing import advance
-from chopmark.base.jsons import canonical
-from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
 from chopmark.domain.endpoints import Endpoint, parse_endpoint
 from chopmark.domain.experiments import (
     Experiment,
@@ -105,17 +104,13 @@ def find(ctx: Context, text: str) -> Experiment:
 
 def list_page(ctx: Context, request: q.ListExperiments) -> q.ExperimentPage:
     """A page of experiments by project and name."""
-    limit = check_limit(request.limit)
-    if request.project is not None:
-        check_name(request.project, "project")
-    query = canonical(["experiments", request.project, request.archived])
-    project, name = map(str, decode_cursor(request.cursor, query)) if request.cursor else ("", "")
-    items = ctx.tx.experiments.list(
-        project=request.project, archived=request.archived, after=(project, name), limit=limit + 1
+    project, archived = request.project, request.archived
+    items, cursor = named_page(
+        request,
+        ["experiments", project, archived],
+        lambda after, limit: ctx.tx.experiments.list(project=project, archived=archived, after=after, limit=limit),
     )
-    more, items = len(items) > limit, items[:limit]
-    last = [items[-1].project, items[-1].name] if more else []
-    return q.ExperimentPage(items=items, cursor=encode_cursor(last, query) if more else "")
+    return q.ExperimentPage(items=items, cursor=cursor)
 
 
 def stop(ctx: Context, request: q.StopExperiment) -> Experiment:

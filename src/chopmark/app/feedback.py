@@ -8,7 +8,6 @@ from uuid import UUID
 
 from chopmark.app.context import Context
 from chopmark.app.outcome_folding import FEEDBACK_KEPT
-from chopmark.app.outcomes import now_of
 from chopmark.domain.feedback import Feedback, JudgedFeedback, check_feedback, judged
 from chopmark.domain.request_ids import mark_of, read_request_id
 from chopmark.errors import ChopmarkError, InvalidRequest, NotFound
@@ -19,7 +18,7 @@ __all__ = ["keep_reported", "record"]
 
 def record(ctx: Context, request: RecordFeedback) -> FeedbackReceipt:
     """Keep feedback on answers of versions that the actor may see."""
-    now, secret = now_of(ctx), bytes.fromhex(ctx.whole.routing.secret())
+    now, secret = ctx.catalog_now(), bytes.fromhex(ctx.whole.routing.secret())
     items = [_known(each, secret, now) for each in request.items]
     for version in {item.version for item in items}:
         _check_may(ctx, version)
@@ -29,7 +28,7 @@ def record(ctx: Context, request: RecordFeedback) -> FeedbackReceipt:
 
 def keep_reported(ctx: Context, told: Iterable[Feedback]) -> None:
     """Keep what a router passes on. It has looked at the ids; one of before a restored backup is passed over, and no report waits."""
-    items, now = [], now_of(ctx)
+    items, now = [], ctx.catalog_now()
     secret = bytes.fromhex(ctx.whole.routing.secret())
     for each in told:
         try:

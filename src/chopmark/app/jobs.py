@@ -176,7 +176,7 @@ def expire(ctx: Context, request: q.ExpireRegistry) -> q.Expired:
     tokens = ctx.tx.tokens.remove_ended(ctx.now - timedelta(days=request.token_days))
     deliveries = ctx.tx.deliveries.remove(ctx.now - timedelta(days=request.delivery_days), limit=EXPIRED_A_CALL)
     ctx.tx.puts.remove(ctx.now - KNOWN_FOR)
-    now = ctx.tx.jobs.now() or ctx.now  # by the clock that says when a router was seen
+    now = ctx.catalog_now()  # by the clock that says when a router was seen
     ctx.tx.routers.remove(now - _ROUTERS_KEPT)
     alerts = ctx.tx.alerts.remove(now - _ALERTS_KEPT, limit=EXPIRED_A_CALL)
     folded = fold_a_part(ctx.whole, now)
@@ -224,7 +224,7 @@ def _settle(ctx: Context, job: Job, seen: Job) -> None:
 
 def _at_once(ctx: Context) -> datetime:
     """Now, and not later by the clock of the database's server: where this machine's is ahead, nothing waits for that."""
-    return min(ctx.now, ctx.tx.jobs.now() or ctx.now)
+    return min(ctx.now, ctx.catalog_now())
 
 
 def _target(name: str) -> str:

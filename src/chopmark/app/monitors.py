@@ -15,8 +15,8 @@ from chopmark.abc.catalog import Taken
 from chopmark.abc.monitors import WatchedMonitor
 from chopmark.app.alerts import close_alerts, take_up
 from chopmark.app.context import Context, resolve, the_model, the_project
-from chopmark.base.jsons import canonical, plain_values
-from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
+from chopmark.app.named_pages import named_page
+from chopmark.base.jsons import plain_values
 from chopmark.domain.access import EVERYWHERE, check_permission
 from chopmark.domain.alert_rules import AlertEvent, AlertState, Sample
 from chopmark.domain.burn_rates import BurnRateState
@@ -25,7 +25,6 @@ from chopmark.domain.live_drift import MeasuredDrift
 from chopmark.domain.monitor_samples import counts_by_minute, labelled_sample, samples
 from chopmark.domain.monitor_steps import SETTLE, MonitorState, Span, due_at, span, standing_of, stepped
 from chopmark.domain.monitors import LABELLED, Monitor, check_monitor, is_drift, parse_monitor, watched
-from chopmark.domain.names import check_name
 from chopmark.domain.outcomes import WINDOW, OutcomeWindow, window_start
 from chopmark.domain.refs import ModelRef
 from chopmark.errors import ChopmarkError, Conflict, IntegrityFailure, InvalidRequest, NotFound
@@ -84,7 +83,7 @@ def create(ctx: Context, request: q.CreateMonitor) -> Monitor:
             updated_by=ctx.actor.name,
         )
     )
-    state = MonitorState(until=window_start(_now(ctx)))
+    state = MonitorState(until=window_start(ctx.catalog_now()))
     ctx.tx.monitors.insert(monitor, state, due_at(state))
     said = {name: getattr(monitor, name) for name in ("on", "variant", "metric", "minutes", "severity", "description")}
     rule, does = msgspec.to_builtins(monitor.rule), msgspec.to_builtins(monitor.action)
@@ -99,15 +98,12 @@ def get(ctx: Context, request: q.GetMonitor) -> Monitor:
 
 def list_page(ctx: Context, request: q.ListMonitors) -> q.MonitorPage:
     """A page of monitors by project and name."""
-    limit = check_limit(request.limit)
-    if request.project is not None:
-        check_name(request.project, "project")
-    query = canonical(["monitors", request.project])
-    project, name = map(str, decode_cursor(request.cursor, query)) if request.cursor else ("", "")
-    items = ctx.tx.monitors.list(project=request.project, after=(project, name), limit=limit + 1)
-    more, items = len(items) > limit, items[:limit]
-    last = [items[-1].project, items[-1].name] if more else []
-    return q.MonitorPage(items=items, cursor=encode_cursor(last, query) if more else "")
+    items, cursor = named_page(
+        request,
+        ["monitors", request.project],
+        lambda after, limit: ctx.tx.monitors.list(project=request.project, after=after, limit=limit),
+    )
+    return q.MonitorPage(items=items, cursor=cursor)
 
 
 def enable(ctx: Context, request: q.EnableMonitor) -> Monitor:
@@ -115,7 +111,7 @@ def enable(ctx: Context, request: q.EnableMonitor) -> Monitor:
     seen = _there(ctx, request.monitor)
     if seen.monitor.enabled:
         return seen.monitor
-    state = _reset(seen.state, window_start(_now(ctx)))
+    state = _reset(seen.state, window_start(ctx.catalog_now()))
     return _put(ctx, seen, structs.replace(seen.monitor, enabled=True), state, request.reason)
 
 
@@ -124,7 +120,7 @@ def disable(ctx: Context, request: q.DisableMonitor) -> Monitor:
     seen = _there(ctx, request.monitor)
     if not seen.monitor.enabled:
         return seen.monitor
-    close_alerts(ctx, seen.monitor, "The monitor was disabled.", _now(ctx))
+    close_alerts(ctx, seen.monitor, "The monitor was disabled.", ctx.catalog_now())
     state = _reset(seen.state, seen.state.until)
     return _put(ctx, seen, structs.replace(seen.monitor, enabled=False), state, request.reason)
 
@@ -132,7 +128,7 @@ def disable(ctx: Context, request: q.DisableMonitor) -> Monitor:
 def silence(ctx: Context, request: q.SilenceMonitor) -> Monitor:
     """Tell people nothing of a monitor for some time."""
     seen = _there(ctx, request.monitor)
-    until = _now(ctx) + timedelta(seconds=request.for_s) if request.for_s else None
+    until = ctx.catalog_now() + timedelta(seconds=request.for_s) if request.for_s else None
     if until is None and seen.monitor.silenced_until is None:
         return seen.monitor
     changed = structs.replace(seen.monitor, silenced_until=until)
@@ -143,7 +139,7 @@ def silence(ctx: Context, request: q.SilenceMonitor) -> Monitor:
 def delete(ctx: Context, request: q.DeleteMonitor) -> Done:
     """Remove a monitor; what fires is resolved."""
     seen = _there(ctx, request.monitor)
-    close_alerts(ctx, seen.monitor, "The monitor was deleted.", _now(ctx))
+    close_alerts(ctx, seen.monitor, "The monitor was deleted.", ctx.catalog_now())
     ctx.tx.monitors.remove(seen.monitor.id)
     ctx.emit(seen.monitor.ref, reason=request.reason)
     return Done(ref=seen.monitor.ref, message="deleted; its alerts stay in the history until they are old")
@@ -151,7 +147,7 @@ def delete(ctx: Context, request: q.DeleteMonitor) -> Done:
 
 def trial(ctx: Context, request: q.TryMonitor) -> q.MonitorTrial:
     """What a monitor would have made of the last minutes; nothing is changed."""
-    monitor, now = _there(ctx, request.monitor).monitor, _now(ctx)
+    monitor, now = _there(ctx, request.monitor).monitor, ctx.catalog_now()
     until = window_start(now - SETTLE)
     state = MonitorState(until=until - request.minutes * WINDOW)
     judged: list[Sample] = []
@@ -171,7 +167,7 @@ def trial(ctx: Context, request: q.TryMonitor) -> q.MonitorTrial:
 
 def evaluate(ctx: Context, request: q.EvaluateMonitor) -> q.Evaluated:
     """Judge what has settled since; what is written is written only if nobody was quicker."""
-    seen, now = _there(ctx, request.monitor), _now(ctx)
+    seen, now = _there(ctx, request.monitor), ctx.catalog_now()
     monitor, over = seen.monitor, span(seen.monitor, seen.state, now) if seen.monitor.enabled else None
     if over is None:
         return q.Evaluated(monitor=monitor, due_at=due_at(seen.state))
@@ -284,8 +280,3 @@ def _windows(ctx: Context, endpoint_id: UUID, over: Span) -> list[OutcomeWindow]
         found += (each.window for each in reported)
         since = until
     return found
-
-
-def _now(ctx: Context) -> datetime:
-    """By the database's clock."""
-    return ctx.whole.jobs.now() or ctx.now

@@ -15,7 +15,6 @@ from msgspec import structs
 
 from chopmark.abc.catalog import Transaction
 from chopmark.app.context import Context
-from chopmark.app.outcomes import now_of
 from chopmark.base.jsons import encode
 from chopmark.domain.outcome_tiers import Grain, beginning, cut, joined
 from chopmark.domain.outcomes import OutcomeWindow
@@ -33,7 +32,7 @@ FEEDBACK_KEPT = timedelta(days=90)
 
 def fold(ctx: Context, request: FoldOutcomes) -> Folded:  # noqa: ARG001 - one signature for all
     """Move and forget a part of what is old."""
-    return fold_a_part(ctx.whole, now_of(ctx))
+    return fold_a_part(ctx.whole, ctx.catalog_now())
 
 
 def fold_a_part(tx: Transaction, now: datetime, limit: int = FOLDED_A_CALL) -> Folded:

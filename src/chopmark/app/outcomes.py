@@ -32,7 +32,7 @@ from chopmark.errors import InvalidRequest, NotFound
 from chopmark.ops import outcomes as q
 from chopmark.stats.sketch import QuantileSketch
 
-__all__ = ["ELSEWHERE", "compare", "kept_minutes", "now_of", "record", "sampled", "summary", "trend"]
+__all__ = ["ELSEWHERE", "compare", "kept_minutes", "record", "sampled", "summary", "trend"]
 
 ELSEWHERE = "elsewhere"
 """Variant under which requests count that no endpoint of this registry answered; their series is that of the model."""
@@ -45,11 +45,6 @@ _PROFILES_MAX = 5_000
 class _Series(NamedTuple):
     id: UUID
     name: str
-
-
-def now_of(ctx: Context) -> datetime:
-    """The time by the database's clock, where it has one: that by which minutes grow old."""
-    return ctx.whole.jobs.now() or ctx.now
 
 
 def kept_minutes(ctx: Context, windows: list[OutcomeWindow]) -> list[OutcomeWindow]:
@@ -70,7 +65,7 @@ def record(ctx: Context, request: q.RecordOutcomes) -> q.OutcomeReceipt:
     windows = [_window(series, version.id, variant, each) for each in request.minutes]
     if len({window.start for window in windows}) != len(windows):
         raise InvalidRequest("A minute comes twice, and what a source says of one replaces what it said.")
-    now = now_of(ctx)
+    now = ctx.catalog_now()
     first, last = window_start(now - KEPT["minute"]), now + AHEAD_MAX
     kept = kept_minutes(ctx, [window for window in windows if first <= window.start <= last])
     ctx.whole.outcomes.put(f"recorded:{request.source}", kept)
@@ -121,7 +116,7 @@ def _window(series: UUID, version: UUID, variant: str, told: q.RecordedMinute) -
 def summary(ctx: Context, request: q.ShowOutcomes) -> OutcomeSummary:
     """What became of requests until now, by variant."""
     series = _series(ctx, request.endpoint, request.model)
-    now, by_version = now_of(ctx), request.by == "version"
+    now, by_version = ctx.catalog_now(), request.by == "version"
     since, until = _span(now, request.over_s)
     totals = added(windows_between(ctx.whole, series.id, since, until), by_version=by_version)
     counted = {key: window.requests for key, window in totals.items()}
@@ -139,7 +134,7 @@ def summary(ctx: Context, request: q.ShowOutcomes) -> OutcomeSummary:
 def trend(ctx: Context, request: q.ShowOutcomeTrend) -> OutcomeTrend:
     """What became of requests until now, point by point."""
     series = _series(ctx, request.endpoint, request.model)
-    now, every = now_of(ctx), request.every
+    now, every = ctx.catalog_now(), request.every
     since, until = _span(now, request.over_s)
     _check_kept(every, since, now)
     since = beginning(since, every)
@@ -159,7 +154,7 @@ def trend(ctx: Context, request: q.ShowOutcomeTrend) -> OutcomeTrend:
 
 def sampled(ctx: Context, request: q.ShowSampled) -> q.Sampled:
     """What sampled requests looked like until now, by variant; copies that a shadow got are not told again."""
-    endpoint, now = _endpoint(ctx, request.endpoint), now_of(ctx)
+    endpoint, now = _endpoint(ctx, request.endpoint), ctx.catalog_now()
     since = beginning(now - timedelta(seconds=request.over_s), "hour")
     reported = ctx.whole.profile_counts.list(endpoint.id, since=since, until=now + AHEAD_MAX, limit=_PROFILES_MAX + 1)
     if len(reported) > _PROFILES_MAX:
@@ -178,7 +173,7 @@ def compare(ctx: Context, request: q.CompareOutcomes) -> OutcomeComparison:
     versions = [resolve(ctx, ref, deleted=True) for ref in (request.baseline, request.candidate)]
     if versions[0].id == versions[1].id:
         raise InvalidRequest(f"{versions[0].ref} is compared with itself.", hint="Name two versions.")
-    now = now_of(ctx)
+    now = ctx.catalog_now()
     since, until = _span(now, request.over_s)
     series = _places_of(ctx, request.endpoint, versions)
     (window_a, labels_a), (window_b, labels_b) = (_total(ctx, series, each, since, until) for each in versions)

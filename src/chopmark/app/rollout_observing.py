@@ -11,7 +11,7 @@ from msgspec import structs
 
 from chopmark.abc.catalog import Transaction
 from chopmark.app.outcome_reading import windows_between
-from chopmark.app.rollout_signals import events_of, experiment_decision, firing_alerts, freeze_of, gauges_of
+from chopmark.app.rollout_signals import events_of, experiment_decision, firing_alerts, gauges_of
 from chopmark.app.routing import all_routers
 from chopmark.domain.endpoints import Endpoint, parse_endpoint
 from chopmark.domain.outcome_tiers import beginning
@@ -65,7 +65,6 @@ def observed(tx: Transaction, rollout: Rollout, now: datetime) -> Observation:
         routers=tuple(all_routers(tx)),
         stable=arm_totals(stable.window, events[0], gauges_of(*stable)),
         candidate=arm_totals(candidate.window, events[1], gauges_of(*candidate)),
-        freeze=freeze_of(tx, rollout, now),
         alerts=firing_alerts(tx, rollout, endpoint, now),
         experiment=experiment_decision(tx, rollout, endpoint, now),
         is_free=active is None or active.id == rollout.id,

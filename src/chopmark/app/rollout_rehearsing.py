@@ -32,7 +32,7 @@ def rehearse(ctx: Context, request: RehearseRollout) -> Rehearsal:
     candidate, stable = resolve(ctx, request.candidate), resolve(ctx, request.stable)
     if candidate.id == stable.id:
         raise InvalidRequest(f"{candidate.ref} cannot be compared with itself.")
-    until = request.until or ctx.whole.jobs.now() or ctx.now
+    until = request.until or ctx.catalog_now()
     if not timedelta(0) < until - request.since <= _LONGEST:
         raise InvalidRequest("What is replayed is at most two days, and ends after it begins.")
     found: defaultdict[datetime, dict[UUID, OutcomeWindow]] = defaultdict(dict)

@@ -1,4 +1,4 @@
-"""What others have to say to a rollout: alerts, an experiment's decision, measured numbers, freezes. Plain functions, called at each look.
+"""What others have to say to a rollout: alerts, an experiment's decision, measured numbers. Plain functions, called at each look.
 
 Each is given the transaction in which the rollout is looked at; whatever they read is of the same moment.
 """
@@ -20,7 +20,7 @@ from chopmark.domain.rollout_totals import Gauge
 from chopmark.domain.rollouts import Rollout, RolloutAlert
 from chopmark.stats.summaries import Proportion
 
-__all__ = ["Decision", "events_of", "experiment_decision", "firing_alerts", "freeze_of", "gauges_of"]
+__all__ = ["Decision", "events_of", "experiment_decision", "firing_alerts", "gauges_of"]
 
 _AHEAD = timedelta(minutes=2)
 """Routers know the time by their own clocks."""
@@ -42,15 +42,6 @@ def experiment_decision(tx: Transaction, rollout: Rollout, endpoint: Endpoint, n
     if rollout.state != "progressing" or not steps[min(rollout.step, len(steps) - 1)].is_experiment:
         return ""
     return decision_of(tx, endpoint.id, rollout.candidate.id, now)
-
-
-def freeze_of(
-    tx: Transaction,  # noqa: ARG001
-    rollout: Rollout,  # noqa: ARG001
-    now: datetime,  # noqa: ARG001
-) -> str:
-    """Why nothing may be raised now, beside the plan's own windows; empty when it may."""
-    return ""
 
 
 def gauges_of(window: OutcomeWindow | None, newest: datetime | None) -> Mapping[str, Gauge]:

@@ -12,7 +12,6 @@ from chopmark.app.context import Context
 from chopmark.app.endpoints import locked_endpoint, pinned_version
 from chopmark.app.named_versions import gone_of
 from chopmark.app.rollout_observing import rivals
-from chopmark.app.rollout_signals import freeze_of
 from chopmark.app.rollout_turns import find
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import canonical
@@ -61,7 +60,7 @@ def begin(
         When the endpoint has a rollout that goes on and is not to be superseded, several versions share its traffic, or the
         candidate has all of it.
     """
-    now = _now(ctx)
+    now = ctx.catalog_now()
     made = Rollout(
         id=ctx.new_id(),
         endpoint=endpoint.id,
@@ -78,13 +77,13 @@ def begin(
 
 def get(ctx: Context, request: q.GetRollout) -> q.RolloutStatus:
     """A rollout, what may be asked of it, and what happened last."""
-    rollout, now = find(ctx.tx, request.endpoint, request), _now(ctx)
+    rollout, now = find(ctx.tx, request.endpoint, request), ctx.catalog_now()
     events: list[RolloutEvent] = []
     while page := ctx.tx.rollouts.events(rollout.id, after=events[-1].seq if events else 0, limit=_ROLLOUTS_LOOKED_AT):
         events = [*events, *page][-_EVENTS_SHOWN:]
     return q.RolloutStatus(
         rollout=rollout,
-        commands=dict(allowed(rollout, now, freeze_of(ctx.whole, rollout, now))),
+        commands=dict(allowed(rollout, now)),
         events=tuple(events),
         at=now,
         note=unseen_words(rollout, events, now),
@@ -127,9 +126,8 @@ def command(ctx: Context, request: q.CommandRollout) -> Rollout:
         return _again(ctx, endpoint, rollout, request)
     if request.command in _ONWARDS:
         _refuse_gone(ctx, rollout)
-    now = _now(ctx)
-    freeze = freeze_of(ctx.whole, rollout, now)
-    after = commanded(rollout, request.command, by=ctx.actor.name, reason=request.reason, now=now, freeze=freeze)
+    now = ctx.catalog_now()
+    after = commanded(rollout, request.command, by=ctx.actor.name, reason=request.reason, now=now)
     return _written(ctx, after.rollout, after.events, request.command, request.reason)
 
 
@@ -160,7 +158,7 @@ def roll_back(ctx: Context, request: q.RollBack) -> Rollout:
     if target is None:
         hint = f"Name it: chopmark rollback {endpoint.ref} --to VERSION"
         raise Conflict(f"No rollout of {endpoint.ref} was completed: there is no version before.", hint=hint)
-    plan = _way_back(last, target, request.strategy, _now(ctx))
+    plan = _way_back(last, target, request.strategy, ctx.catalog_now())
     return begin(ctx, endpoint, target, plan, supersede=True, reason=request.reason or "rolled back")
 
 
@@ -187,7 +185,7 @@ def _last_completed(ctx: Context, endpoint: Endpoint) -> Rollout | None:
 
 
 def _aborted(ctx: Context, active: Rollout, request: q.RollBack) -> Rollout:
-    now = _now(ctx)
+    now = ctx.catalog_now()
     rollout = ctx.tx.rollouts.lock(active.id) or active
     if rollout.state == "aborting" or rollout.wants == "abort":
         return rollout
@@ -198,7 +196,7 @@ def _aborted(ctx: Context, active: Rollout, request: q.RollBack) -> Rollout:
 def _again(ctx: Context, endpoint: Endpoint | None, rollout: Rollout, request: q.CommandRollout) -> Rollout:
     """``retry`` and ``undo``: a new rollout."""
     make = retried if request.command == "retry" else undone
-    made = make(rollout, ctx.new_id(), by=ctx.actor.name, now=_now(ctx))
+    made = make(rollout, ctx.new_id(), by=ctx.actor.name, now=ctx.catalog_now())
     if endpoint is None or endpoint.id != rollout.endpoint:
         raise Conflict(f"The endpoint {rollout.endpoint_ref} was deleted.")
     pinned_version(ctx, made.candidate.ref)
@@ -278,8 +276,3 @@ def _place(cursor: str, query: bytes) -> RolloutPlace | None:
         return RolloutPlace(from_us(int(created_us)), UUID(str(rollout)))
     except ValueError as error:
         raise InvalidRequest("The cursor is not one of this list.", hint="Begin without one.") from error
-
-
-def _now(ctx: Context) -> datetime:
-    """By the database's clock."""
-    return ctx.whole.jobs.now() or ctx.now

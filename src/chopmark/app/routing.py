@@ -105,7 +105,7 @@ def report(ctx: Context, request: q.ReportRouter) -> q.ReportReceipt:
         raise InvalidRequest("A router without an id reports.", hint="Give it one for each process.")
     check_text(told.note, "router's note", _NOTE_LENGTH_MAX)
     windows = kept_minutes(ctx, [check_window(window) for window in request.outcomes])
-    at = ctx.whole.jobs.now() or ctx.now
+    at = ctx.catalog_now()
     ctx.whole.routers.put(told, at)
     ctx.whole.outcomes.put(told.id, windows, grows=True)
     ctx.whole.profile_counts.put(told.id, [check_profile_window(window) for window in request.profiles])
@@ -130,7 +130,7 @@ def list_routers(ctx: Context, request: q.ListRouters) -> q.RouterPage:
 def live(ctx: Context, request: q.ShowLive) -> q.Live:
     """What is live, of what the actor may read."""
     mark = ctx.whole.routing.mark()
-    at = ctx.whole.jobs.now() or ctx.now
+    at = ctx.catalog_now()
     routers = list(all_routers(ctx.whole))
     if request.endpoint:
         ref = parse_endpoint(request.endpoint)

@@ -8,17 +8,17 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, select, update
 
 from chopmark.abc.catalog import Taken
 from chopmark.abc.routing import EndpointList
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decoder
-from chopmark.catalog.columns import WORD
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
+from chopmark.catalog.named_pages import named_page, named_page_values
 from chopmark.catalog.records import json_text
-from chopmark.catalog.sight import in_sight, places_of, seen_values
+from chopmark.catalog.sight import places_of
 from chopmark.domain.endpoints import Endpoint, EndpointConfig
 from chopmark.domain.traffic import Shadow, Variant
 from chopmark.domain.variants import versions_of
@@ -58,7 +58,10 @@ class EndpointStatements:
 
     def list(self, *, in_project: bool, places: int) -> Prepared:
         """After ``after_project`` and ``after_name``, of ``project``, or of those in sight."""
-        return self.compiler.shaped(("endpoints", in_project, places), lambda: self._page(in_project, places))
+        return self.compiler.shaped(
+            ("endpoints", in_project, places),
+            lambda: named_page(self._endpoints(), self.tables.endpoints, in_project=in_project, places=places),
+        )
 
     @cached_property
     def using(self) -> Prepared:
@@ -110,16 +113,6 @@ class EndpointStatements:
         c = self.tables.endpoints.c
         return and_(c.project == bindparam("project"), c.name == bindparam("name"))
 
-    def _page(self, in_project: bool, places: int) -> Select[Any]:
-        c = self.tables.endpoints.c
-        project, name = bindparam("after_project", type_=WORD), bindparam("after_name", type_=WORD)
-        page = self._endpoints().where(or_(c.project > project, and_(c.project == project, c.name > name)))
-        if in_project:
-            page = page.where(c.project == bindparam("project"))
-        if places:
-            page = page.where(in_sight(c.project, places))
-        return page.order_by(c.project, c.name).limit(bindparam("limit"))
-
 
 class SqlEndpoints:
     """`chopmark.abc.routing.Endpoints`."""
@@ -148,10 +141,7 @@ class SqlEndpoints:
         limit: int,
     ) -> EndpointList:
         """See the interface."""
-        values: dict[str, Any] = {"after_project": after[0], "after_name": after[1], "limit": limit}
-        values |= seen_values(among)
-        if project is not None:
-            values["project"] = project
+        values = named_page_values(project, among, after, limit)
         prepared = self._sql.list(in_project=project is not None, places=places_of(among))
         return [_endpoint(row) for row in self._run.all(prepared, values)]
 

@@ -9,17 +9,17 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, and_, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, select, update
 
 from chopmark.abc.catalog import Taken
 from chopmark.abc.experiments import ExperimentList
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decoder
-from chopmark.catalog.columns import WORD
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
+from chopmark.catalog.named_pages import named_page, named_page_values
 from chopmark.catalog.records import json_text
-from chopmark.catalog.sight import in_sight, places_of, seen_values
+from chopmark.catalog.sight import places_of
 from chopmark.domain.experiment_status import ExperimentStatus
 from chopmark.domain.experiments import Experiment, ExperimentPlan
 
@@ -93,16 +93,8 @@ class ExperimentStatements:
         return and_(c.project == bindparam("project"), c.name == bindparam("name"))
 
     def _page(self, in_project: bool, archived: bool, places: int) -> Select[Any]:
-        c = self.table.c
-        project, name = bindparam("after_project", type_=WORD), bindparam("after_name", type_=WORD)
-        page = self._rows().where(or_(c.project > project, and_(c.project == project, c.name > name)))
-        if in_project:
-            page = page.where(c.project == bindparam("project"))
-        if not archived:
-            page = page.where(c.state != _ARCHIVED)
-        if places:
-            page = page.where(in_sight(c.project, places))
-        return page.order_by(c.project, c.name).limit(bindparam("limit"))
+        rows = self._rows() if archived else self._rows().where(self.table.c.state != _ARCHIVED)
+        return named_page(rows, self.table, in_project=in_project, places=places)
 
 
 class SqlExperiments:
@@ -133,10 +125,7 @@ class SqlExperiments:
         limit: int,
     ) -> ExperimentList:
         """See the interface."""
-        values: dict[str, Any] = {"after_project": after[0], "after_name": after[1], "limit": limit}
-        values |= seen_values(among)
-        if project is not None:
-            values["project"] = project
+        values = named_page_values(project, among, after, limit)
         prepared = self._sql.list(in_project=project is not None, archived=archived, places=places_of(among))
         return [_experiment(row) for row in self._run.all(prepared, values)]
 

@@ -10,15 +10,16 @@ from uuid import UUID
 
 import msgspec
 from msgspec import structs
-from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, or_, select, update
 
 from chopmark.abc.catalog import Taken
 from chopmark.abc.monitors import AlertList, Ids, MonitorList, WatchedMonitor
 from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decoder
-from chopmark.catalog.columns import UID, WORD
+from chopmark.catalog.columns import UID
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
+from chopmark.catalog.named_pages import named_page, named_page_values
 from chopmark.catalog.records import json_text
 from chopmark.catalog.sight import in_sight, places_of, seen_values
 from chopmark.domain.alert_log import Alert
@@ -72,7 +73,10 @@ class MonitorStatements:
 
     def list(self, *, in_project: bool, places: int) -> Prepared:
         """After ``after_project`` and ``after_name``, of ``project``, or of those in sight."""
-        return self.compiler.shaped(("monitors", in_project, places), lambda: self._page(in_project, places))
+        return self.compiler.shaped(
+            ("monitors", in_project, places),
+            lambda: named_page(self._monitors(), self.tables.monitors, in_project=in_project, places=places),
+        )
 
     @cached_property
     def insert(self) -> Prepared:
@@ -147,16 +151,6 @@ class MonitorStatements:
         said = (c.uid, c.project, c.name, c.enabled, c.body, c.state, c.revision)
         return select(*said, c.created_us, c.created_by, c.updated_us, c.updated_by)
 
-    def _page(self, in_project: bool, places: int) -> Select[Any]:
-        c = self.tables.monitors.c
-        project, name = bindparam("after_project", type_=WORD), bindparam("after_name", type_=WORD)
-        page = self._monitors().where(or_(c.project > project, and_(c.project == project, c.name > name)))
-        if in_project:
-            page = page.where(c.project == bindparam("project"))
-        if places:
-            page = page.where(in_sight(c.project, places))
-        return page.order_by(c.project, c.name).limit(bindparam("limit"))
-
     def _alerts(self) -> Select[Any]:
         return select(self.tables.alerts.c.body)
 
@@ -202,10 +196,7 @@ class SqlMonitors:
         limit: int,
     ) -> MonitorList:
         """See the interface."""
-        values: dict[str, Any] = {"after_project": after[0], "after_name": after[1], "limit": limit}
-        values |= seen_values(among)
-        if project is not None:
-            values["project"] = project
+        values = named_page_values(project, among, after, limit)
         prepared = self._sql.list(in_project=project is not None, places=places_of(among))
         return [_monitor(row).monitor for row in self._run.all(prepared, values)]
 

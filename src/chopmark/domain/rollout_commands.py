@@ -23,20 +23,18 @@ Command = Literal["pause", "resume", "promote", "promote_full", "abort", "approv
 COMMANDS: tuple[Command, ...] = ("pause", "resume", "promote", "promote_full", "abort", "approve", "retry", "undo")
 
 
-def allowed(rollout: Rollout, now: datetime, freeze: str = "") -> dict[Command, str]:
+def allowed(rollout: Rollout, now: datetime) -> dict[Command, str]:
     """Every command, with why it cannot be given now; empty when it can.
 
     Parameters
     ----------
     now
         By the database's clock.
-    freeze
-        Why nothing may be raised, beside the plan's own windows.
     """
-    return {command: _why_not(rollout, command, now, freeze) for command in COMMANDS}
+    return {command: _why_not(rollout, command, now) for command in COMMANDS}
 
 
-def commanded(rollout: Rollout, command: Command, *, by: str, reason: str, now: datetime, freeze: str = "") -> Advance:
+def commanded(rollout: Rollout, command: Command, *, by: str, reason: str, now: datetime) -> Advance:
     """The row after a command, and what to tell; ``retry`` and ``undo`` are `retried` and `undone`.
 
     Raises
@@ -44,7 +42,7 @@ def commanded(rollout: Rollout, command: Command, *, by: str, reason: str, now: 
     Conflict
         When it is not allowed.
     """
-    if why := _why_not(rollout, command, now, freeze):
+    if why := _why_not(rollout, command, now):
         raise Conflict(f"The rollout of {rollout.candidate.ref} cannot be {_DONE[command]}. {why}")
     kind: Literal["asked", "paused", "resumed", "approved"] = "asked"
     match command:
@@ -106,7 +104,7 @@ def undone(rollout: Rollout, new_id: UUID, *, by: str, now: datetime) -> Rollout
     return _fresh(back, new_id, by, now)
 
 
-def _why_not(rollout: Rollout, command: Command, now: datetime, freeze: str) -> str:
+def _why_not(rollout: Rollout, command: Command, now: datetime) -> str:
     if command == "retry":
         is_back = rollout.state in {"rolled_back", "failed", "superseded"}
         return "" if is_back else f"It is {_said(rollout)}; only what was rolled back can be tried again."
@@ -119,10 +117,10 @@ def _why_not(rollout: Rollout, command: Command, now: datetime, freeze: str) -> 
         return f"It has ended: it is {_said(rollout)}."
     if rollout.state == "aborting" or rollout.wants == "abort":
         return "It is being aborted."
-    return _why_not_onwards(rollout, command, now, freeze)
+    return _why_not_onwards(rollout, command, now)
 
 
-def _why_not_onwards(rollout: Rollout, command: Command, now: datetime, freeze: str) -> str:
+def _why_not_onwards(rollout: Rollout, command: Command, now: datetime) -> str:
     if command == "abort":
         return ""
     if command == "pause":
@@ -134,8 +132,8 @@ def _why_not_onwards(rollout: Rollout, command: Command, now: datetime, freeze: 
     if rollout.pause is not None:
         return "It is paused: resume it first."
     frozen = frozen_until(rollout.plan.freezes, now)
-    if freeze or frozen is not None:
-        return f"Nothing may be raised now: {freeze or (frozen[1] if frozen else '') or 'it is frozen'}."
+    if frozen is not None:
+        return f"Nothing may be raised now: {frozen[1] or 'it is frozen'}."
     states: Mapping[Command, set[str]] = {
         "promote": {"progressing", "baking"},
         "promote_full": {"queued", "preparing", "progressing"},
@@ -199,7 +197,7 @@ def _is_within_window(rollout: Rollout, now: datetime) -> bool:
 
 
 def _check(rollout: Rollout, command: Command, now: datetime) -> None:
-    if why := _why_not(rollout, command, now, ""):
+    if why := _why_not(rollout, command, now):
         raise Conflict(f"The rollout of {rollout.candidate.ref} cannot be {_DONE[command]}. {why}")
 
 

@@ -91,8 +91,6 @@ def holds(rollout: Rollout, seen: Observation, now: datetime) -> str:
     """What keeps a rollout from going on, whatever its checks say; empty when nothing does."""
     if rollout.pause is not None:
         return f"paused: {rollout.pause.reason}"
-    if seen.freeze:
-        return f"frozen: {seen.freeze}"
     frozen = frozen_until(rollout.plan.freezes, now)
     if frozen is not None:
         return f"frozen until {frozen[0].isoformat()}{f': {frozen[1]}' if frozen[1] else ''}"

@@ -130,8 +130,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
         Their last reports, by the database's clock.
     stable, candidate
         Totals since the rollout began.
-    freeze
-        Why nothing may be raised now, beside the plan's own windows; empty when it may.
     alerts
         Those that fire.
     experiment
@@ -147,7 +145,6 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     routers: tuple[Router, ...] = ()
     stable: ArmTotals = ArmTotals()
     candidate: ArmTotals = ArmTotals()
-    freeze: str = ""
     alerts: tuple[RolloutAlert, ...] = ()
     experiment: Literal["", "winner", "loser", "inconclusive"] = ""
     is_free: bool = True
