@@ -101,7 +101,8 @@ class FakeExecution:
 
     async def run(self, inputs: Any, rows: int, outputs: Sequence[str], timeout_s: float) -> dict[str, Any]:  # noqa: ARG002
         if self.gate is not None:
-            await asyncio.wait_for(self.gate.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self.gate.wait()
         return self.now(inputs, outputs)
 
     async def close(self, drain_s: float) -> None:  # noqa: ARG002

@@ -138,6 +138,28 @@ def test_nobody_hands_out_or_takes_more_than_they_hold() -> None:
     ) == ["", "Denied", "Denied", "Denied", "", "Denied"]
 
 
+def test_the_last_who_may_let_others_in_stays() -> None:
+    admin = Actor("ada", grants={"*": ROLES["admin"]})
+    ada, boris = (q.SetMember(project="*", member=name, role="admin") for name in ("ada", "boris"))
+    doors = q.DefineRole(name="doors", permissions=("read", "admit"))
+    assert act(
+        admin,
+        ada,
+        q.SetMember(project="*", member="ada", role="maintainer"),
+        q.RemoveMember(project="*", member="ada"),
+        q.SetMember(project="risk", member="boris", role="admin"),
+        q.RemoveMember(project="*", member="ada"),
+        doors,
+        q.SetMember(project="*", kind="group", member="doors", role="doors"),
+        q.RemoveMember(project="*", member="ada"),
+        q.DefineRole(name="doors", permissions=("read",)),
+        boris,
+        q.DefineRole(name="doors", permissions=("read",)),
+        q.RemoveMember(project="*", member="boris"),
+    ) == ["", "Conflict", "Conflict", "", "Conflict", "", "", "", "Conflict", "", "", "Conflict"]
+    assert act(Actor("root"), ada, q.RemoveMember(project="*", member="ada")) == ["", ""], "it opened the database"
+
+
 def test_a_token_makes_none_that_may_more_than_itself() -> None:
     limits = Limits(frozenset({"read", "token"}), "risk")
     ada = Actor("ada", grants={"risk": limits.scopes}, limits=limits)

@@ -12,7 +12,8 @@ from chopmark.base.clock import FakeClock
 from chopmark.domain.live_drift import measured_drift
 from chopmark.domain.outcome_tiers import beginning
 from chopmark.domain.profile_windows import ProfileWindow
-from chopmark.errors import InvalidRequest
+from chopmark.errors import IntegrityFailure, InvalidRequest
+from chopmark.sdk.profiles import Profiles
 from chopmark.wiring import LocalTransport
 from chopmark.workers.watching import Watcher
 from tests.registries import in_process
@@ -95,6 +96,23 @@ def test_a_monitor_of_drift_fires_and_resolves(sampled: Sampled) -> None:
     sampled.sampled(table(3, rows=9_000))
     sampled.minute()
     assert list(sampled.registry.alerts.list()) == []
+
+
+def test_a_profile_that_cannot_be_read_is_why_nothing_is_said(
+    sampled: Sampled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = sampled.registry.monitors.create("fraud-api", metric="drift", above=1)
+    sampled.sampled(table(1))
+
+    def damaged(*_: Any) -> None:
+        raise IntegrityFailure("The profile of fraud:1 is not what it was.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Profiles, "get", damaged)
+        sampled.minute()
+        assert sampled.registry.monitors.get(monitor).standing.why == "The profile of fraud:1 is not what it was."
+    sampled.minute()
+    assert sampled.registry.monitors.get(monitor).standing.value == 0.0, "it is measured again at the next minute"
 
 
 def test_shadows_count_for_who_asks_for_them_only(sampled: Sampled) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from msgspec import structs
@@ -205,7 +206,8 @@ def set_member(ctx: Context, request: q.SetMember) -> Member:
         since=ctx.now,
         by=ctx.actor.name,
     )
-    ctx.tx.members.put(member)
+    with _leaving_somebody_who_admits(ctx):
+        ctx.tx.members.put(member)
     advance(ctx)
     ctx.emit(
         project,
@@ -233,7 +235,8 @@ def remove_member(ctx: Context, request: q.RemoveMember) -> Done:
     asked = q.GetMember(project=request.project, kind=request.kind, member=request.member)
     member = get_member(ctx, asked)
     _check_above(ctx, member)
-    ctx.tx.members.remove(MemberKey(member.project, member.kind, member.member))
+    with _leaving_somebody_who_admits(ctx):
+        ctx.tx.members.remove(MemberKey(member.project, member.kind, member.member))
     advance(ctx)
     ctx.emit(member.project, member=member.member, kind=member.kind, previous=member.role, reason=request.reason)
     return Done(member.member, f"no longer {member.role} in {member.project}")
@@ -267,7 +270,8 @@ def define_role(ctx: Context, request: q.DefineRole) -> CustomRole:
     _check_holds(ctx.actor, {*role.permissions, *(before.permissions if before else ())}, EVERYWHERE, "The role")
     if before == role:
         return role
-    ctx.tx.roles.put(role)
+    with _leaving_somebody_who_admits(ctx):
+        ctx.tx.roles.put(role)
     advance(ctx)
     ctx.emit(
         name,
@@ -339,6 +343,27 @@ def _check_holds(actor: Actor, permissions: Iterable[str], project: str, what: s
     if beyond:
         msg = f"{what} would bring {', '.join(beyond)}, which {actor.name} does not hold there."
         raise Denied(msg, hint="Nobody hands out or takes more than they hold.", permission=beyond[0])
+
+
+@contextmanager
+def _leaving_somebody_who_admits(ctx: Context) -> Iterator[None]:
+    """Refuse a change that takes from the last members who may let others in everywhere that they may.
+
+    Whoever opens the database itself is not asked who they are, and can always let somebody in again.
+    """
+    could = ctx.actor.grants is not None and _somebody_admits(ctx)
+    yield
+    if could and not _somebody_admits(ctx):
+        msg = "Nobody would be left who may let others in."
+        hint = "Give somebody else the role first, or a group: chopmark member set NAME admin"
+        raise Conflict(msg, hint=hint)
+
+
+def _somebody_admits(ctx: Context) -> bool:
+    roles = [name for name, held in ROLES.items() if "admit" in held]
+    roles += [role.name for role in ctx.tx.roles.list() if "admit" in role.permissions]
+    firsts = [member for role in roles for member in ctx.whole.members.with_role(role, limit=1)]
+    return any(member.project == EVERYWHERE for member in firsts)  # which comes before any name
 
 
 def _check_above(ctx: Context, member: Member) -> None:

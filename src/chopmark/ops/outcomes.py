@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from chopmark.domain.feedback import Feedback
 from chopmark.domain.outcome_tiers import Grain
-from chopmark.domain.outcomes import ErrorCounts, MetricSums, Spending
+from chopmark.domain.outcomes import COUNT_MAX, ErrorCounts, MetricSums, Spending
 from chopmark.ops.requests import Request
 from chopmark.stats.profile import Counts
 from chopmark.stats.sketch import QuantileSketch
@@ -36,7 +36,7 @@ MINUTES_A_CALL = 1_000
 FEEDBACK_A_CALL = 1_000
 LATENCIES_MAX = 100_000
 
-Counted = Annotated[int, Meta(ge=0, le=2**62)]
+Counted = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 Seconds = Annotated[float, Meta(gt=0, le=400 * 86_400)]
 Milliseconds = Annotated[float, Meta(ge=0, le=1e12)]
 

@@ -6,7 +6,7 @@ from chopmark.base.settings import Settings
 from chopmark.domain.live_drift import LiveDrift, MeasuredDrift, measured_drift
 from chopmark.domain.monitors import Monitor, is_drift
 from chopmark.domain.profile_windows import counted_profile
-from chopmark.errors import InvalidRequest, NotFound
+from chopmark.errors import ChopmarkError, InvalidRequest, NotFound, Unavailable
 from chopmark.ops.outcomes import Sampled, ShowSampled
 from chopmark.sdk.profiles import Profiles
 from chopmark.sdk.transport import Transport
@@ -43,4 +43,8 @@ def drift_for(transport: Transport, settings: Settings, monitor: Monitor) -> Mea
         found = live_drift(transport, settings, monitor.on, 60.0 * monitor.minutes)
     except ImportError:
         return MeasuredDrift(why="Drift is measured with numpy and scipy, which are not installed here.")
+    except Unavailable:
+        raise  # soon it may be known
+    except ChopmarkError as error:
+        return MeasuredDrift(why=error.message)
     return measured_drift(monitor.metric, monitor.variant, found)

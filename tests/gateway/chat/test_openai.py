@@ -27,7 +27,8 @@ async def call(python: Path, model: str) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
             python, "-I", CALLS, gateway.url, model, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
-        said, _ = await asyncio.wait_for(process.communicate(), 120)
+        async with asyncio.timeout(120):
+            said, _ = await process.communicate()
         return process.returncode or 0, said.decode()
 
 
