@@ -92,3 +92,21 @@ def test_of_many_who_saw_the_same_one_moves_it(moved: Plain) -> None:
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200] + 7 * [412]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "words"),
+    [
+        ("W/{tag}", 412, "is a weak tag"),
+        ('"other", W/{tag}', 412, "is a weak tag"),
+        ("{bare}", 400, "is no entity tag"),
+        ('"', 400, "is no entity tag"),
+    ],
+)
+def test_a_tag_that_could_never_match_is_told_as_that(moved: Plain, sent: str, status: int, words: str) -> None:
+    path = f"{API}/aliases/fraud@champion"
+    tag = moved.ask("GET", path).headers["etag"]
+    said = sent.format(tag=tag, bare=tag.strip('"'))
+    refused = moved.ask("PUT", path, b'{"target": "fraud:2"}', if_match=said)
+    assert refused.status == status
+    assert words in refused.json()["detail"]

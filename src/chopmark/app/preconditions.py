@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 from chopmark.abc.catalog import Transaction
 from chopmark.base.jsons import encode
 from chopmark.domain.endpoints import Endpoint
+from chopmark.domain.names import shown
 from chopmark.domain.refs import parse_model
 from chopmark.domain.versions import Alias, Model, Project, Version
 from chopmark.errors import InvalidRequest, NotFound, PreconditionFailed
@@ -17,6 +19,8 @@ from chopmark.ops.requests import Request
 from chopmark.ops.table import OPS, Op
 
 __all__ = ["Precondition", "precondition", "reading_of", "take_turn"]
+
+_TAG = re.compile(r'"[!#-~]*"')
 
 _BY_ROW = frozenset(("project.get", "model.get", "version.get", "alias.get", "endpoint.get"))
 """Verbs that read what has a row whose lock all take who change it. Who changes anything else waits for others by its name."""
@@ -79,14 +83,29 @@ def precondition(op: Op, expected: str, *, absent: bool) -> Precondition:
     Raises
     ------
     InvalidRequest
-        When the op changes nothing that can be read by the same name, or makes nothing at the place that it names.
+        When the op changes nothing that can be read by the same name, or makes nothing at the place that it names; or a tag is none.
+    PreconditionFailed
+        When a tag is weak: of what it says nothing is known to be the same.
     """
     tags = frozenset(filter(None, (each.strip() for each in expected.split(","))))
     if tags and not op.moves:
         raise InvalidRequest(f"{op.name} takes no entity tag: it changes nothing that can be read by the same name.")
+    for tag in tags:
+        _check_tag(tag)
     if absent and not (op.method == "PUT" and op.moves and OPS[op.moves].path == op.path):
         raise InvalidRequest(f"{op.name} takes no If-None-Match: it makes nothing at the place that it names.")
     return Precondition(tags, absent)
+
+
+def _check_tag(tag: str) -> None:
+    if tag == "*" or _TAG.fullmatch(tag):
+        return
+    hint = "Send the ETag as the server gave it, in its quotation marks."
+    if _TAG.fullmatch(tag.removeprefix("W/")):
+        raise PreconditionFailed(
+            f"{shown(tag)} is a weak tag: a proxy that packs answers makes such of ours.", hint=hint
+        )
+    raise InvalidRequest(f"{shown(tag)} is no entity tag.", hint=hint)
 
 
 def reading_of(op: Op, request: Request) -> tuple[Op, Request]:
