@@ -17,7 +17,9 @@ import msgspec
 import pytest
 
 import chopmark as cm
+from chopmark.abc.blobs import BlobStat, BlobStore
 from chopmark.app import recording
+from chopmark.app.garbage import stored_after
 from chopmark.base.clock import FakeClock
 from chopmark.blobs.records import LocalRecords
 from chopmark.domain.records import decode_segment, encode_segment
@@ -601,3 +603,16 @@ def test_checks_and_collections_find_nothing_wrong_while_others_register(tmp_pat
             rounds += 1
         for each in running:
             each.result()
+
+
+def test_what_was_put_while_the_store_was_listed_is_not_missing(lived: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with cm.open(lived) as registry:
+
+        def listed_before(store: BlobStore, after: str) -> Iterator[BlobStat]:
+            found = list(stored_after(store, after))
+            late = registry.register("late", {"put": after})  # before the catalog is looked at, and after the store was
+            assert late.digest
+            yield from found
+
+        monkeypatch.setattr("chopmark.app.checking.stored_after", listed_before)
+        assert "blob_missing" not in codes(registry)

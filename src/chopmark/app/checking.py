@@ -132,6 +132,7 @@ def _blobs(asked: _Asked) -> _Part:
             more = True
             break
         checked, last = checked + 1, digest
+        stat = stat or store.stat(digest)  # it may have been put between the listing and the view of the catalog
         if stat is None:
             findings.append(lost(asked.ctx, digest, "blob_missing", "its bytes are missing from the store"))
             continue
