@@ -127,12 +127,12 @@ def _blobs(asked: _Asked) -> _Part:
     checked = read_bytes = 0
     more = False
     stored = ((s.digest, s) for s in stored_after(store, last))
-    for digest, stat, size_bytes in side_by_side(stored, asked.ctx.tx.collection.live_blobs(None, after=last)):
+    for digest, listed, size_bytes in side_by_side(stored, asked.ctx.tx.collection.live_blobs(None, after=last)):
         if checked == BLOBS_A_PART or read_bytes >= BYTES_A_PART:
             more = True
             break
         checked, last = checked + 1, digest
-        stat = stat or store.stat(digest)  # it may have been put between the listing and the view of the catalog
+        stat = listed or store.stat(digest)  # it may have been put between the listing and the view of the catalog
         if stat is None:
             findings.append(lost(asked.ctx, digest, "blob_missing", "its bytes are missing from the store"))
             continue
