@@ -126,6 +126,8 @@ def test_rates_say_whose_fault_it_was() -> None:
     assert (nothing.success_rate, nothing.error_rate, nothing.latency_ms_p50) == (None, None, None)
     clients = summarised(one(requests=3, errors=ErrorCounts(client=3)), "fraud:1", "stable", 50.0)
     assert (clients.success_rate, clients.error_rate) == (0.0, None)
+    garbage = summarised(one(requests=12, rows=8, errors=ErrorCounts(unreadable=2, client=1, model=1)), "f:1", "", 1.0)
+    assert (garbage.success_rate, garbage.error_rate, garbage.requests) == (0.8, 1 / 9, 12)
 
 
 def test_what_one_of_two_does_not_have_is_not_compared() -> None:

@@ -236,6 +236,8 @@ def test_errors_are_not_the_clients() -> None:
     )
     totals = arm_totals(window)
     assert (totals.errors, totals.failures) == (Proportion(8, 80), Proportion(28, 100))
+    garbage = arm_totals(replace(window, requests=1_100, errors=replace(window.errors, unreadable=1_000)))
+    assert garbage == totals, "what no version could answer counts against none"
     assert arm_totals(None).requests == 0
 
 

@@ -137,7 +137,7 @@ def test_failures_of_a_model_are_told_counted_and_concern_their_own_request_only
         assert statuses == [500, 504, 503, 500, 200]
         await ask(INFER, b"{")
         counts = world.router.routes["fraud-api"].serving[0].tally.taken()
-        assert (counts.requests, counts.errors) == (6, {"model": 2, "timeout": 1, "refused": 1, "client": 1})
+        assert (counts.requests, counts.errors) == (6, {"model": 2, "timeout": 1, "refused": 1, "unreadable": 1})
         assert world.router.routes["fraud-api"].serving[0].held.in_flight == 0
 
     story(tell)
@@ -383,5 +383,42 @@ def test_a_large_request_is_read_and_answered_beside_the_others() -> None:
         told = await large
         assert (told.status, len(told.body["predictions"])) == (200, rows)
         assert answered > 5
+
+    story(tell)
+
+
+def tensor(**changed: Any) -> dict[str, Any]:
+    return {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP64", "data": [1.0, 2.0], **changed}]}
+
+
+PREDICT, INVOKE = "/predict/fraud-api", "/endpoints/fraud-api/invocations"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "whose"),
+    [
+        (INFER, b"{", "unreadable"),
+        (INFER, b'{"inputs": 3}', "unreadable"),
+        (INFER, tensor(datatype="FP65"), "unreadable"),
+        (INFER, tensor(shape=[1, 3]), "unreadable"),
+        (INFER, tensor(data=["a", "b"]), "unreadable"),
+        (INFER, tensor(shape=[1, 3], data=[1.0, 2.0, 3.0]), "client"),
+        (INFER, tensor(datatype="BYTES", data=["a", "b"]), "client"),
+        (INFER, {**tensor(), "outputs": [{"name": "none"}]}, "client"),
+        (PREDICT, b"[[1, 2", "unreadable"),
+        (PREDICT, {"rows": [[1, 2]], "row": [1, 2]}, "unreadable"),
+        (PREDICT, [[1.0, 2.0, 3.0]], "client"),
+        (PREDICT, [["a", 2.0]], "client"),
+        (INVOKE, {"instances": [[1, 2]], "inputs": [[1, 2]]}, "unreadable"),
+        (INVOKE, {"instances": [[1.0]]}, "client"),
+    ],
+)
+def test_what_no_version_could_answer_counts_against_none(path: str, body: Any, whose: str) -> None:
+    """Another version may take three columns, or texts; none takes half a document."""
+
+    async def tell(world: World, ask: Client) -> None:
+        await world.take(routing(whole(3)))
+        assert (await ask(path, body)).status == 400
+        assert world.router.routes["fraud-api"].serving[0].tally.taken().errors == {whose: 1}
 
     story(tell)

@@ -105,13 +105,12 @@ def minute_counts(counts: Mapping[datetime, Counts], since: datetime, until: dat
 
 
 def _counts(metric: str, window: OutcomeWindow) -> Counts:
-    errors, requests = window.errors, window.requests
+    requests = window.requests
     match metric:
         case "error_rate":
-            asked = max(requests - errors.client, 0)
-            return Counts(min(errors.total - errors.client, asked), asked)
+            return Counts(window.failed.successes, window.failed.n)
         case "success_rate":
-            return Counts(max(requests - errors.total, 0), requests)
+            return Counts(window.answered.successes, window.answered.n)
         case "requests_per_second":
             return Counts(requests, requests)
         case "cost_usd":

@@ -55,7 +55,7 @@ class VariantOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     requests, requests_per_s, rows
         Requests that came, on average over the time that was asked about, and rows that were answered.
     success_rate
-        Share of the requests that were answered; None when there were none.
+        Share that was answered of the requests that some version could have answered; None when there were none.
     error_rate
         Share of those that failed and not by the client's fault, of all that could be answered.
     errors
@@ -217,7 +217,7 @@ def summarised(
     labels
         What is known of the truth.
     """
-    answered, errors = _answered(window), _failed(window)
+    answered, errors = window.answered, window.failed
     p50, p95, p99, greatest = _latencies(window.latency)
     return VariantOutcome(
         version=version,
@@ -242,16 +242,6 @@ def summarised(
     )
 
 
-def _answered(window: OutcomeWindow) -> Proportion:
-    return Proportion(max(window.requests - window.errors.total, 0), window.requests)
-
-
-def _failed(window: OutcomeWindow) -> Proportion:
-    """Failures that are not the client's, of what could be answered."""
-    could = max(window.requests - window.errors.client, 0)
-    return Proportion(min(window.errors.total - window.errors.client, could), could)
-
-
 def _latencies(sketch: QuantileSketch) -> tuple[float | None, float | None, float | None, float | None]:
     if not sketch.bins:
         return None, None, None, None
@@ -269,8 +259,8 @@ def compared(
     """What differs between two totals, each with what it comes to."""
     (window_a, a), (window_b, b) = baseline, candidate
     found = [
-        _tested("success_rate", z_test(_answered(window_a), _answered(window_b)), a.success_rate, b.success_rate),
-        _tested("error_rate", z_test(_failed(window_a), _failed(window_b)), a.error_rate, b.error_rate),
+        _tested("success_rate", z_test(window_a.answered, window_b.answered), a.success_rate, b.success_rate),
+        _tested("error_rate", z_test(window_a.failed, window_b.failed), a.error_rate, b.error_rate),
         *(_plain(name, getattr(a, name), getattr(b, name)) for name in _LATENCIES),
         _plain("cost_usd_per_request", _each(a.cost_usd, a.requests), _each(b.cost_usd, b.requests)),
         *_recorded(window_a.metrics, window_b.metrics),

@@ -18,7 +18,7 @@ from chopmark.domain.names import check_text, shown
 from chopmark.errors import InvalidRequest
 from chopmark.stats.checks import check_number
 from chopmark.stats.sketch import QuantileSketch
-from chopmark.stats.summaries import Mean
+from chopmark.stats.summaries import Mean, Proportion
 
 __all__ = [
     "COST_USD_MAX",
@@ -67,24 +67,27 @@ class ErrorCounts(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes
     ----------
     client
-        What was sent cannot be answered.
+        What was sent cannot be answered by the version that was asked.
     model
         The model raised, ended, or gave what cannot be sent.
     timeout
         The deadline passed first.
     refused
         The queue was full, or nothing was loaded.
+    unreadable
+        What was sent is not what its protocol says: no version could answer it, and it counts against none.
     """
 
     client: Counted = 0
     model: Counted = 0
     timeout: Counted = 0
     refused: Counted = 0
+    unreadable: Counted = 0
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.client + self.model + self.timeout + self.refused
+        return self.client + self.model + self.timeout + self.refused + self.unreadable
 
     def __add__(self, other: Self) -> ErrorCounts:
         return ErrorCounts(
@@ -92,6 +95,7 @@ class ErrorCounts(msgspec.Struct, frozen=True, omit_defaults=True):
             self.model + other.model,
             self.timeout + other.timeout,
             self.refused + other.refused,
+            self.unreadable + other.unreadable,
         )
 
 
@@ -259,6 +263,22 @@ class OutcomeWindow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     compared: Comparison = Comparison()
     spent: Spending = Spending()
     metrics: dict[str, MetricSums] = {}
+
+    @property
+    def readable(self) -> int:
+        """Requests that some version could have answered."""
+        return max(self.requests - self.errors.unreadable, 0)
+
+    @property
+    def answered(self) -> Proportion:
+        """Those of them that were answered."""
+        return Proportion(max(self.requests - self.errors.total, 0), self.readable)
+
+    @property
+    def failed(self) -> Proportion:
+        """Failures that are not the client's, of what this version could have answered."""
+        could = max(self.readable - self.errors.client, 0)
+        return Proportion(min(self.errors.total - self.errors.client - self.errors.unreadable, could), could)
 
     def __add__(self, other: Self) -> OutcomeWindow:
         """Both together; from the beginning of the earlier one.

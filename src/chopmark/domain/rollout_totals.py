@@ -27,7 +27,7 @@ class ArmTotals(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     requests
-        All of them.
+        All that some version could have answered.
     errors
         Those that failed and not by the client's fault, of those that could be answered.
     failures
@@ -56,12 +56,11 @@ def arm_totals(
     """Totals of one version from what its routers recorded, with recorded events and numbers."""
     if window is None:
         return ArmTotals(events=events or {}, gauges=gauges or {})
-    errors, asked = window.errors, window.requests
-    could = max(asked - errors.client, 0)
+    answered = window.answered
     return ArmTotals(
-        requests=asked,
-        errors=Proportion(min(errors.total - errors.client, could), could),
-        failures=Proportion(min(errors.total, asked), asked),
+        requests=window.readable,
+        errors=window.failed,
+        failures=Proportion(answered.n - answered.successes, answered.n),
         latency=window.latency,
         events=events or {},
         gauges=gauges or {},

@@ -17,14 +17,14 @@ from typing import Any, Protocol
 from chopmark.base.clock import Clock, system_clock
 from chopmark.base.ids import random_bytes
 from chopmark.domain.endpoints import Endpoint
-from chopmark.errors import ChopmarkError, ModelFailed, ModelTimeout, NotFound, Unavailable
+from chopmark.errors import ChopmarkError, ModelFailed, ModelTimeout, NotFound, Unavailable, UnsupportedMedia
 from chopmark.gateway.about import FEEDBACK, About, Rights
 from chopmark.gateway.bodies import SUM_BYTES_MAX, Bodies, Receive
 from chopmark.gateway.conversing import COMPLETIONS, PREFIX, Conversing
 from chopmark.gateway.entrance import Entrance, Headers
 from chopmark.gateway.exposing import Exposing
 from chopmark.gateway.feedback import TakingFeedback, WaitingFeedback
-from chopmark.gateway.protocols.asked import Answered, Asked, Limits
+from chopmark.gateway.protocols.asked import Answered, Asked, Limits, Unreadable
 from chopmark.gateway.recording import ErrorClass
 from chopmark.gateway.router import Route, Router, Serving
 from chopmark.gateway.telling import LOGGER
@@ -270,5 +270,7 @@ def _class_of(error: ChopmarkError) -> ErrorClass:
             return "model"
         case Unavailable():
             return "refused"
+        case Unreadable() | UnsupportedMedia():
+            return "unreadable"
         case _:
             return "client"

@@ -10,7 +10,7 @@ from chopmark.domain.outcomes import Comparison, Spending
 
 __all__ = ["Counts", "ErrorClass", "Tally", "TallyKey"]
 
-ErrorClass = Literal["client", "model", "timeout", "refused"]
+ErrorClass = Literal["unreadable", "client", "model", "timeout", "refused"]
 
 RATE_SECONDS = 10
 

@@ -46,7 +46,7 @@ def minutes_of_rows(
     latency_ms
         How long each took; where a request failed it is passed over, and may be missing (NaN).
     error
-        Whether each failed (then it is the model's fault), or by whose fault: ``client``, ``model``, ``timeout``, ``refused``; empty
+        Whether each failed (then it is the model's fault), or by whose fault: ``client``, ``model``, ``timeout``, ``refused``, ``unreadable``; empty
         (or None) when it did not.
     cost_usd
         What each cost.

@@ -31,7 +31,7 @@ from chopmark.stats.sketch import QuantileSketch
 
 __all__ = ["ErrorClass", "Outcomes"]
 
-ErrorClass = Literal["client", "model", "timeout", "refused"]
+ErrorClass = Literal["client", "model", "timeout", "refused", "unreadable"]
 
 NS_PER_MS = 1e6
 _TOTALS_MAX = 3_000
@@ -189,7 +189,7 @@ class Outcomes(Surface):
         latency_ms
             How long each took, NaN where that is not known.
         error
-            Whether each failed, or by whose fault: ``client``, ``model``, ``timeout``, ``refused``, and empty where it did not.
+            Whether each failed, or by whose fault: ``client``, ``model``, ``timeout``, ``refused``, ``unreadable``, and empty where it did not.
         cost_usd
             What each cost.
         metrics

@@ -6,7 +6,8 @@ A protocol is a module with three functions::
     write(asked: Asked, outputs: Outputs, identity: Identity) -> Answered
     refused(error: ChopmarkError) -> tuple[int, Answered]
 
-``read`` raises `chopmark.errors.InvalidRequest` for every mistake of a client and nothing else. The inputs it gives are checked
+``read`` raises `chopmark.errors.InvalidRequest` for every mistake of a client and nothing else: an `Unreadable` one where no version
+could have answered, whatever it takes. The inputs it gives are checked
 against the layout, and their elements are these:
 
 =========================  =====================================================================================
@@ -27,10 +28,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chopmark.errors import InvalidRequest
+
 if TYPE_CHECKING:
     from chopmark.abc.predicting import Inputs
 
-__all__ = ["Answered", "Asked", "Identity", "Limits"]
+__all__ = ["Answered", "Asked", "Identity", "Limits", "Unreadable"]
+
+
+class Unreadable(InvalidRequest):
+    """A body is not what its protocol says: no version could answer it, and none is to blame."""
 
 
 class Limits(NamedTuple):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from chopmark.domain.names import shown
 from chopmark.domain.signature import Field
 from chopmark.errors import InvalidRequest
-from chopmark.gateway.protocols.asked import Asked, Limits
+from chopmark.gateway.protocols.asked import Asked, Limits, Unreadable
 from chopmark.gateway.protocols.plans import plan_of
 
 if TYPE_CHECKING:
@@ -56,12 +56,14 @@ def read_rows(body: bytes, fields: Sequence[Field]) -> tuple[list[str], list[lis
 
     Raises
     ------
+    Unreadable
+        When it is no CSV in UTF-8, or a row has another length than the header.
     InvalidRequest
-        When it is no CSV in UTF-8, a row has another length than the header, or a value is not what its field is.
+        When a value is not what its field is.
     """
     lines = _lines(body)
     if not lines or not lines[0]:
-        raise InvalidRequest("The body of CSV is empty.", hint="Send a header and a line for each row.")
+        raise Unreadable("The body of CSV is empty.", hint="Send a header and a line for each row.")
     header, rows = lines[0], [line for line in lines[1:] if line]
     by_name = {field.name: field for field in fields}
     if len(header) == len(fields) and not by_name.keys() & set(header):
@@ -71,7 +73,7 @@ def read_rows(body: bytes, fields: Sequence[Field]) -> tuple[list[str], list[lis
     other = next((at for at, row in enumerate(rows) if len(row) != len(header)), None)
     if other is not None:
         msg = f"Row {other + 1:,} has {len(rows[other]):,} values; the header has {len(header):,}."
-        raise InvalidRequest(msg, hint="Quote values that hold commas.")
+        raise Unreadable(msg, hint="Quote values that hold commas.")
     if not rows:
         return header, []
     is_plain = body.isascii() and b"_" not in body  # beyond that Python reads more as a number than others do
@@ -86,9 +88,9 @@ def _lines(body: bytes) -> list[list[str]]:
         text = body.decode("utf-8-sig")
         return list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except UnicodeDecodeError as error:
-        raise InvalidRequest("The body is no text in UTF-8.") from error
+        raise Unreadable("The body is no text in UTF-8.") from error
     except csv.Error as error:
-        raise InvalidRequest(f"The body cannot be read as CSV: {error}.") from error
+        raise Unreadable(f"The body cannot be read as CSV: {error}.") from error
 
 
 def _values(field: Field | None, texts: Sequence[str], *, is_plain: bool) -> list[Any]:

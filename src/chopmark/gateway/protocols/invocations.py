@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chopmark.errors import InvalidRequest
-from chopmark.gateway.protocols.asked import Asked, Limits
+from chopmark.gateway.protocols.asked import Asked, Limits, Unreadable
 from chopmark.gateway.protocols.delimited import is_delimited, read_delimited
 from chopmark.gateway.protocols.errors import refused_as_mlflow as refused
 from chopmark.gateway.protocols.json_bodies import check_json, read_json
@@ -51,7 +50,7 @@ def read(body: bytes, headers: Mapping[bytes, bytes], layout: Layout, limits: Li
     given = [form for form in _FORMS if getattr(sent, form) is not None]
     if len(given) != 1:
         has = f"both {given[0]} and {given[1]}" if given else f"none of {', '.join(_FORMS)}"
-        raise InvalidRequest(f"The body has {has}.", hint="Send exactly one of them.")
+        raise Unreadable(f"The body has {has}.", hint="Send exactly one of them.")
     inputs = _inputs(sent, layout, limits)
     return Asked(inputs, _rows(inputs))
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from chopmark.base.jsons import converted, decode
 from chopmark.errors import InvalidRequest, UnsupportedMedia
+from chopmark.gateway.protocols.asked import Unreadable
 
 __all__ = ["JSON", "check_json", "read_json"]
 
@@ -27,19 +28,19 @@ def read_json(body: bytes, kind: type[T]) -> T:
 
     Raises
     ------
-    InvalidRequest
+    Unreadable
         When it is no JSON or not of the form.
     """
     try:
         return decode(body, kind)
-    except InvalidRequest:
+    except InvalidRequest as error:
         if b"NaN" not in body and b"Infinity" not in body:
-            raise
+            raise Unreadable(error.message, hint=error.hint) from error
     try:
         value = json.loads(body, parse_constant=_CONSTANTS.__getitem__)
         return converted(value, kind)
     except (ValueError, RecursionError) as error:  # what msgspec raises is a ValueError too
-        raise InvalidRequest(f"The body cannot be read as JSON: {error}.") from error
+        raise Unreadable(f"The body cannot be read as JSON: {error}.") from error
 
 
 def check_json(content_type: bytes) -> None:

@@ -21,8 +21,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from chopmark.errors import InvalidRequest
-from chopmark.gateway.protocols.asked import Asked, Limits
+from chopmark.gateway.protocols.asked import Asked, Limits, Unreadable
 from chopmark.gateway.protocols.delimited import is_delimited, read_delimited
 from chopmark.gateway.protocols.errors import refused
 from chopmark.gateway.protocols.json_bodies import check_json, read_json
@@ -58,10 +57,10 @@ def read(body: bytes, headers: Mapping[bytes, bytes], layout: Layout, limits: Li
     rows = sent.rows
     if rows is None:
         if sent.row is None:
-            raise InvalidRequest("The body has neither rows nor a row.", hint=_HINT)
+            raise Unreadable("The body has neither rows nor a row.", hint=_HINT)
         rows = [sent.row]
     elif sent.row is not None:
-        raise InvalidRequest("The body has both rows and a row.", hint="Send one of them.")
+        raise Unreadable("The body has both rows and a row.", hint="Send one of them.")
     names = plan.check_outputs(sent.outputs) if sent.outputs else ()
     return Asked(plan.of_rows(rows, limits.elements_max), len(rows), names, sent.id or "")
 
@@ -71,7 +70,7 @@ def _sent(body: bytes) -> _SentRows:
     if first == b"[":
         return _SentRows(rows=read_json(body, list))
     if first not in (b"{", b""):
-        raise InvalidRequest("The body is neither a mapping nor a list of JSON.", hint=_HINT)
+        raise Unreadable("The body is neither a mapping nor a list of JSON.", hint=_HINT)
     return read_json(body, _SentRows)
 
 

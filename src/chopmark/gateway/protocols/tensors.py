@@ -14,6 +14,7 @@ import numpy as np
 
 from chopmark.domain.names import shown
 from chopmark.errors import InvalidRequest
+from chopmark.gateway.protocols.asked import Unreadable
 from chopmark.gateway.protocols.elements import (
     Element,
     array_of,
@@ -98,22 +99,22 @@ def check_shape(name: str, shape: Sequence[int], elements_max: int) -> int:
 
     Raises
     ------
-    InvalidRequest
+    Unreadable
         When there is no dimension or no row, a length is negative, or it is more than is taken.
     """
     if 1 <= len(shape) <= _FEW and min(shape) > 0 and (count := math.prod(shape)) <= elements_max:
         return count
     if not 1 <= len(shape) <= DIMENSIONS_MAX:
         msg = f"The tensor {shown(name)} has {len(shape)} dimensions; it must have 1 to {DIMENSIONS_MAX}."
-        raise InvalidRequest(msg, hint="The first dimension is the rows.")
+        raise Unreadable(msg, hint="The first dimension is the rows.")
     if min(shape) < 0:
-        raise InvalidRequest(f"The tensor {shown(name)} has a negative length in its shape {_shape(shape)}.")
+        raise Unreadable(f"The tensor {shown(name)} has a negative length in its shape {_shape(shape)}.")
     if shape[0] == 0:
-        raise InvalidRequest(f"The tensor {shown(name)} holds no row.", hint="The first dimension is the rows.")
+        raise Unreadable(f"The tensor {shown(name)} holds no row.", hint="The first dimension is the rows.")
     # Lengths of 0 do not hide the others: so many rows without elements are too many all the same.
     if math.prod(length or 1 for length in shape) > elements_max:
         msg = f"The tensor {shown(name)} of shape {_shape(shape)} is larger than {elements_max:,} elements."
-        raise InvalidRequest(msg, hint="Send fewer rows at a time.")
+        raise Unreadable(msg, hint="Send fewer rows at a time.")
     return math.prod(shape)
 
 
@@ -122,7 +123,7 @@ def tensor_of(name: str, datatype: str, shape: tuple[int, ...], data: list[Any])
 
     Raises
     ------
-    InvalidRequest
+    Unreadable
         When the elements are not what was declared, or not as many.
     """
     dtype = DTYPES[datatype]
@@ -130,13 +131,13 @@ def tensor_of(name: str, datatype: str, shape: tuple[int, ...], data: list[Any])
         data = flattened(data, shape, _label(name))
     elif len(data) != math.prod(shape):
         msg = f"The {_label(name)} holds {len(data):,} elements, and its shape {_shape(shape)} stands for {math.prod(shape):,}."
-        raise InvalidRequest(msg)
+        raise Unreadable(msg)
     types = set(map(type, data))
     has_missing = NoneType in types
     types.discard(NoneType)
     if not types <= _TAKEN[dtype.kind]:
         msg = f"The {_label(name)} of the type {datatype} holds something else than {_JSON_WORDS[dtype.kind]}."
-        raise InvalidRequest(msg)
+        raise Unreadable(msg)
     if dtype.kind == "O":
         return Tensor(name, datatype, shape, objects_of(data).reshape(shape))
     try:
