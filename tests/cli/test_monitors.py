@@ -3,6 +3,9 @@
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
+
+from msgspec import structs
 
 import chopmark as cm
 from chopmark.domain.alert_log import Alert
@@ -100,6 +103,21 @@ def test_an_alert_is_looked_after_and_silenced(program: Program) -> None:
     program.ok("monitor", "delete", name)
     assert program.ok("alert", "list", "-q").out == ""
     assert program.ok("alert", "list", "--all", "-q").out.strip() == alert
+
+
+def test_an_alert_of_a_rollout_is_shown_as_that(program: Program) -> None:
+    called = an_alert(program, watched(program))
+    with closing(cm.open(program.place)) as registry:
+        alert = structs.replace(
+            registry.alerts.get(called), monitor="", monitor_id=None, rollout_id=UUID(NOBODY), label="no_copies"
+        )
+        transport: Any = registry._transport
+        with transport.catalog.writing() as tx:
+            tx.alerts.put(alert)
+    shown = program.ok("alert", "show", called).out
+    assert f"rollout   {NOBODY} · no copies" in shown
+    assert "monitor" not in shown
+    assert "fraud-api" in program.ok("alert", "list").out
 
 
 def test_what_cannot_be_meant(program: Program) -> None:

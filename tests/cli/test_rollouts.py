@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -131,3 +132,27 @@ def test_evidence_is_told_with_the_events(moved: Program, monkeypatch: pytest.Mo
     event = an_event(UUID(int=1), evidence=(Evidence(check="c", verdict="no_data", words="nothing yet"),))
     monkeypatch.setattr("chopmark.sdk.rollouts.Rollouts.events", lambda *_, **__: [event])
     assert "no data: nothing yet" in moved.ok("rollout", "events", "fraud-api").out
+
+
+def test_a_plan_is_taken_from_a_file_and_from_nowhere_else(moved: Program, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(
+        '{"steps": [{"weight": 700, "hold_s": 5}], "checks": [{"name": "e", "kind": "errors", "threshold": 0.1}]}'
+    )
+    begun = moved.ok("rollout", "start", "fraud-api", "fraud:2", "--plan", str(plan), "--json").json["plan"]
+    assert [step["weight"] for step in begun["steps"]] == [700]
+    assert [check["name"] for check in begun["checks"]] == ["e"]
+    for option, value in (("--hold", "5m"), ("--steps", "10"), ("--copies-within", "1m"), ("--strategy", "canary")):
+        refused = moved("rollout", "start", "fraud-api", "fraud:2", "--plan", str(plan), option, value)
+        assert refused.code == 2
+        assert f"leave out {option}" in refused.err
+    plan.write_text('{"steps": [{"weight": 700}, {"weight": 5}]}')
+    assert "never go down" in moved("rollout", "start", "fraud-api", "fraud:2", "--plan", str(plan)).err
+    plan.write_text('{"steps": 3}')
+    assert "steps" in moved("rollout", "start", "fraud-api", "fraud:2", "--plan", str(plan)).err
+    assert "cannot be read" in moved("rollout", "start", "fraud-api", "fraud:2", "--plan", str(tmp_path / "none")).err
+
+
+def test_how_long_a_shadow_may_get_nothing_is_said(moved: Program) -> None:
+    said = ("rollout", "start", "fraud-api", "fraud:2", "--strategy", "shadow", "--copies-within", "90s", "--json")
+    assert moved.ok(*said).json["plan"]["copies_within_s"] == 90

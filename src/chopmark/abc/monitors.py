@@ -85,11 +85,11 @@ class Alerts(Protocol):
         resolved: bool | None = None,
         project: str | None = None,
         among: Collection[str] | None = None,
-        monitor_id: UUID | None = None,
+        source_id: UUID | None = None,
         after: UUID | None = None,
         limit: int,
     ) -> AlertList:
-        """Newest first, from the first after (older than) ``after``; only resolved ones, or others, or of one monitor."""
+        """Newest first, from the first after (older than) ``after``; only resolved ones, or others, or of one source: a monitor, or a rollout."""
         ...
 
     def firing(self, endpoint_id: UUID, *, limit: int) -> AlertList:
@@ -97,7 +97,7 @@ class Alerts(Protocol):
         ...
 
     def put(self, alert: Alert) -> None:
-        """Add one, or replace the one with this id; `Taken` when another of its monitor and label is not resolved."""
+        """Add one, or replace the one with this id; `Taken` when another of its source and label is not resolved."""
         ...
 
     def remove(self, before: datetime, *, limit: int) -> int:

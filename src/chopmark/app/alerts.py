@@ -1,4 +1,4 @@
-"""Alerts: what comes of a monitor's events, and what people say to it."""
+"""Alerts: what comes of events of monitors and rollouts, and what people say to it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from chopmark.app.context import Context
 from chopmark.app.way_back import roll_back_for
 from chopmark.base.jsons import canonical
 from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
-from chopmark.domain.alert_log import Alert, AlertChange, acknowledged, noted, opened, resolved
+from chopmark.domain.alert_log import Alert, AlertChange, acknowledged, noted, opened, opened_by_rollout, resolved
 from chopmark.domain.alert_rules import AlertEvent
 from chopmark.domain.endpoints import Endpoint
 from chopmark.domain.jobs import Job
 from chopmark.domain.monitors import Action, Monitor, parse_monitor
 from chopmark.domain.names import check_name
+from chopmark.domain.rollouts import Rollout
 from chopmark.errors import Conflict, NotFound
 from chopmark.ops import monitors as q
 
-__all__ = ["TakenUp", "acknowledge", "close_alerts", "get", "list_page", "roll_back", "take_up"]
+__all__ = ["TakenUp", "acknowledge", "close_alerts", "get", "list_page", "roll_back", "take_up", "take_up_of_rollout"]
 
 _FIRING_MAX = 100
 _SETTLED = ("rolled_back", "rollback_refused")
@@ -45,11 +46,11 @@ def list_page(ctx: Context, request: q.ListAlerts) -> q.AlertPage:
     limit = check_limit(request.limit)
     if request.project is not None:
         check_name(request.project, "project")
-    monitor_id = _monitor_id(ctx, request.monitor) if request.monitor else None
+    source_id = _monitor_id(ctx, request.monitor) if request.monitor else None
     query = canonical(["alerts", request.resolved, request.project, request.monitor])
     after = UUID(decode_cursor(request.cursor, query)[0]) if request.cursor else None
     items = ctx.tx.alerts.list(
-        resolved=request.resolved, project=request.project, monitor_id=monitor_id, after=after, limit=limit + 1
+        resolved=request.resolved, project=request.project, source_id=source_id, after=after, limit=limit + 1
     )
     more, items = len(items) > limit, items[:limit]
     return q.AlertPage(items=items, cursor=encode_cursor([str(items[-1].id)], query) if more else "")
@@ -63,7 +64,7 @@ def acknowledge(ctx: Context, request: q.AcknowledgeAlert) -> Alert:
     if after == seen:
         return seen
     ctx.tx.alerts.put(after)
-    ctx.emit(after.monitor_ref, reason=request.reason, **_facts(after))
+    ctx.emit(after.source_ref, reason=request.reason, **_facts(after))
     return after
 
 
@@ -74,7 +75,7 @@ def roll_back(ctx: Context, request: q.RollBackForAlert) -> q.RolledBack:
     if alert.endpoint_id is None:
         raise Conflict(f"The alert {alert.name} is not about an endpoint.")
     if not alert.is_settled:
-        watched = ctx.tx.monitors.by_id(alert.monitor_id)
+        watched = ctx.tx.monitors.by_id(alert.monitor_id) if alert.monitor_id is not None else None
         action = Action() if watched is None else watched.monitor.action
         alert = roll_back_for(ctx, alert, action, ctx.catalog_now())
     last = next(change for change in reversed(alert.changes) if change.what in _SETTLED)
@@ -90,7 +91,7 @@ def take_up(
 ) -> TakenUp:
     """What comes of a monitor's events: alerts opened and resolved, people told, actions begun; all in this transaction."""
     is_silenced = monitor.silenced_until is not None and now < monitor.silenced_until
-    firing = {alert.label: alert for alert in _firing(ctx, monitor)}
+    firing = {alert.label: alert for alert in _firing(ctx, monitor.id)}
     new: list[UUID] = []
     over: list[UUID] = []
     for label, event in events:
@@ -106,9 +107,24 @@ def take_up(
     return TakenUp(tuple(new), tuple(over))
 
 
+def take_up_of_rollout(
+    ctx: Context, rollout: Rollout, event: AlertEvent, endpoint: Endpoint | None, now: datetime
+) -> TakenUp:
+    """What comes of what a rollout finds of itself: an alert that nobody silences, one at a time, as the rollout is locked."""
+    firing = _firing(ctx, rollout.id)
+    if event.kind == "resolved":
+        return TakenUp((), tuple(_closed(ctx, alert, event.message, now) for alert in firing))
+    if firing:
+        return TakenUp()
+    generation = 0 if endpoint is None else endpoint.generation
+    alert = opened_by_rollout(rollout, event, ctx.new_id(), now, generation=generation)
+    _fired(ctx, alert)
+    return TakenUp((alert.id,))
+
+
 def close_alerts(ctx: Context, monitor: Monitor, why: str, now: datetime) -> None:
     """Resolve what fires of a monitor that is evaluated no more."""
-    for alert in _firing(ctx, monitor):
+    for alert in _firing(ctx, monitor.id):
         _closed(ctx, alert, why, now)
 
 
@@ -125,16 +141,20 @@ def _opened(
     place = None if endpoint is None else (endpoint.id, endpoint.generation)
     alert = opened(monitor, label, event, ctx.new_id(), now, endpoint=place, is_silenced=is_silenced)
     alert = _acted(ctx, monitor, alert, now)
-    ctx.tx.alerts.put(alert)
-    ctx.emit(alert.monitor_ref, event="alert.fired", silenced=is_silenced or None, **_facts(alert))
+    _fired(ctx, alert)
     return alert
+
+
+def _fired(ctx: Context, alert: Alert) -> None:
+    ctx.tx.alerts.put(alert)
+    ctx.emit(alert.source_ref, event="alert.fired", silenced=not alert.is_told or None, **_facts(alert))
 
 
 def _closed(ctx: Context, alert: Alert, why: str, now: datetime) -> UUID:
     after = resolved(alert, why, now)
     ctx.tx.alerts.put(after)
     facts = _facts(after) | {"message": why}
-    ctx.emit(after.monitor_ref, event="alert.resolved", silenced=not alert.is_told or None, **facts)
+    ctx.emit(after.source_ref, event="alert.resolved", silenced=not alert.is_told or None, **facts)
     return after.id
 
 
@@ -144,7 +164,7 @@ def _tell_late(ctx: Context, alert: Alert, now: datetime) -> None:
         return
     after = noted(structs.replace(alert, is_told=True), AlertChange(at=now, what="told", text="The silence is over."))
     ctx.tx.alerts.put(after)
-    ctx.emit(after.monitor_ref, event="alert.fired", **_facts(after))
+    ctx.emit(after.source_ref, event="alert.fired", **_facts(after))
 
 
 def _acted(ctx: Context, monitor: Monitor, alert: Alert, now: datetime) -> Alert:
@@ -170,7 +190,7 @@ def _queued(ctx: Context, alert: Alert, kind: str, arguments: dict[str, Any], no
         arguments=arguments,
         run_after=now,
         created_at=ctx.now,
-        created_by=f"monitor:{alert.monitor_ref}",
+        created_by=f"monitor:{alert.source_ref}",
     )
     ctx.whole.jobs.add(job)
     ctx.emit(f"job:{job.id}", event="job.queued", kind=kind, arguments=arguments, reason=alert.message)
@@ -181,6 +201,7 @@ def _facts(alert: Alert) -> dict[str, Any]:
     """What an event tells of an alert."""
     return {
         "alert": str(alert.id),
+        "rollout": alert.rollout_id and str(alert.rollout_id),
         "label": alert.label,
         "on": alert.on,
         "severity": alert.severity,
@@ -199,8 +220,8 @@ def _there(ctx: Context, alert_id: UUID) -> Alert:
     return found
 
 
-def _firing(ctx: Context, monitor: Monitor) -> list[Alert]:
-    return ctx.whole.alerts.list(resolved=False, monitor_id=monitor.id, limit=_FIRING_MAX)
+def _firing(ctx: Context, source_id: UUID) -> list[Alert]:
+    return ctx.whole.alerts.list(resolved=False, source_id=source_id, limit=_FIRING_MAX)
 
 
 def _monitor_id(ctx: Context, text: str) -> UUID:

@@ -6,17 +6,21 @@ that was read and the endpoint the generation that was seen; otherwise somebody 
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 
 from msgspec import structs
 
 from chopmark.abc.catalog import Transaction
+from chopmark.app.alerts import take_up_of_rollout
 from chopmark.app.context import Context, Outside
 from chopmark.app.endpoints import set_split
 from chopmark.app.models import locked
 from chopmark.app.named_versions import gone_of, is_servable
 from chopmark.app.rollout_observing import observed
+from chopmark.domain.alert_rules import AlertEvent
 from chopmark.domain.endpoints import Endpoint, RoutingMark, parse_endpoint
+from chopmark.domain.rollout_copies import copies_event
 from chopmark.domain.rollout_gone import without_gone
 from chopmark.domain.rollout_steps import advance as advanced
 from chopmark.domain.rollouts import ACTIVE, Advance, Rollout, RolloutEvent, RolloutState, SetSplit, asked_under
@@ -36,11 +40,16 @@ _NAMES: dict[RolloutState, str] = {
 
 
 class _Look(NamedTuple):
-    """What was read and decided: the row, what becomes of it, and the generation of the endpoint that was seen."""
+    """What was read and decided: the row, what becomes of it, the generation of the endpoint that was seen, and when.
+
+    ``heard`` is what an alert is to tell people, or what resolves one, unless it was told already.
+    """
 
     row: Rollout
     after: Advance
     generation: int
+    now: datetime
+    heard: AlertEvent | None = None
 
 
 def find(
@@ -74,15 +83,24 @@ def look(outside: Outside, request: q.AdvanceRollout) -> _Look:
         seen = observed(tx, row, now)
         known = row if row.state != "queued" or is_servable(tx, row.candidate.id) else _hopeless(row)
         gone = gone_of(tx, row) if row.state != "queued" else ()
-    after = without_gone(row, advanced(known, seen, now), gone, now)
-    return _Look(row, after, seen.endpoint.generation if seen.endpoint is not None else -1)
+        after = without_gone(row, advanced(known, seen, now), gone, now)
+        heard = _untold(tx, row, copies_event(after.rollout, seen, now))
+    return _Look(row, after, seen.endpoint.generation if seen.endpoint is not None else -1, now, heard)
+
+
+def _untold(tx: Transaction, row: Rollout, event: AlertEvent | None) -> AlertEvent | None:
+    """The event, unless people know: it fires already, or nothing does that it could resolve."""
+    if event is None:
+        return None
+    is_firing = bool(tx.alerts.list(resolved=False, source_id=row.id, limit=1))
+    return event if is_firing == (event.kind == "resolved") else None
 
 
 def advance(ctx: Context, request: q.AdvanceRollout) -> Rollout:
     """Write what was decided, unless somebody was quicker: then nothing, and the row as it is by now."""
-    row, after, generation = ctx.prepared
+    row, after, generation, now, heard = ctx.prepared
     shown = find(ctx.tx, request.endpoint, request)
-    if after.rollout is row and not after.actions:
+    if after.rollout is row and not after.actions and heard is None:
         return shown
     endpoint = _locked(ctx, row)
     there = ctx.whole.rollouts.lock(row.id)
@@ -95,9 +113,11 @@ def advance(ctx: Context, request: q.AdvanceRollout) -> Rollout:
     made = after.rollout
     for split in after.actions:
         made = _asked(ctx, made, endpoint, split)
-    kept = ctx.whole.rollouts.put(made)
+    kept = there if made is row else ctx.whole.rollouts.put(made)
     if kept is None:  # not while it is locked
         return there
+    if heard is not None:
+        take_up_of_rollout(ctx, kept, heard, endpoint, now)
     ctx.whole.rollouts.append(after.events)
     for event in after.events:
         tell(ctx, kept, event)

@@ -70,7 +70,7 @@ def roll_back_for(ctx: Context, alert: Alert, action: Action, now: datetime) -> 
         after={"variants": [{"version": target.ref, "digest": target.digest, "weight": WEIGHT_TOTAL}]},
         generation=changed.generation,
         alert=str(alert.id),
-        monitor=alert.monitor_ref,
+        monitor=alert.source_ref if alert.monitor else None,
         severity=alert.severity,
         evidence=alert.message,
         value=alert.value,
@@ -82,9 +82,10 @@ def roll_back_for(ctx: Context, alert: Alert, action: Action, now: datetime) -> 
 
 def _refused(ctx: Context, alert: Alert, why: str, now: datetime) -> Alert:
     ctx.emit(
-        alert.monitor_ref,
+        alert.source_ref,
         event="alert.rollback_refused",
         alert=str(alert.id),
+        rollout=alert.rollout_id and str(alert.rollout_id),
         label=alert.label,
         on=alert.on,
         severity=alert.severity,

@@ -44,9 +44,10 @@ def define_monitors(tables: TablesInMaking) -> MonitorTables:
         Column("key", KEY, primary_key=True),
         column("uid", UID),
         column("project"),
+        # The id of the monitor, or of the rollout, whose alert it is.
         column("monitor_uid", UID),
         column("label"),
-        # The monitor's id while the alert is not resolved, else NULL: so a monitor and label have one such alert, in any database.
+        # The same id while the alert is not resolved, else NULL: so a monitor or rollout and label have one such alert, in any database.
         optional("firing_uid", UID),
         # The endpoint's id while it is not resolved.
         optional("endpoint_uid", UID),

@@ -111,10 +111,10 @@ class MonitorStatements:
         """By ``uid``."""
         return self.compiler(self._alerts().where(self.tables.alerts.c.uid == bindparam("uid")))
 
-    def alerts(self, *, resolved: bool | None, of_monitor: bool, in_project: bool, places: int) -> Prepared:
-        """Older than ``after``, of ``monitor``, of ``project``, or of those in sight."""
-        shape = ("alerts", resolved, of_monitor, in_project, places)
-        return self.compiler.shaped(shape, lambda: self._alert_page(resolved, of_monitor, in_project, places))
+    def alerts(self, *, resolved: bool | None, of_source: bool, in_project: bool, places: int) -> Prepared:
+        """Older than ``after``, of ``source``, of ``project``, or of those in sight."""
+        shape = ("alerts", resolved, of_source, in_project, places)
+        return self.compiler.shaped(shape, lambda: self._alert_page(resolved, of_source, in_project, places))
 
     @cached_property
     def firing(self) -> Prepared:
@@ -154,13 +154,13 @@ class MonitorStatements:
     def _alerts(self) -> Select[Any]:
         return select(self.tables.alerts.c.body)
 
-    def _alert_page(self, resolved: bool | None, of_monitor: bool, in_project: bool, places: int) -> Select[Any]:
+    def _alert_page(self, resolved: bool | None, of_source: bool, in_project: bool, places: int) -> Select[Any]:
         c = self.tables.alerts.c
         conditions: list[ColumnElement[bool]] = [c.uid < bindparam("after", type_=UID)]
         if resolved is not None:
             conditions.append(c.resolved_us.is_not(None) if resolved else c.resolved_us.is_(None))
-        if of_monitor:
-            conditions.append(c.monitor_uid == bindparam("monitor"))
+        if of_source:
+            conditions.append(c.monitor_uid == bindparam("source"))
         if in_project:
             conditions.append(c.project == bindparam("project"))
         if places:
@@ -250,7 +250,7 @@ class SqlAlerts:
         resolved: bool | None = None,
         project: str | None = None,
         among: Collection[str] | None = None,
-        monitor_id: UUID | None = None,
+        source_id: UUID | None = None,
         after: UUID | None = None,
         limit: int,
     ) -> AlertList:
@@ -259,11 +259,11 @@ class SqlAlerts:
         values |= seen_values(among)
         if project is not None:
             values["project"] = project
-        if monitor_id is not None:
-            values["monitor"] = monitor_id.bytes
+        if source_id is not None:
+            values["source"] = source_id.bytes
         prepared = self._sql.alerts(
             resolved=resolved,
-            of_monitor=monitor_id is not None,
+            of_source=source_id is not None,
             in_project=project is not None,
             places=places_of(among),
         )
@@ -283,7 +283,7 @@ class SqlAlerts:
         values = {
             "uid": alert.id.bytes,
             "project": alert.project,
-            "monitor_uid": alert.monitor_id.bytes,
+            "monitor_uid": alert.source_id.bytes,
             "label": alert.label,
             **moved,
         }
@@ -310,7 +310,7 @@ def _moved(monitor: Monitor, state: MonitorState, due: datetime) -> dict[str, An
 def _alert_moved(alert: Alert) -> dict[str, Any]:
     is_firing = alert.resolved_at is None
     return {
-        "firing_uid": alert.monitor_id.bytes if is_firing else None,
+        "firing_uid": alert.source_id.bytes if is_firing else None,
         "endpoint_uid": alert.endpoint_id.bytes if is_firing and alert.endpoint_id is not None else None,
         "resolved_us": None if alert.resolved_at is None else to_us(alert.resolved_at),
         "body": json_text(alert),

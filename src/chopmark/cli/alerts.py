@@ -58,7 +58,8 @@ def _alert_argument() -> Callable[[F], F]:
 
 def _show(session: Session, found: Alert) -> None:
     facts: list[Fact] = [
-        ("monitor", found.name),
+        ("monitor", found.name if found.monitor else ""),
+        ("rollout", f"{found.rollout_id} · {found.label.replace('_', ' ')}" if found.rollout_id else ""),
         ("on", found.on),
         ("state", _state(found)),
         ("severity", found.severity),

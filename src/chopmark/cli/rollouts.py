@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
 
+from chopmark.base.jsons import decode
 from chopmark.cli.command import Group, command
 from chopmark.cli.options import (
     cursor_option,
@@ -22,7 +24,7 @@ from chopmark.cli.rollout_view import event_line, percent, show_rollout, show_st
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.words import stamp
-from chopmark.domain.rollout_plans import Strategy, plan_for
+from chopmark.domain.rollout_plans import RolloutPlan, Strategy, check_plan, plan_for
 from chopmark.domain.rollouts import Rollout
 from chopmark.errors import InvalidRequest
 
@@ -89,12 +91,34 @@ def _plan_options(function: F) -> F:
         option(
             "--strategy",
             type=click.Choice(get_args(Strategy)),
-            default="canary",
+            default=None,
             help="How: canary is growing shares, blue-green all at once after an approval.  [canary]",
+        ),
+        option(
+            "--plan",
+            "file",
+            default=None,
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="A plan as JSON, with steps and checks; instead of the other options that say how.",
         ),
     ):
         function = decorate(function)
     return function
+
+
+def _read_plan(file: Path | None, **others: object) -> RolloutPlan | None:
+    """The plan of a file; None without one."""
+    if file is None:
+        return None
+    given = [f"--{name}" for name, value in others.items() if value not in (None, ())]
+    if given:
+        raise click.UsageError(f"The plan says it: leave out {', '.join(given)}, or --plan.")
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{file} cannot be read: {error.strerror}.", hint="Name a file with a plan.") from error
+    return check_plan(decode(text, RolloutPlan))
 
 
 @rollout.command(
@@ -103,6 +127,7 @@ def _plan_options(function: F) -> F:
     chopmark rollout start fraud-api fraud:4
     chopmark rollout start fraud-api fraud:4 --steps 10,25,50,100 --hold 10m --reason "does better in March"
     chopmark rollout start fraud-api fraud:4 --strategy blue-green
+    chopmark rollout start fraud-api fraud:4 --plan plan.json
     """,
 )
 @_endpoint_argument()
@@ -111,6 +136,12 @@ def _plan_options(function: F) -> F:
 @option("--samples", type=click.IntRange(0), default=None, metavar="N", help="Requests that a step waits for.  [100]")
 @option("--deadline", default=None, metavar="TIME", help="After which it is rolled back unless promoted.  [3d]")
 @option("--window", default=None, metavar="TIME", help="How long the version before stays loaded after.  [1h]")
+@option(
+    "--copies-within",
+    default=None,
+    metavar="TIME",
+    help="How long a shadow may get no copy before an alert tells of it; 0s: none does.  [5m]",
+)
 @option("--supersede", is_flag=True, help="Take the place of a rollout that goes on.")
 @reason_option()
 @dry_run_option()
@@ -119,12 +150,14 @@ def start(
     session: Session,
     called: str,
     candidate: str,
-    strategy: Strategy,
+    file: Path | None,
+    strategy: Strategy | None,
     steps: tuple[float, ...],
     hold: str | None,
     samples: int | None,
     deadline: str | None,
     window: str | None,
+    copies_within: str | None,
     supersede: bool,
     reason: str,
 ) -> None:
@@ -133,15 +166,18 @@ def start(
     Workers move it on: those of 'chopmark serve', or 'chopmark worker'. Each step is held and its requests are watched; what is worse
     is rolled back.
     """
+    said = {"strategy": strategy, "steps": steps, "hold": hold, "samples": samples, "deadline": deadline}
     made = session.registry().rollouts.start(
         called,
         candidate,
-        strategy=strategy,
+        strategy=strategy or "canary",
         steps=steps,
         hold=hold,
         samples_min=samples,
         deadline=deadline,
         rollback_window=window,
+        copies_within=copies_within,
+        plan=_read_plan(file, **said, window=window, **{"copies-within": copies_within}),
         supersede=supersede,
         reason=reason,
     )
@@ -329,7 +365,8 @@ def rehearse(
     stable: str,
     since: str,
     until: str | None,
-    strategy: Strategy,
+    file: Path | None,
+    strategy: Strategy | None,
     steps: tuple[float, ...],
     hold: str | None,
 ) -> None:
@@ -342,7 +379,9 @@ def rehearse(
     began = parsed_time(since)
     if began is None:
         raise InvalidRequest("Say since when.")
-    plan = plan_for(strategy, percents=steps, hold_s=None if hold is None else seconds_of(hold))
+    plan = _read_plan(file, strategy=strategy, steps=steps, hold=hold)
+    if plan is None:
+        plan = plan_for(strategy or "canary", percents=steps, hold_s=None if hold is None else seconds_of(hold))
     found = session.registry().rollouts.rehearse(
         called, candidate, stable, since=began, until=parsed_time(until), plan=plan
     )

@@ -1,7 +1,7 @@
 """Alerts as people meet them: open, acknowledged, resolved; and what happened to each of them; pure.
 
-An alert is opened when its monitor fires, and resolved when it no longer does. While it is not resolved there is no second one of the same
-monitor and label. Its history is bounded.
+An alert is opened when its source fires, a monitor or a rollout, and resolved when it no longer does. While it is not resolved there is no
+second one of the same source and label. Its history is bounded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from msgspec import structs
 
 from chopmark.domain.alert_rules import AlertEvent, Severity
 from chopmark.domain.monitors import ActionKind, Monitor
-from chopmark.domain.refs import ModelRef
+from chopmark.domain.refs import ModelRef, parse_model
+from chopmark.domain.rollouts import Rollout
 from chopmark.errors import Conflict
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "acknowledged",
     "noted",
     "opened",
+    "opened_by_rollout",
     "resolved",
 ]
 
@@ -47,7 +49,7 @@ class AlertChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     Attributes
     ----------
     at, by
-        When, and who did it; empty for the monitor itself.
+        When, and who did it; empty for the monitor or rollout itself.
     what
         ``fired``, ``told`` (people were, once a silence was over), ``acknowledged``, ``resolved``, or what its action came to.
     text
@@ -61,20 +63,24 @@ class AlertChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """That a monitor fired.
+    """That a monitor fired, or that a rollout found what somebody should look at.
 
     Attributes
     ----------
-    project, monitor, monitor_id
+    project
         Whose it is.
+    monitor, monitor_id
+        That fired; empty and None of a rollout's.
+    rollout_id
+        Of the rollout whose alert it is; None of a monitor's.
     label
-        Which of the monitor's alerts: the windows of an error budget; empty where there is one.
+        Which of the monitor's alerts: the windows of an error budget; empty where there is one. Of a rollout's what it is about.
     on, endpoint_id
         What is watched, and the endpoint that a rollback would be of.
     state
         ``open``, ``acknowledged`` or ``resolved``.
     severity, action
-        Of the monitor as it fired.
+        Of the monitor as it fired; a rollout's is a ``warning`` that begins nothing.
     message, value
         Why, in a sentence, and the value that fired.
     since, fired_at
@@ -97,8 +103,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     id: UUID
     project: str
-    monitor: str
-    monitor_id: UUID
+    monitor: str = ""
+    monitor_id: UUID | None = None
+    rollout_id: UUID | None = None
     label: str = ""
     on: str
     endpoint_id: UUID | None = None
@@ -118,14 +125,19 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     changes: tuple[AlertChange, ...] = ()
 
     @property
-    def monitor_ref(self) -> str:
-        """``[project/]name`` of its monitor."""
-        return str(ModelRef(self.project, self.monitor))
+    def source_id(self) -> UUID:
+        """Of the monitor or the rollout whose it is."""
+        return self.monitor_id or self.rollout_id or self.id
+
+    @property
+    def source_ref(self) -> str:
+        """``[project/]name`` of its monitor, or of the endpoint of its rollout: what its events are about."""
+        return str(ModelRef(self.project, self.monitor)) if self.monitor else self.on
 
     @property
     def name(self) -> str:
-        """The monitor, and the label where there is one."""
-        return f"{self.monitor_ref}/{self.label}" if self.label else self.monitor_ref
+        """The monitor or the endpoint, and the label where there is one."""
+        return f"{self.source_ref}/{self.label}" if self.label else self.source_ref
 
     def __repr__(self) -> str:
         who = f" by {self.acknowledged_by}" if self.acknowledged_by else ""
@@ -169,6 +181,34 @@ def opened(
         opened_at=now,
         generation=generation,
         is_told=not is_silenced,
+        changes=(AlertChange(at=now, what="fired", text=event.message),),
+    )
+
+
+def opened_by_rollout(
+    rollout: Rollout, event: AlertEvent, alert_id: UUID, now: datetime, *, generation: int = 0
+) -> Alert:
+    """The alert of a rollout that found what somebody should look at; it is about the endpoint.
+
+    Parameters
+    ----------
+    generation
+        Of the endpoint.
+    """
+    return Alert(
+        id=alert_id,
+        project=parse_model(rollout.endpoint_ref).project,
+        rollout_id=rollout.id,
+        label=event.rule,
+        on=rollout.endpoint_ref,
+        endpoint_id=rollout.endpoint,
+        severity=event.severity,
+        message=event.message,
+        value=event.value,
+        since=event.since,
+        fired_at=event.at,
+        opened_at=now,
+        generation=generation,
         changes=(AlertChange(at=now, what="fired", text=event.message),),
     )
 

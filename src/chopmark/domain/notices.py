@@ -192,7 +192,7 @@ def notice_of(event: AuditEvent, source: str) -> Notice:
 
 
 def _alert_notice(event: AuditEvent, source: str) -> Notice:
-    """Of an alert: what fires, what ends it and who looks after it share a key, by monitor and label."""
+    """Of an alert: what fires, what ends it and who looks after it share a key, by monitor (or endpoint, of a rollout) and label."""
     data = event.data
     said = str(data.get("message") or "")
     label = f"/{data['label']}" if data.get("label") else ""
@@ -200,7 +200,8 @@ def _alert_notice(event: AuditEvent, source: str) -> Notice:
     what = {"alert.acknowledged": f"{event.actor} looks after it: ", "alert.rollback_refused": "not rolled back: "}
     steps = [str(data.get("reason") or "")]
     if event.event == "alert.fired":
-        steps += [f"Monitor {event.target}{label}, since {data.get('since', '?')}.", *_next_steps(event)]
+        whose = f"Rollout {data['rollout']} of" if data.get("rollout") else "Monitor"
+        steps += [f"{whose} {event.target}{label}, since {data.get('since', '?')}.", *_next_steps(event)]
     return Notice(
         title=f"{what.get(event.event, '')}{data.get('on', '?')}: {said}",
         text="\n".join(filter(None, steps)),

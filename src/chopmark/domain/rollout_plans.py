@@ -171,6 +171,8 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         When nothing is raised.
     rollback_window_s
         How long the version that lost its traffic stays loaded after the end.
+    copies_within_s
+        How long a shadow may get no copy before an alert tells of it, from when the routers confirmed its step; 0: none does.
     """
 
     strategy: Strategy = "canary"
@@ -181,6 +183,7 @@ class RolloutPlan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     deadline_s: Seconds = 3 * 86_400.0
     freezes: tuple[FreezeWindow, ...] = ()
     rollback_window_s: Seconds = 3_600.0
+    copies_within_s: Seconds = 300.0
 
     def __repr__(self) -> str:
         return f"<{self.strategy} {' → '.join(f'{100 * s.weight / WEIGHT_TOTAL:g} %' for s in self.steps)}>"

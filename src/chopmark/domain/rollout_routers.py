@@ -10,7 +10,7 @@ from chopmark.domain.endpoints import Endpoint, Router, RoutingMark, ServedVaria
 from chopmark.domain.live import is_silent
 from chopmark.domain.rollouts import Asked, Observation, Rollout, SetSplit, split_of
 
-__all__ = ["is_split_set", "lagging", "live_routers", "load_failure", "still_dealing"]
+__all__ = ["is_old", "is_split_set", "lagging", "live_routers", "load_failure", "still_dealing"]
 
 _SHOWN = 3
 
@@ -25,6 +25,14 @@ def live_routers(seen: Observation, now: datetime) -> tuple[Router, ...]:
         for router in seen.routers
         if not is_silent(router, now) and (seen.endpoint is None or is_served_by(seen.endpoint, router.report.only))
     )
+
+
+def is_old(rollout: Rollout, seen: Observation) -> bool:
+    """Whether it was seen before what the row asked was set."""
+    if rollout.asked is None:
+        return False
+    mark = rollout.asked.mark
+    return (seen.mark.epoch, seen.mark.generation) < (mark.epoch, mark.generation)
 
 
 def is_split_set(rollout: Rollout, seen: Observation) -> bool:

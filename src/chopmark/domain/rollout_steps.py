@@ -19,8 +19,9 @@ from msgspec import structs
 
 from chopmark.domain import analysis
 from chopmark.domain.alerts import SKEW_SECONDS
+from chopmark.domain.rollout_copies import base_of
 from chopmark.domain.rollout_plans import PlanStep, frozen_until
-from chopmark.domain.rollout_routers import is_split_set, lagging, live_routers, load_failure, still_dealing
+from chopmark.domain.rollout_routers import is_old, is_split_set, lagging, live_routers, load_failure, still_dealing
 from chopmark.domain.rollout_totals import ArmTotals
 from chopmark.domain.rollouts import (
     Advance,
@@ -63,7 +64,7 @@ def advance(rollout: Rollout, seen: Observation, now: datetime) -> Advance:
     """
     if rollout.is_final:
         return _released(rollout, seen, now)
-    if _is_old(rollout, seen):
+    if is_old(rollout, seen):
         return Advance(rollout)
     before = rollout
     seen = structs.replace(seen, routers=live_routers(seen, now))  # by the clock as it is, not by the row's
@@ -96,14 +97,6 @@ def holds(rollout: Rollout, seen: Observation, now: datetime) -> str:
         return f"frozen until {frozen[0].isoformat()}{f': {frozen[1]}' if frozen[1] else ''}"
     alert = next((a for a in seen.alerts if a.action == "pause"), None)
     return f"the alert {alert.name} fires{f': {alert.message}' if alert.message else ''}" if alert is not None else ""
-
-
-def _is_old(rollout: Rollout, seen: Observation) -> bool:
-    """Whether it was seen before what the row asked was set."""
-    if rollout.asked is None:
-        return False
-    mark = rollout.asked.mark
-    return (seen.mark.epoch, seen.mark.generation) < (mark.epoch, mark.generation)
 
 
 def _differs(before: Rollout, after: Rollout) -> bool:
@@ -170,7 +163,7 @@ def _aborting(rollout: Rollout, seen: Observation, now: datetime) -> Advance:
 def _released(rollout: Rollout, seen: Observation, now: datetime) -> Advance:
     """Let go of the version without traffic once the rollback window is over, unless the endpoint was changed since."""
     asked, ended = rollout.asked, rollout.ended_at
-    if rollout.is_released or _is_old(rollout, seen):
+    if rollout.is_released or is_old(rollout, seen):
         return Advance(rollout)
     if asked is None or ended is None or seen.endpoint is None or asked.roles == "released":
         return Advance(structs.replace(rollout, is_released=True))
@@ -236,7 +229,13 @@ def _confirmed(rollout: Rollout, seen: Observation, now: datetime) -> Advance:
     checks = analysis.begun(rollout.plan, seen.stable, seen.candidate)
     arrived = seen.candidate.requests
     rollout = structs.replace(
-        rollout, confirmed_at=now, is_steady=True, checks=checks, requests_before=arrived, waiting="holding"
+        rollout,
+        confirmed_at=now,
+        is_steady=True,
+        checks=checks,
+        requests_before=arrived,
+        before=base_of(seen),
+        waiting="holding",
     )
     return Advance(rollout, (), (_event(rollout, "confirmed", rollout.state, now, "every live router has the weight"),))
 

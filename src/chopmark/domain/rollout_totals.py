@@ -38,6 +38,8 @@ class ArmTotals(msgspec.Struct, frozen=True, kw_only=True):
         Recorded events by name: how many were a yes, of how many.
     gauges
         Numbers by name.
+    dropped
+        Copies that it never got, of a shadow.
     """
 
     requests: int = 0
@@ -46,6 +48,7 @@ class ArmTotals(msgspec.Struct, frozen=True, kw_only=True):
     latency: QuantileSketch = QuantileSketch()
     events: Mapping[str, Proportion] = {}
     gauges: Mapping[str, Gauge] = {}
+    dropped: int = 0
 
 
 def arm_totals(
@@ -64,4 +67,5 @@ def arm_totals(
         latency=window.latency,
         events=events or {},
         gauges=gauges or {},
+        dropped=window.dropped,
     )

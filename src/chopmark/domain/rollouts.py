@@ -53,6 +53,7 @@ __all__ = [
     "RolloutEvent",
     "RolloutState",
     "SetSplit",
+    "StepBase",
     "asked_under",
     "is_open",
     "split_of",
@@ -149,6 +150,22 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     experiment: Literal["", "winner", "loser", "inconclusive"] = ""
     is_free: bool = True
     superseded_by: str = ""
+
+
+class StepBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Totals when a step was confirmed, of which only what came since is told.
+
+    Attributes
+    ----------
+    asked, answered
+        Requests to the stable version, and those of them that it answered.
+    dropped
+        Copies that the candidate never got.
+    """
+
+    asked: Count = 0
+    answered: Count = 0
+    dropped: Count = 0
 
 
 class CheckState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -267,8 +284,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         The latest time by which it was advanced.
     asked
         Of the routers; None when nothing was.
-    checks, requests_before
-        Of this step, and requests of the candidate before it was confirmed.
+    checks, requests_before, before
+        Of this step, and requests of the candidate and others before it was confirmed.
     approved
         Indices of steps whose gate was approved.
     wants
@@ -301,6 +318,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     asked: Asked | None = None
     checks: tuple[CheckState, ...] = ()
     requests_before: int = 0
+    before: StepBase = StepBase()
     pause: Pause | None = None
     approved: tuple[int, ...] = ()
     wants: Literal["", "step", "full", "abort"] = ""

@@ -206,7 +206,16 @@ def _monitor_made(target: str, data: Mapping[str, Any]) -> str:
 
 
 def _fired(target: str, data: Mapping[str, Any]) -> str:
-    return f"found {data.get('on', '?')} {data.get('severity', 'bad')}, by the monitor {target}: {data.get('message', '?')}"
+    return f"found {data.get('on', '?')} {data.get('severity', 'bad')}, by {_watcher(target, data)}: {data.get('message', '?')}"
+
+
+def _resolved(target: str, data: Mapping[str, Any]) -> str:
+    return f"found it well again, by {_watcher(target, data)}: {data.get('message', '?')}"
+
+
+def _watcher(target: str, data: Mapping[str, Any]) -> str:
+    """Whose alert it is."""
+    return f"its rollout {data['rollout']}" if data.get("rollout") else f"the monitor {target}"
 
 
 def _silenced(target: str, data: Mapping[str, Any]) -> str:
@@ -286,7 +295,7 @@ _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "monitor.disabled": _simple("disabled the monitor {}"),
     "monitor.deleted": _simple("deleted the monitor {}"),
     "alert.fired": _fired,
-    "alert.resolved": lambda target, data: f"found it well again, by the monitor {target}: {data.get('message', '?')}",
+    "alert.resolved": _resolved,
     "alert.acknowledged": _simple("looks after the alert of {}"),
     "monitor.silenced": _silenced,
     "alert.rollback_refused": _simple("did not roll back for the alert of {}"),

@@ -208,7 +208,7 @@ _ROWS = (
     Op("rollout.rollback", o.RollBack, Rollout, "deploy", "POST", "/endpoints/{endpoint}/rollback", "rollout.started", also=("rollout.commanded",)),
     Op("rollout.rehearse", o.RehearseRollout, Rehearsal, "deploy", "POST", "/endpoints/{endpoint}/rollout/rehearsal"),
     Op("rollout.advance", o.AdvanceRollout, Rollout, "deploy", "POST", "/endpoints/{endpoint}/rollout/advance", "rollout.advanced",
-       also=("rollout.paused", "rollout.aborting", "rollout.completed", "rollout.rolled_back", "rollout.failed", "rollout.superseded")),
+       also=("rollout.paused", "rollout.aborting", "rollout.completed", "rollout.rolled_back", "rollout.failed", "rollout.superseded", "alert.fired", "alert.resolved")),
     Op("monitor.create", m.CreateMonitor, Monitor, "deploy", "POST", "/monitors", "monitor.created"),
     _read("monitor.get", m.GetMonitor, Monitor, "/monitors/{monitor}"),
     _read("monitor.list", m.ListMonitors, m.MonitorPage, "/monitors"),

@@ -45,6 +45,7 @@ class Rollouts(Surface):
         checks: Sequence[Check] | None = None,
         deadline: Duration | None = None,
         rollback_window: Duration | None = None,
+        copies_within: Duration | None = None,
         freezes: Sequence[FreezeWindow] = (),
         plan: RolloutPlan | None = None,
         supersede: bool = False,
@@ -71,6 +72,8 @@ class Rollouts(Surface):
             After which it is rolled back when it is not promoted: three days unless said; not less than its steps are held.
         rollback_window
             How long the version before stays loaded after the end, for the way back at once: an hour unless said.
+        copies_within
+            How long a shadow may get no copy before an alert tells of it and why: five minutes unless said; 0: none does.
         freezes
             When no share is raised.
         plan
@@ -93,7 +96,7 @@ class Rollouts(Surface):
         """
         if plan is None:
             plan = plan_for(strategy, percents=steps, hold_s=None if hold is None else seconds_of(hold), checks=checks)
-            plan = _with_limits(plan, samples_min, deadline, rollback_window)
+            plan = _with_limits(plan, samples_min, deadline, rollback_window, copies_within)
             plan = structs.replace(
                 plan, freezes=check_kinds(freezes, FreezeWindow, "freezes", "FreezeWindow(weekdays=(4,))")
             )
@@ -284,7 +287,11 @@ class Rollouts(Surface):
 
 
 def _with_limits(
-    plan: RolloutPlan, samples_min: int | None, deadline: Duration | None, rollback_window: Duration | None
+    plan: RolloutPlan,
+    samples_min: int | None,
+    deadline: Duration | None,
+    rollback_window: Duration | None,
+    copies_within: Duration | None,
 ) -> RolloutPlan:
     def counted(step: PlanStep) -> PlanStep:
         has_own = samples_min is not None and step.samples_min > 0
@@ -296,6 +303,7 @@ def _with_limits(
         bake=counted(plan.bake),
         deadline_s=plan.deadline_s if deadline is None else seconds_of(deadline),
         rollback_window_s=plan.rollback_window_s if rollback_window is None else seconds_of(rollback_window),
+        copies_within_s=plan.copies_within_s if copies_within is None else seconds_of(copies_within, "copies_within"),
     )
 
 

@@ -220,7 +220,7 @@ class AlertLaws(CatalogFixtures):
             assert tx.alerts.list(limit=9) == [changed]
 
     def test_a_second_one_fires_only_once_the_first_is_resolved(self, catalog: Catalog) -> None:
-        """By monitor and label; the refusal leaves the transaction usable."""
+        """By monitor or rollout and label; the refusal leaves the transaction usable."""
         first, second = an_alert(), an_alert(id=uuid7(NOON + MINUTE))
         with catalog.writing() as tx:
             tx.alerts.put(first)
@@ -228,10 +228,15 @@ class AlertLaws(CatalogFixtures):
                 tx.alerts.put(second)
             tx.alerts.put(an_alert(id=uuid7(NOON), label="page_slow"))
             tx.alerts.put(an_alert(id=uuid7(NOON), monitor_id=UUID(int=6)))
+            of_rollout = an_alert(id=uuid7(NOON), monitor="", monitor_id=None, rollout_id=UUID(int=7))
+            tx.alerts.put(of_rollout)
+            with pytest.raises(Taken):
+                tx.alerts.put(structs.replace(of_rollout, id=uuid7(NOON)))
+            assert tx.alerts.list(source_id=UUID(int=7), limit=9) == [of_rollout]
             tx.alerts.put(resolved(first, "over", NOON + MINUTE))
             tx.alerts.put(second)
         with catalog.reading() as tx:
-            assert len(tx.alerts.list(limit=9)) == 4
+            assert len(tx.alerts.list(limit=9)) == 5
 
     def test_alerts_are_listed_newest_first(self, catalog: Catalog) -> None:
         """Page by page; resolved ones, or others; of a monitor, a project, or those in sight."""
@@ -250,7 +255,7 @@ class AlertLaws(CatalogFixtures):
             assert labels(limit=9) == "543210"
             assert labels(limit=2, after=made[4].id) == "32"
             assert (labels(resolved=True, limit=9), labels(resolved=False, limit=9)) == ("420", "531")
-            assert labels(monitor_id=UUID(int=1), limit=9) == "30"
+            assert labels(source_id=UUID(int=1), limit=9) == "30"
             assert labels(project="b", limit=9) == "41"
             assert (labels(among=["a", "c"], limit=9), labels(among=[], limit=9)) == ("5320", "")
 

@@ -101,7 +101,7 @@ class MemoryAlerts(Surface):
         resolved: bool | None = None,
         project: str | None = None,
         among: Collection[str] | None = None,
-        monitor_id: UUID | None = None,
+        source_id: UUID | None = None,
         after: UUID | None = None,
         limit: int,
     ) -> AlertList:
@@ -113,7 +113,7 @@ class MemoryAlerts(Surface):
             and resolved in (None, a.resolved_at is not None)
             and project in (None, a.project)
             and (among is None or a.project in among)
-            and monitor_id in (None, a.monitor_id)
+            and source_id in (None, a.source_id)
         ][:limit]
 
     def firing(self, endpoint_id: UUID, *, limit: int) -> AlertList:
@@ -123,9 +123,9 @@ class MemoryAlerts(Surface):
     def put(self, alert: Alert) -> None:
         """See the interface."""
         stored = self._scope.write.alerts
-        of = (alert.monitor_id, alert.label)
+        of = (alert.source_id, alert.label)
         others = (a for a in self._all() if a.id != alert.id and a.resolved_at is None)
-        if alert.resolved_at is None and any((a.monitor_id, a.label) == of for a in others):
+        if alert.resolved_at is None and any((a.source_id, a.label) == of for a in others):
             raise Taken(f"The alert {alert.name} fires already.")
         stored[alert.id] = encode(alert)
 
