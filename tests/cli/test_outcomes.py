@@ -1,12 +1,17 @@
 """``chopmark outcomes`` and ``chopmark feedback``: files that count once, tables, and what is refused."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 import chopmark as cm
+from chopmark.domain.endpoints import RouterReport, RoutingMark
+from chopmark.domain.outcome_tiers import beginning
+from chopmark.domain.profile_windows import ProfileWindow
 from chopmark.domain.request_ids import RequestIds
-from chopmark.ops.endpoints import GetRouting
+from chopmark.ops.endpoints import GetRouting, ReportRouter
 from tests.cli.running import Program
 
 CSV = """at,latency_ms,error,cost_usd,amount
@@ -142,3 +147,47 @@ def test_a_line_that_is_no_feedback_is_named(program: Program, line: str, words:
     told = " ".join(ran.err.split())
     assert "Line 3 of l.jsonl is no feedback" in told
     assert words in told
+
+
+def test_an_estimate_stands_beside_the_truth_and_a_note_says_why_there_is_none(program: Program) -> None:
+    source = np.random.default_rng(5)
+    scores = source.random(2_000)
+    with cm.open(program.place) as registry:
+        version = registry.register(
+            "fraud",
+            {"threshold": 0.5},
+            dataset=cm.dataset({"amount": np.zeros(2_000)}, name="held-out"),
+            scores=scores,
+            labels=(source.random(2_000) < scores).astype(int),
+        )
+        endpoint = registry.endpoints.create("api", version)
+        registry.outcomes.record(version, requests=8, endpoint="api")
+        profile = registry.profiles.get(version)
+
+        def sampled(count: int) -> None:
+            window = ProfileWindow(
+                endpoint=endpoint.id,
+                version=version.id,
+                variant="stable",
+                start=beginning(datetime.now(UTC), "hour"),
+                counts=profile.count({"amount": np.zeros(count)}, scores=np.linspace(0.91, 0.97, count)),
+            )
+            report = RouterReport(id="r", mark=RoutingMark(), started_at=datetime.now(UTC))
+            registry._transport.call(ReportRouter(report=report, profiles=(window,)))
+
+        sampled(20)
+        few = program.ok("outcomes", "summary", "api", "--over", "2h")
+        assert "not known" in few.out
+        assert "The accuracy of fraud:1 is not estimated: Too few scores were sampled: 20" in few.err
+        sampled(400)
+    ran = program.ok("outcomes", "summary", "api", "--over", "2h")
+    assert "ESTIMATED ACCURACY" in ran.out
+    assert re.search(r"≈ 9\d\.?\d* % \(\d\d[.\d]* to \d\d[.\d]*\)", ran.out)
+    assert ran.err == ""
+    (told,) = program.ok("outcomes", "summary", "api", "--over", "2h", "--json").json["variants"]
+    assert "labels" not in told
+    assert told["estimated"]["accuracy"] > 0.9
+    assert told["estimated"]["rows"] == 400
+    assert "concept drift" in told["estimated"]["caveat"]
+    monitor = program.ok("monitor", "create", "api", "--metric", "estimated_accuracy", "--below", "0.8", "--json").json
+    assert (monitor["name"], monitor["minutes"]) == ("api.estimated_accuracy", 60)

@@ -16,6 +16,7 @@ from chopmark.base.jsons import decode, encode
 from chopmark.domain.endpoints import EndpointConfig
 from chopmark.domain.outcome_tiers import beginning
 from chopmark.domain.profile_windows import ProfileWindow, added_up, check_profile_window, counted_profile
+from chopmark.domain.signature import Field
 from chopmark.domain.traffic import PinnedVersion
 from chopmark.errors import InvalidRequest, Unavailable
 from chopmark.gateway.profiling import Profiling
@@ -153,6 +154,75 @@ def test_windows_of_one_profile_add_up_and_of_another_the_newest_counts() -> Non
     assert list(added_up([*windows, other]).values()) == [other]
     with pytest.raises(InvalidRequest, match="begins with an hour"):
         check_profile_window(structs.replace(one, start=start + timedelta(minutes=1)))
+
+
+CHANCES = RNG.uniform(0.1, 0.9, 400)
+CALIBRATED = Profile.of({"age": AGES, "amount": AMOUNTS}, scores=CHANCES, labels=RNG.uniform(size=400) < CHANCES)
+
+
+def _scored(story: Story) -> Any:
+    (found,) = story.profiling.unreported(9)
+    assert found.counts.profile == CALIBRATED.digest
+    return found.counts
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [CHANCES, CHANCES[:, None], np.column_stack([1 - CHANCES, CHANCES]), CHANCES.astype(np.float32)],
+    ids=["one", "a column", "both classes", "single"],
+)
+def test_of_a_calibrated_profile_the_probability_to_be_positive_is_counted(answers: Any) -> None:
+    async def tell(story: Story) -> None:
+        story.profiles[3] = CALIBRATED
+        for first in range(0, 100, 25):
+            story.ask(rows(first, first + 25), answers[first : first + 25])
+            await story.profiling.count()
+        expected = CALIBRATED.count({"age": AGES[:100], "amount": AMOUNTS[:100] * 1.1}, scores=CHANCES[:100])
+        assert expected.scores is not None
+        assert _scored(story).scores.rows == 100
+        if answers.dtype == np.float64:
+            assert _scored(story).scores.counts == expected.scores.counts
+
+    told(tell)
+
+
+def test_of_a_calibrated_profile_classes_are_no_scores_and_stop_nothing() -> None:
+    """Answers of some requests have probabilities and of others do not: rows are counted of all, scores of those that have them."""
+
+    async def tell(story: Story) -> None:
+        story.profiles[3] = CALIBRATED
+        story.ask(rows(0, 20), (CHANCES[:20] > 0.5).astype(np.int64))
+        await story.profiling.count()
+        assert (_scored(story).rows, _scored(story).scores.rows) == (20, 0)
+        story.ask(rows(20, 30), CHANCES[20:30])
+        story.ask(rows(30, 40), np.array(["yes"] * 10, dtype=object))
+        story.ask(rows(40, 50), np.column_stack([CHANCES[40:50], CHANCES[40:50] * 7]))  # two numbers, no classes
+        await story.profiling.count()
+        assert (_scored(story).rows, _scored(story).scores.rows) == (50, 10)
+
+    told(tell)
+
+
+def test_a_model_that_gives_probabilities_when_asked_gives_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its usual answer is a class, also where classes are numbers such as 0.0 and 1.0."""
+
+    async def tell(story: Story) -> None:
+        story.profiles[3] = CALIBRATED
+        route = story.world.router.routes["fraud-api"]
+        layout = route.serving[0].execution.layout
+        more = (Field("predict_proba", "float", "float64", (-1, 2)),)
+        monkeypatch.setattr(route.serving[0].execution, "layout", structs.replace(layout, more=more), raising=False)
+        story.ask(rows(0, 20), (CHANCES[:20] > 0.5).astype(np.float64))
+        await story.profiling.count()
+        assert (_scored(story).rows, _scored(story).scores.rows) == (20, 0)
+        asked = {"predict_proba": np.column_stack([1 - CHANCES[:20], CHANCES[:20]])}
+        request_id = route.serving[0].ids.made(1_700_000_000_000, 1)
+        assert route.samples is not None
+        route.samples.take(0, request_id, Asked(inputs=rows(0, 20), rows=20, id="", outputs=()), asked)
+        await story.profiling.count()
+        assert (_scored(story).rows, _scored(story).scores.rows) == (40, 20)
+
+    told(tell)
 
 
 def pid(number: int) -> Any:

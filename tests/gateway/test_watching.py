@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+import pytest
 from sklearn.linear_model import LogisticRegression
 
 from chopmark.abc.outcomes import ReportedProfile
@@ -74,4 +76,42 @@ def test_samples_are_counted_in_the_bins_of_the_profile(gateway: Served, gateway
     x5 = window.counts.column("x5")
     assert sum(x5.counts) == window.counts.rows
     assert x5.counts[-2] == int((shifted[:, 5] > data[:, 5].max()).sum()) > 0  # above all that the profile has seen
+    assert gateway_url
+
+
+def test_accuracy_is_estimated_of_what_was_answered_with_probabilities(gateway: Served, gateway_url: str) -> None:
+    registry, data = gateway.registry, rows(4_000)
+    truth = np.random.default_rng(3).random(4_000) < 1 / (1 + np.exp(-2 * data[:, 0]))
+    model = LogisticRegression().fit(data[:2_000], truth[:2_000])
+    held_out, labels = data[2_000:], truth[2_000:].astype(int)
+    scores = model.predict_proba(held_out)[:, 1]
+    table = {name: held_out[:, n] for n, name in enumerate(NAMES)}
+    version = registry.register("fraud", model, example=data, dataset=table, scores=scores, labels=labels)
+    registry.endpoints.split("fraud-api", version, reason="r")
+    registry.endpoints.update("fraud-api", config={"sample_share": 1.0})
+
+    def outcome() -> Any:
+        found = registry.outcomes.summary("fraud-api", over="10m").variants
+        return next((each for each in found if each.version == version.ref), None)
+
+    def ask(asked: Any, **more: Any) -> str:
+        answer = gateway.ask("/predict/fraud-api", {"rows": asked.tolist(), **more})
+        assert answer.status == 200, answer.data
+        return answer.headers["x-chopmark-version"]
+
+    until(
+        lambda: ask(held_out[:1]) == str(version.number)
+    )  # answered with a class, which says nothing of how sure it was
+    until(lambda: outcome() is not None and outcome().estimated.since is not None)
+    assert outcome().estimated.why == "No answers with a probability were sampled."
+    unsure = data[np.abs(data[:, 0]) < 0.3][:400]
+    for first in range(0, len(unsure), 50):
+        ask(unsure[first : first + 50], outputs=["predict_proba"])
+    until(lambda: outcome().estimated.rows == len(unsure))
+    found = outcome().estimated
+    expected = model.predict_proba(unsure).max(axis=1).mean()
+    assert found.accuracy == pytest.approx(expected, abs=0.05)
+    assert found.accuracy < np.maximum(scores, 1 - scores).mean() - 0.1
+    assert found.low < expected < found.high
+    assert outcome().labels is None
     assert gateway_url

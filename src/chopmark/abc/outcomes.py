@@ -103,6 +103,10 @@ class ProfileCounts(Protocol):
         """Those of an endpoint whose hour begins from ``since`` to before ``until``, by hour, version, variant and router."""
         ...
 
+    def answers(self, endpoint_id: UUID, *, since: datetime, until: datetime, limit: int) -> ProfileList:
+        """The same without their columns, which may be many: what the models answered is all there is of the counts."""
+        ...
+
     def remove(self, before: datetime, *, limit: int) -> int:
         """Forget those whose hour began before a time, at most so many; how many."""
         ...

@@ -148,7 +148,7 @@ HANDLERS: dict[str, Handler] = {
     "monitor.disable": Handler(monitors.disable),
     "monitor.delete": Handler(monitors.delete),
     "monitor.test": Handler(monitors.trial),
-    "monitor.evaluate": Handler(monitors.evaluate),
+    "monitor.evaluate": Handler(monitors.evaluate, monitors.estimate),
     "alert.list": Handler(alerts.list_page),
     "alert.get": Handler(alerts.get),
     "alert.acknowledge": Handler(alerts.acknowledge),

@@ -11,10 +11,12 @@ from uuid import UUID
 import msgspec
 from msgspec import structs
 
-from chopmark.abc.catalog import Taken
+from chopmark.abc.blobs import BlobStore
+from chopmark.abc.catalog import Taken, Transaction
 from chopmark.abc.monitors import WatchedMonitor
 from chopmark.app.alerts import close_alerts, take_up
-from chopmark.app.context import Context, resolve, the_model, the_project
+from chopmark.app.context import Context, Outside, resolve, the_model, the_project
+from chopmark.app.estimating import estimates_of
 from chopmark.app.named_pages import named_page
 from chopmark.base.jsons import plain_values
 from chopmark.domain.access import EVERYWHERE, check_permission
@@ -24,14 +26,37 @@ from chopmark.domain.endpoints import Endpoint, parse_endpoint
 from chopmark.domain.live_drift import MeasuredDrift
 from chopmark.domain.monitor_samples import counts_by_minute, labelled_sample, samples
 from chopmark.domain.monitor_steps import SETTLE, MonitorState, Span, due_at, span, standing_of, stepped
-from chopmark.domain.monitors import LABELLED, Monitor, check_monitor, is_drift, parse_monitor, watched
+from chopmark.domain.monitors import (
+    ESTIMATED,
+    LABELLED,
+    SHADOW,
+    Monitor,
+    check_monitor,
+    is_drift,
+    is_sampled,
+    parse_monitor,
+    watched,
+)
 from chopmark.domain.outcomes import WINDOW, OutcomeWindow, window_start
 from chopmark.domain.refs import ModelRef
 from chopmark.errors import ChopmarkError, Conflict, IntegrityFailure, InvalidRequest, NotFound
 from chopmark.ops import monitors as q
 from chopmark.ops.results import Done
+from chopmark.stats.estimated_accuracy import EstimatedAccuracy, together
 
-__all__ = ["MONITORS_MAX", "create", "delete", "disable", "enable", "evaluate", "get", "list_page", "silence", "trial"]
+__all__ = [
+    "MONITORS_MAX",
+    "create",
+    "delete",
+    "disable",
+    "enable",
+    "estimate",
+    "evaluate",
+    "get",
+    "list_page",
+    "silence",
+    "trial",
+]
 
 LOGGER = logging.getLogger("chopmark.monitors")
 
@@ -156,6 +181,9 @@ def trial(ctx: Context, request: q.TryMonitor) -> q.MonitorTrial:
     while (over := span(monitor, state, now)) is not None:
         found = _recorded(ctx, monitor, over)
         counts = counts_by_minute(monitor, found.windows)
+        if monitor.metric == ESTIMATED:
+            measured = _estimate(ctx.whole, ctx.store, monitor, over.until)
+            found = found if measured is None else _expected(found, measured, over.until)
         labelled = found.labelled
         judged += samples(monitor, counts, over.since, over.until) if labelled is None else (labelled,)
         state, new = stepped(monitor, state, found.windows, over, now, labelled)
@@ -175,6 +203,8 @@ def evaluate(ctx: Context, request: q.EvaluateMonitor) -> q.Evaluated:
         found = _recorded(ctx, monitor, over)
         if is_drift(monitor.metric):
             found = _drifted(found, request.drift or MeasuredDrift(), over.until)
+        elif monitor.metric == ESTIMATED and ctx.prepared is not None:
+            found = _expected(found, ctx.prepared, over.until)
         state, events = stepped(monitor, seen.state, found.windows, over, now, found.labelled)
     except (ArithmeticError, ValueError, InvalidRequest, IntegrityFailure) as error:
         return _not_evaluated(ctx, seen, error, now)
@@ -185,6 +215,36 @@ def evaluate(ctx: Context, request: q.EvaluateMonitor) -> q.Evaluated:
         raise Taken(f"The monitor {monitor.ref} was evaluated just now.")
     after = structs.replace(monitor, standing=standing_of(state))
     return q.Evaluated(monitor=after, due_at=due_at(state), opened=taken.opened, resolved=taken.resolved)
+
+
+def estimate(outside: Outside, request: q.EvaluateMonitor) -> EstimatedAccuracy | None:
+    """What is expected of the requests that a monitor of that watches; None of another monitor, or where nothing is there to watch.
+
+    It is asked before the transaction that evaluates: profiles are files.
+    """
+    ref = parse_monitor(request.monitor)
+    with outside.catalog.reading() as tx:
+        seen = tx.monitors.get(ref.project, ref.name)
+        if seen is None or seen.monitor.metric != ESTIMATED:
+            return None
+        now = tx.jobs.now() or outside.now
+        return _estimate(tx, outside.store, seen.monitor, now)
+
+
+def _estimate(tx: Transaction, store: BlobStore, monitor: Monitor, until: datetime) -> EstimatedAccuracy | None:
+    on = parse_endpoint(monitor.on)
+    endpoint = tx.endpoints.get(on.project, on.name)
+    if endpoint is None:
+        return None
+    found = estimates_of(tx, store, endpoint.id, until - monitor.minutes * WINDOW, until)
+    return together(
+        [
+            each
+            for (_, variant), each in found.by_group.items()
+            if (variant == monitor.variant if monitor.variant else variant != SHADOW)
+        ],
+        found.why,
+    )
 
 
 def _not_evaluated(ctx: Context, seen: WatchedMonitor, error: Exception, now: datetime) -> q.Evaluated:
@@ -201,6 +261,11 @@ def _not_evaluated(ctx: Context, seen: WatchedMonitor, error: Exception, now: da
 def _drifted(found: _Watched, measured: MeasuredDrift, at: datetime) -> _Watched:
     sample = Sample(at, measured.severity, measured.rows)
     return found._replace(labelled=sample, why=found.why or measured.why)
+
+
+def _expected(found: _Watched, estimated: EstimatedAccuracy, at: datetime) -> _Watched:
+    sample = Sample(at, estimated.accuracy, estimated.rows)
+    return found._replace(labelled=sample, why=found.why or estimated.why)
 
 
 def _there(ctx: Context, text: str) -> WatchedMonitor:
@@ -256,7 +321,7 @@ def _recorded(ctx: Context, monitor: Monitor, over: Span) -> _Watched:
 
 def _read(ctx: Context, monitor: Monitor, over: Span, places: Sequence[UUID], version_id: UUID | None) -> _Watched:
     """What was recorded in some places (endpoints, or a model of which callers record), of one version or of all."""
-    if is_drift(monitor.metric):
+    if is_sampled(monitor.metric):
         return _Watched((), labelled=Sample(over.until, events=0))
     if monitor.metric in LABELLED:
         since = over.until - monitor.minutes * WINDOW

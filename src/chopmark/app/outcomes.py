@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec import structs
 
 from chopmark.app.context import Context, resolve, the_model
+from chopmark.app.estimating import estimates_of
 from chopmark.app.outcome_reading import Group, added, labels_of, windows_between
 from chopmark.base.clock import to_us
 from chopmark.base.paging import PAGE_SIZE_MAX
@@ -20,6 +21,7 @@ from chopmark.domain.outcome_summaries import (
     OutcomeSummary,
     OutcomeTrend,
     TrendPoint,
+    VariantOutcome,
     compared,
     summarised,
 )
@@ -122,9 +124,19 @@ def summary(ctx: Context, request: q.ShowOutcomes) -> OutcomeSummary:
     counted = {key: window.requests for key, window in totals.items()}
     labels = labels_of(ctx.whole, series.id, since, until, counted, by_version=by_version)
     seconds = (now - since).total_seconds()
+    estimates = None
+    if request.endpoint:
+        estimates = estimates_of(ctx.whole, ctx.store, series.id, since, until, by_version=by_version)
     named = _Names(ctx)
     found = [
-        summarised(totals.get(key) or _nothing(series.id, key, since), named(key[0]), key[1], seconds, labels.get(key))
+        summarised(
+            totals.get(key) or _nothing(series.id, key, since),
+            named(key[0]),
+            key[1],
+            seconds,
+            labels.get(key),
+            None if estimates is None else estimates.of(key),
+        )
         for key in {**totals, **labels}
     ]
     found.sort(key=lambda each: (-each.requests, each.version, each.variant))
@@ -176,10 +188,8 @@ def compare(ctx: Context, request: q.CompareOutcomes) -> OutcomeComparison:
     now = ctx.catalog_now()
     since, until = _span(now, request.over_s)
     series = _places_of(ctx, request.endpoint, versions)
-    (window_a, labels_a), (window_b, labels_b) = (_total(ctx, series, each, since, until) for each in versions)
     seconds = (now - since).total_seconds()
-    a = summarised(window_a, versions[0].ref, "", seconds, labels_a)
-    b = summarised(window_b, versions[1].ref, "", seconds, labels_b)
+    (window_a, a), (window_b, b) = (_told(ctx, series, each, since, until, seconds) for each in versions)
     return OutcomeComparison(
         since=since, until=until, baseline=a, candidate=b, differences=compared((window_a, a), (window_b, b))
     )
@@ -239,6 +249,19 @@ def _places_of(ctx: Context, endpoint: str, versions: list[Version]) -> list[UUI
         model = the_model(ctx, ModelRef(version.project, version.model), deleted=True)
         found[model.id] = None
     return list(found)
+
+
+def _told(
+    ctx: Context, series: list[UUID], version: Version, since: datetime, until: datetime, seconds: float
+) -> tuple[OutcomeWindow, VariantOutcome]:
+    """What a version answered in some places, and what that comes to; the estimate is that of the place where most was sampled."""
+    window, labels = _total(ctx, series, version, since, until)
+    found = [
+        estimates_of(ctx.whole, ctx.store, place, since, until, by_version=True).by_group.get((version.id, ""))
+        for place in series
+    ]
+    estimated = max((each for each in found if each is not None), key=lambda each: each.rows, default=None)
+    return window, summarised(window, version.ref, "", seconds, labels, estimated)
 
 
 def _total(

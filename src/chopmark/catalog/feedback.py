@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import and_, bindparam, delete, func, or_, select, tuple_
 
 from chopmark.abc.outcomes import ConfusedList, ConfusedVariant, ProfileList, ReportedProfile, TotalsList
@@ -19,6 +20,7 @@ from chopmark.catalog.execution import Compiler, Executor, Prepared
 from chopmark.catalog.outcome_tiers import PACKED_LEVEL, unpacked
 from chopmark.domain.feedback import Confused, FeedbackTotals, JudgedFeedback, tie_of
 from chopmark.domain.profile_windows import ProfileWindow
+from chopmark.stats.column_counts import ColumnCounts
 from chopmark.stats.profile import Counts
 
 __all__ = ["FeedbackStatements", "ProfileStatements", "SqlFeedback", "SqlProfileCounts"]
@@ -26,7 +28,17 @@ __all__ = ["FeedbackStatements", "ProfileStatements", "SqlFeedback", "SqlProfile
 _FEEDBACK_KEY = ("endpoint_uid", "asked_us", "request")
 _PROFILE_KEY = ("endpoint_uid", "window_us", "version_uid", "variant", "router")
 
+
+class _Answers(msgspec.Struct, frozen=True):
+    """What is read of counts where the columns do not matter: they are passed over, and not made."""
+
+    profile: str
+    rows: int
+    scores: ColumnCounts | None = None
+
+
 _read_counts = decoder(Counts)
+_read_answers = decoder(_Answers)
 
 
 class FeedbackStatements:
@@ -178,6 +190,11 @@ class SqlProfileCounts:
         values = {**_span(endpoint_id, since, until), "limit": limit}
         return [_profile(row) for row in self._run.all(self._sql.list, values)]
 
+    def answers(self, endpoint_id: UUID, *, since: datetime, until: datetime, limit: int) -> ProfileList:
+        """See the interface."""
+        values = {**_span(endpoint_id, since, until), "limit": limit}
+        return [_answers(row) for row in self._run.all(self._sql.list, values)]
+
     def remove(self, before: datetime, *, limit: int) -> int:
         """See the interface."""
         return self._run.change(self._sql.remove, {"before": to_us(before), "limit": limit})
@@ -231,12 +248,22 @@ def _confused(row: tuple[Any, ...]) -> ConfusedVariant:
 
 @row_of("a profile of requests", "bibssb")
 def _profile(row: tuple[Any, ...]) -> ReportedProfile:
-    endpoint, window_us, version, variant, router, body = row
+    return _reported(row, _read_counts(unpacked(row[-1])))
+
+
+@row_of("a profile of requests", "bibssb")
+def _answers(row: tuple[Any, ...]) -> ReportedProfile:
+    found: _Answers = _read_answers(unpacked(row[-1]))
+    return _reported(row, Counts(profile=found.profile, rows=found.rows, scores=found.scores))
+
+
+def _reported(row: tuple[Any, ...], counts: Counts) -> ReportedProfile:
+    endpoint, window_us, version, variant, router, _ = row
     window = ProfileWindow(
         endpoint=UUID(bytes=endpoint),
         version=UUID(bytes=version),
         variant=variant,
         start=from_us(window_us),
-        counts=_read_counts(unpacked(body)),
+        counts=counts,
     )
     return ReportedProfile(router, window)

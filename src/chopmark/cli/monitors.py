@@ -159,7 +159,7 @@ def _action_options(function: F) -> F:
     default="error_rate",
     metavar="NAME",
     help="error_rate, success_rate, latency_ms_p50, _p95, _p99, requests_per_second, cost_usd, "
-    "accuracy, mean_absolute_error, or metrics.NAME.",
+    "accuracy, mean_absolute_error, estimated_accuracy, or metrics.NAME.",
 )
 @_rule_options
 @option("--severity", type=click.Choice(["info", "warning", "critical"]), default="warning", help="How bad it is.")

@@ -91,6 +91,16 @@ def _truth(labels: LabelSummary | None) -> str:
     return f"{' · '.join(said) or f'{labels.labels:,} labels'} (of {100 * labels.coverage:.3g} %)"
 
 
+def _estimate(found: VariantOutcome) -> str:
+    """What is expected where it can be said; nothing of a version that has no calibration to say it by."""
+    estimated = found.estimated
+    if estimated is None or estimated.threshold is None:
+        return ""
+    if estimated.accuracy is None or estimated.low is None or estimated.high is None:
+        return "not known"
+    return f"≈ {100 * estimated.accuracy:.4g} % ({100 * estimated.low:.3g} to {100 * estimated.high:.3g})"
+
+
 def _metrics(found: VariantOutcome) -> str:
     return ", ".join(f"{name} {number(each.mean)}" for name, each in found.metrics.items())
 
@@ -107,6 +117,7 @@ _COLUMNS = (
     Column("P99", lambda v: _ms(v.latency_ms_p99), right=True),
     Column("COST", lambda v: f"${v.cost_usd:.4g}" if v.cost_usd else "", right=True),
     Column("TRUTH", lambda v: _truth(v.labels)),
+    Column("ESTIMATED ACCURACY", _estimate),
     Column("METRICS (MEAN)", _metrics),
 )
 
@@ -125,7 +136,8 @@ _COLUMNS = (
 def summary(session: Session, called: str, model: str, by: Any, over: str) -> None:
     """Say what became of the requests of an endpoint until now, by variant.
 
-    What turned out to be true stands beside it with its coverage: the share of the requests of which anything is known.
+    What turned out to be true stands beside it with its coverage: the share of the requests of which anything is known. The
+    estimated accuracy is what the scores of sampled answers promise; it is no measurement, and cannot see that their meaning changed.
     """
     _check_one(called, model)
     found = session.registry().outcomes.summary(called, model=model, over=over, by=by)
@@ -133,15 +145,20 @@ def summary(session: Session, called: str, model: str, by: Any, over: str) -> No
         session.output.record(found, name="")
         return
     session.output.page(found.variants, _COLUMNS, name=lambda v: v.version, empty="Nothing was counted in that time.")
+    for each in found.variants:
+        if _estimate(each) == "not known" and each.estimated is not None:
+            note(f"The accuracy of {each.version} is not estimated: {each.estimated.why}")
 
 
 def _of_point(column: Column) -> Column:
     return column._replace(cell=lambda point: column.cell(point.outcome))
 
 
+_OF_A_SUMMARY = ("TRUTH", "ESTIMATED ACCURACY")
+
 _TREND = (
     Column("FROM (UTC)", lambda p: stamp(p.start), whole=True),
-    *(_of_point(column) for column in _COLUMNS if column.title != "TRUTH"),
+    *(_of_point(column) for column in _COLUMNS if column.title not in _OF_A_SUMMARY),
 )
 
 

@@ -173,6 +173,14 @@ def _config(file: Path) -> dict[str, Any]:
 )
 @option("--scores", metavar="COLUMN", section=_BESIDE, help="Column of the data set with the model's answers.")
 @option("--labels", metavar="COLUMN", section=_BESIDE, help="Column of the data set with what was true.")
+@option(
+    "--score-threshold",
+    type=float,
+    default=0.5,
+    metavar="NUMBER",
+    section=_BESIDE,
+    help="The score from which an answer is taken for positive, where live accuracy is estimated.  [0.5]",
+)
 @option("--signature", metavar="FILE", type=_FILE, section=_BESIDE, help="Its inputs and outputs, as JSON.")
 @option(
     "--parent",
@@ -281,7 +289,7 @@ def _fill(draft: Draft, what: str, given: dict[str, Any]) -> None:
 
 
 def _add_datasets(draft: Draft, given: dict[str, Any]) -> None:
-    wishes = {name: given[name] for name in ("profile", "profile_without", "scores", "labels")}
+    wishes = {name: given[name] for name in ("profile", "profile_without", "scores", "labels", "score_threshold")}
     if len(given["datasets"]) != 1 and (wishes["scores"] or wishes["labels"]):
         msg = "--scores and --labels name columns of one --dataset."
         raise click.UsageError(msg, click.get_current_context())

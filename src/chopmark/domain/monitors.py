@@ -36,6 +36,7 @@ from chopmark.stats.checks import check_between, check_number
 __all__ = [
     "ACTIONS",
     "DRIFT",
+    "ESTIMATED",
     "LABELLED",
     "METRICS",
     "MINUTES_MAX",
@@ -53,6 +54,7 @@ __all__ = [
     "check_threshold",
     "default_name",
     "is_drift",
+    "is_sampled",
     "metric_words",
     "parse_monitor",
     "watched",
@@ -69,6 +71,7 @@ METRICS: dict[str, str] = {
     "accuracy": "the share of right answers",
     "mean_absolute_error": "the mean absolute error",
     "drift": "the drift of requests",
+    "estimated_accuracy": "the estimated accuracy",
 }
 """What every endpoint is counted by, and what sentences call it. Recorded metrics are named ``metrics.NAME``, the drift of one column
 ``drift.COLUMN``, and that of the answers ``drift.predictions``."""
@@ -76,10 +79,13 @@ METRICS: dict[str, str] = {
 DRIFT = "drift"
 PREDICTIONS = "predictions"
 
+ESTIMATED = "estimated_accuracy"
+"""What is expected of sampled answers by their scores, and not measured: see `chopmark.stats.estimated_accuracy`."""
+
 LABELLED = frozenset(("accuracy", "mean_absolute_error"))
 """Metrics of answers whose truth was told since: of those asked for in the minutes of a sample, as far as it is known by now."""
 
-SHARES = frozenset(("error_rate", "success_rate", "accuracy"))
+SHARES = frozenset(("error_rate", "success_rate", "accuracy", ESTIMATED))
 """Metrics that lie from 0 to 1."""
 
 SHADOW = "shadow"
@@ -305,6 +311,15 @@ def is_drift(metric: str) -> bool:
     return metric == DRIFT or metric.startswith(f"{DRIFT}.")
 
 
+def is_sampled(metric: str) -> bool:
+    """Whether a metric is that of sampled requests, which are counted by hour and held against profiles: of drift, or estimated.
+
+    >>> is_sampled("estimated_accuracy"), is_sampled("drift"), is_sampled("accuracy")
+    (True, True, False)
+    """
+    return metric == ESTIMATED or is_drift(metric)
+
+
 def metric_words(metric: str) -> str:
     """What sentences call a metric."""
     if metric.startswith(f"{DRIFT}."):
@@ -365,12 +380,14 @@ def _check_metric(monitor: Monitor, known: frozenset[str]) -> None:
         raise InvalidRequest(f"There is no metric {shown(metric)}.", hint=hint)
     if metric in LABELLED and not isinstance(monitor.rule, ThresholdWatch):
         raise InvalidRequest(f"{metric} is held against a threshold only: labels come late, and few of them.")
-    if is_drift(metric):
+    if is_sampled(metric):
         if not isinstance(monitor.rule, ThresholdWatch):
-            raise InvalidRequest(f"{metric} is held against a threshold only: 1 is what is material.")
+            why = "1 is what is material" if is_drift(metric) else "it moves by the hour"
+            raise InvalidRequest(f"{metric} is held against a threshold only: {why}.")
         if watched(monitor.on) != "endpoint":
+            what = "Drift" if is_drift(metric) else "Estimated accuracy"
             raise InvalidRequest(
-                "Drift is that of an endpoint's requests.", hint="Watch the endpoint, or a variant of it."
+                f"{what} is that of an endpoint's requests.", hint="Watch the endpoint, or a variant of it."
             )
     if isinstance(monitor.rule, BurnRateWatch) and (metric != "error_rate" or monitor.minutes != 1):
         raise InvalidRequest(

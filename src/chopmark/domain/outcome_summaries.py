@@ -12,6 +12,7 @@ from chopmark.domain.feedback import LabelSummary
 from chopmark.domain.names import counted
 from chopmark.domain.outcome_tiers import Grain
 from chopmark.domain.outcomes import Comparison, ErrorCounts, MetricSums, OutcomeWindow
+from chopmark.stats.estimated_accuracy import EstimatedAccuracy
 from chopmark.stats.means import welch_test
 from chopmark.stats.proportions import z_test
 from chopmark.stats.results import Effect
@@ -71,7 +72,10 @@ class VariantOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     metrics
         What callers measured themselves, by name.
     labels
-        What is known of the truth.
+        What is known of the truth: what was measured.
+    estimated
+        How often answers are expected to be right, by the scores of those that were sampled, where labels lack; None of what no
+        endpoint answered.
     """
 
     version: str
@@ -93,6 +97,7 @@ class VariantOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     compared: Comparison = Comparison()
     metrics: dict[str, MetricSummary] = {}
     labels: LabelSummary | None = None
+    estimated: EstimatedAccuracy | None = None
 
     def __repr__(self) -> str:
         called = f"{self.variant} {self.version}" if self.variant else self.version
@@ -103,6 +108,9 @@ class VariantOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
             parts.append(f"p95 {self.latency_ms_p95:.3g} ms")
         if self.labels is not None and self.labels.accuracy is not None:
             parts.append(f"accuracy {self.labels.accuracy:.4g} of {100 * self.labels.coverage:.3g} %")
+        if self.estimated is not None and self.estimated.accuracy is not None:
+            found = self.estimated
+            parts.append(f"estimated accuracy {found.accuracy:.4g} ({found.low:.3g} to {found.high:.3g})")
         return f"<{called} · {' · '.join(parts)}>"
 
 
@@ -167,7 +175,7 @@ class OutcomeDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     Attributes
     ----------
     metric
-        ``success_rate``, ``error_rate``, ``latency_ms_p95``, ``accuracy`` …, or the name of one that was recorded.
+        ``success_rate``, ``error_rate``, ``latency_ms_p95``, ``accuracy``, ``estimated_accuracy`` …, or the name of one that was recorded.
     baseline, candidate
         Its two values.
     difference
@@ -202,7 +210,12 @@ class OutcomeComparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarised(
-    window: OutcomeWindow, version: str, variant: str, seconds: float, labels: LabelSummary | None = None
+    window: OutcomeWindow,
+    version: str,
+    variant: str,
+    seconds: float,
+    labels: LabelSummary | None = None,
+    estimated: EstimatedAccuracy | None = None,
 ) -> VariantOutcome:
     """What a total comes to.
 
@@ -216,6 +229,8 @@ def summarised(
         Over how long it was counted.
     labels
         What is known of the truth.
+    estimated
+        What is expected where it is not.
     """
     answered, errors = window.answered, window.failed
     p50, p95, p99, greatest = _latencies(window.latency)
@@ -239,6 +254,7 @@ def summarised(
         compared=window.compared,
         metrics={name: _metric(sums) for name, sums in sorted(window.metrics.items())},
         labels=labels,
+        estimated=estimated,
     )
 
 
@@ -265,6 +281,7 @@ def compared(
         _plain("cost_usd_per_request", _each(a.cost_usd, a.requests), _each(b.cost_usd, b.requests)),
         *_recorded(window_a.metrics, window_b.metrics),
         *_of_labels(a.labels, b.labels),
+        _plain("estimated_accuracy", _expected(a.estimated), _expected(b.estimated)),
     ]
     return tuple(each for each in found if each is not None)
 
@@ -299,6 +316,10 @@ def _each(total: float, count: int) -> float | None:
 def _recorded(a: Mapping[str, MetricSums], b: Mapping[str, MetricSums]) -> list[OutcomeDifference | None]:
     names = [name for name in sorted(a) if name in b]
     return [_tested(name, welch_test(a[name].summary, b[name].summary), a[name].mean, b[name].mean) for name in names]
+
+
+def _expected(estimated: EstimatedAccuracy | None) -> float | None:
+    return None if estimated is None else estimated.accuracy
 
 
 def _of_labels(a: LabelSummary | None, b: LabelSummary | None) -> list[OutcomeDifference | None]:

@@ -15,7 +15,14 @@ from chopmark.domain.outcome_tiers import beginning
 from chopmark.errors import InvalidRequest
 from chopmark.stats.profile import Counts, Profile
 
-__all__ = ["PROFILE_COLUMNS_MAX", "ProfileWindow", "added_up", "check_profile_window", "counted_profile"]
+__all__ = [
+    "PROFILE_COLUMNS_MAX",
+    "ProfileWindow",
+    "added_up",
+    "check_profile_window",
+    "counted_profile",
+    "without_columns",
+]
 
 PROFILE_COLUMNS_MAX = 200
 """Columns that a gateway counts; of a wider profile the first so many."""
@@ -72,6 +79,11 @@ def counted_profile(profile: Profile, names: Collection[str], *, with_scores: bo
     """
     columns = tuple(column for column in profile.columns if column.name in names)[:PROFILE_COLUMNS_MAX]
     return structs.replace(profile, columns=columns, scores=profile.scores if with_scores else None)
+
+
+def without_columns(window: ProfileWindow) -> ProfileWindow:
+    """The same with the answers only."""
+    return structs.replace(window, counts=structs.replace(window.counts, columns=()))
 
 
 def added_up(windows: Iterable[ProfileWindow]) -> dict[tuple[UUID, str], ProfileWindow]:

@@ -26,7 +26,7 @@ from chopmark.formats.levels import count_levels, level_bins
 from chopmark.formats.tables import Parts, Table
 from chopmark.stats.binning import ColumnCounts, LevelBins, NumericBins, bins_of, count_values
 from chopmark.stats.calibration_table import CalibrationTable
-from chopmark.stats.profile import COLUMNS_MAX, Counts, Profile
+from chopmark.stats.profile import COLUMNS_MAX, Counts, Profile, calibration_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +65,12 @@ def read_profile(data: bytes) -> DatasetProfile:
 
 
 def profile_of(
-    table: Table, *, without: Collection[str] = (), scores: Any = None, labels: Any = None
+    table: Table,
+    *,
+    without: Collection[str] = (),
+    scores: Any = None,
+    labels: Any = None,
+    threshold: float = 0.5,
 ) -> DatasetProfile | None:
     """Profile of a table.
 
@@ -80,6 +85,8 @@ def profile_of(
     labels
         What was true, shape (n,), 0 or 1, or the column that holds it. With scores it makes a calibration table; without
         it is a column that is left out.
+    threshold
+        Score from which a row is called positive.
 
     Returns
     -------
@@ -114,11 +121,12 @@ def profile_of(
     answers = None if scores is None else _one_a_row(table, scores, "scores")
     if not columns and answers is None:
         return None
+    binned = None if answers is None else bins_of(_SCORES, answers, split_at=None if labels is None else threshold)
     return DatasetProfile(
         rows=table.rows,
         columns=tuple(columns),
-        scores=None if answers is None else bins_of(_SCORES, answers),
-        calibration=_calibration(table, answers, labels),
+        scores=binned,
+        calibration=_calibration(table, binned, answers, labels, threshold),
         left_out={name: left_out[name] for name in (*table.columns, *table.left_out) if name in left_out},
     )
 
@@ -214,7 +222,9 @@ def _joined(parts: list[NDArray[Any]], kind: type = int) -> NDArray[Any]:
 # Scores and labels
 
 
-def _calibration(table: Table, scores: NDArray[Any] | None, labels: Any) -> CalibrationTable | None:
+def _calibration(
+    table: Table, bins: NumericBins | LevelBins | None, scores: NDArray[Any] | None, labels: Any, threshold: float
+) -> CalibrationTable | None:
     if labels is None or (scores is None and isinstance(labels, str)):
         return None
     if scores is None:
@@ -228,7 +238,7 @@ def _calibration(table: Table, scores: NDArray[Any] | None, labels: Any) -> Cali
             hint="Give probabilities and labels 0 or 1, or scores without labels.",
         )
     order = np.lexsort((truth, scores))  # sums of scores must not depend on the order of rows
-    return CalibrationTable.of(scores[order], truth[order])
+    return calibration_of(bins, scores[order], truth[order], threshold)
 
 
 def _one_a_row(table: Table, given: Any, what: str) -> NDArray[Any]:

@@ -24,6 +24,7 @@ from chopmark.errors import ChopmarkError, InvalidRequest, Unavailable
 from chopmark.gateway.router import Route, Router
 from chopmark.gateway.samples import Sample, Samples
 from chopmark.gateway.telling import LOGGER
+from chopmark.stats.binning import NumericBins, count_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["Profiling"]
 
 PROFILES_MAX = 64
+_PROBABILITIES = "predict_proba"
+"""What estimators call the output that has them, a column for each class."""
+
 _HOURS_MAX = 500
 """Totals that may wait for a control plane that is away; the oldest go first."""
 
@@ -143,8 +147,10 @@ class Profiling:
             profile = self._known(serving.variant.version)
             if profile is None:
                 return None
-            names = [field.name for field in serving.execution.layout.inputs]
-            return _count(profile, names, samples)
+            layout = serving.execution.layout
+            names = [field.name for field in layout.inputs]
+            asks = any(field.name == _PROBABILITIES for field in layout.more)
+            return _count(profile, names, samples, asks_for_probabilities=asks)
         except Unavailable:
             return None  # asked again with the next samples
         except (ChopmarkError, TypeError, ValueError) as error:
@@ -168,13 +174,21 @@ def _by_variant(route: Route, samples: Sequence[Sample]) -> dict[tuple[UUID, str
     return found
 
 
-def _count(profile: Profile, names: Sequence[str], samples: Sequence[Sample]) -> Counts | None:
-    """Rows of samples in the bins of those columns of a profile that the model takes."""
+def _count(
+    profile: Profile, names: Sequence[str], samples: Sequence[Sample], *, asks_for_probabilities: bool
+) -> Counts | None:
+    """Rows of samples in the bins of those columns of a profile that the model takes.
+
+    Of a profile with a calibration, probabilities are counted and nothing else that was answered, for accuracy is estimated by them.
+    """
     tables = [_columns(sample.inputs, names, profile) for sample in samples]
     kept = counted_profile(profile, set(tables[0]))
     if not kept.columns:
         return None
     table = {column.name: _joined([each[column.name] for each in tables]) for column in kept.columns}
+    if isinstance(kept.scores, NumericBins) and kept.calibration is not None:
+        scores = _probabilities(samples, asked_for_only=asks_for_probabilities)
+        return structs.replace(kept.count(table), scores=count_values(kept.scores, scores))
     if kept.scores is not None:
         answers = _answers(samples)
         if answers is not None:
@@ -207,6 +221,32 @@ def _answers(samples: Sequence[Sample]) -> NDArray[Any] | None:
             return None
         found.append(first)
     return _joined(found)
+
+
+def _probabilities(samples: Sequence[Sample], *, asked_for_only: bool) -> NDArray[Any]:
+    """Of each row to be positive, of the samples that were answered with them.
+
+    Parameters
+    ----------
+    asked_for_only
+        Whether the model gives probabilities only to who asks for them: then its usual answer is none.
+    """
+    import numpy as np
+
+    found = [np.empty(0)]
+    for sample in samples:
+        answer = sample.outputs.get(_PROBABILITIES)
+        if answer is None and not asked_for_only:
+            answer = next(iter(sample.outputs.values()))
+        if answer is None or answer.dtype.kind != "f":
+            continue
+        if answer.ndim == 2 and answer.shape[1] == 2 and np.allclose(answer.sum(axis=1), 1, atol=1e-3):  # noqa: PLR2004
+            answer = answer[:, 1]
+        elif answer.ndim == 2 and answer.shape[1] == 1:  # noqa: PLR2004
+            answer = answer[:, 0]
+        if answer.ndim == 1:
+            found.append(answer)
+    return np.concatenate(found)
 
 
 def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:

@@ -286,6 +286,7 @@ class Draft:
         profile_without: Sequence[str] = (),
         scores: object = None,
         labels: object = None,
+        score_threshold: float = 0.5,
         **about: Any,
     ) -> DatasetRef:
         """Note a data set: a data frame, array, path or uri, hashed by content, and its reference profile.
@@ -301,7 +302,10 @@ class Draft:
             Columns of which no value is kept, neither in the profile nor in the description.
         scores, labels
             The model's answers on the rows and the truth about them (0 or 1), shape (n,) each, or columns that hold them: bins
-            of scores and, with both, a calibration table are in the profile.
+            of scores and, with both, a calibration table are in the profile. Give what the model answers on rows that it was not
+            fitted on: what live accuracy is estimated by is believed to hold for new ones.
+        score_threshold
+            The score from which callers take an answer for positive, for the estimate.
         about
             ``name``, ``uri``, ``version``, ``split``, ``relation``.
 
@@ -310,7 +314,7 @@ class Draft:
         InvalidRequest
             When it cannot be described or profiled; says which column.
         """
-        wishes = ProfileWishes(profile, profile_without, scores, labels)
+        wishes = ProfileWishes(profile, profile_without, scores, labels, score_threshold)
         with _telling("data set"):
             described = describe_rows(data, **about)
             made = profile_rows(described, wishes)

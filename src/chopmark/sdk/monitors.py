@@ -21,7 +21,7 @@ from chopmark.domain.monitors import (
     MonitorRule,
     ThresholdWatch,
     default_name,
-    is_drift,
+    is_sampled,
     parse_monitor,
     watched,
 )
@@ -40,7 +40,7 @@ __all__ = ["Duration", "MonitorReference", "Monitors", "monitor_name", "seconds_
 MonitorReference = str | Monitor
 _ANOMALY_MINUTES = 5
 _LABELLED_MINUTES = 1_440
-_DRIFT_MINUTES = 60
+_SAMPLED_MINUTES = 60
 
 
 class Monitors(Surface):
@@ -77,7 +77,7 @@ class Monitors(Surface):
         metric
             ``error_rate``, ``success_rate``, ``latency_ms_p50``, ``latency_ms_p95``, ``latency_ms_p99``, ``requests_per_second``,
             ``cost_usd``, or ``metrics.NAME`` for the mean of what callers record; ``accuracy`` and ``mean_absolute_error`` of answers whose
-            truth was told since (`Feedback`); ``drift``, ``drift.COLUMN`` or ``drift.predictions`` of sampled requests, as a multiple of
+            truth was told since (`Feedback`); ``estimated_accuracy`` where labels lack, by the scores of sampled answers; ``drift``, ``drift.COLUMN`` or ``drift.predictions`` of sampled requests, as a multiple of
             what is material.
         above, below, objective, unusual
             Exactly one of them. ``above`` or ``below``: a threshold. ``objective``: the share of requests that must succeed, such as 0.999; it
@@ -88,7 +88,7 @@ class Monitors(Surface):
         for_
             How long it must hold before it fires: seconds, or ``"5m"``.
         minutes
-            How many minutes a sample sums up; 1, 5 for what is unusual, 60 for drift, and a day for what needs the truth.
+            How many minutes a sample sums up; 1, 5 for what is unusual, 60 for drift and what is estimated, and a day for what needs the truth.
         resolve_at
             Where it resolves, so that a value at the threshold does not flap.
         requests_min
@@ -204,11 +204,11 @@ def monitor_name(monitor: object, project: str) -> str:
 
 
 def _usual_minutes(metric: str, rule: MonitorRule) -> int:
-    """How many minutes a sample sums up: labels are few, and come late; counts of drift are by hour; noise is not unusual."""
+    """How many minutes a sample sums up: labels are few, and come late; samples are counted by hour; noise is not unusual."""
     if metric in LABELLED:
         return _LABELLED_MINUTES
-    if is_drift(metric):
-        return _DRIFT_MINUTES
+    if is_sampled(metric):
+        return _SAMPLED_MINUTES
     return _ANOMALY_MINUTES if isinstance(rule, AnomalyWatch) else 1
 
 

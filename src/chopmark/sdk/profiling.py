@@ -30,12 +30,15 @@ class ProfileWishes(msgspec.Struct, frozen=True):
         Columns to leave out.
     scores, labels
         The model's answers on the rows and the truth about them, or columns that hold them.
+    threshold
+        Score from which a row is called positive.
     """
 
     profile: bool | None = None
     without: Sequence[str] = ()
     scores: Any = None
     labels: Any = None
+    threshold: float = 0.5
 
     @property
     def are_definite(self) -> bool:
@@ -72,7 +75,13 @@ def profile_rows(described: Described, wishes: ProfileWishes) -> DatasetProfile 
         return None
     from chopmark.formats.profiles import profile_of
 
-    made = profile_of(described.table(), without=wishes.without, scores=wishes.scores, labels=wishes.labels)
+    made = profile_of(
+        described.table(),
+        without=wishes.without,
+        scores=wishes.scores,
+        labels=wishes.labels,
+        threshold=wishes.threshold,
+    )
     if made is not None:
         return made
     reason = "it has no rows, or no column of numbers or levels"

@@ -175,6 +175,7 @@ class Registry(Surface):
         profile_without: Sequence[str] = (),
         scores: object = None,
         labels: object = None,
+        score_threshold: float = 0.5,
         artifacts: Mapping[str, object] | None = None,
         parents: Sequence[Reference] | Mapping[str, Reference] = (),
         **facts: Unpack[VersionFacts],
@@ -204,8 +205,9 @@ class Registry(Surface):
         profile, profile_without
             Whether its reference profile is kept, by default where there are rows; and columns of which no value is (see
             `Draft.add_dataset`).
-        scores, labels
-            The model's answers on the rows of ``dataset`` and the truth about them, or the columns that hold them, for the profile.
+        scores, labels, score_threshold
+            The model's answers on the rows of ``dataset`` and the truth about them, or the columns that hold them, for the profile; and
+            the score from which an answer is taken for positive (see `Draft.add_dataset`).
         artifacts
             Further files or objects by role: ``{"preprocessor": scaler, "explainer/shap.npy":
             values, "evaluation/report.json": path}``.
@@ -262,7 +264,7 @@ class Registry(Surface):
                     draft.set_members(members, combine=combine)
                 case _:
                     draft.set_config("external", {"uri": uri, "digest": digest})
-            wishes = ProfileWishes(profile, profile_without, scores, labels)
+            wishes = ProfileWishes(profile, profile_without, scores, labels, score_threshold)
             _add_facts(draft, model, example, signature, artifacts, parents)
             _add_datasets(draft, dataset, wishes)
             version = draft.register()
@@ -390,6 +392,7 @@ def _add_datasets(draft: Draft, dataset: object, wishes: ProfileWishes) -> None:
             profile_without=wishes.without,
             scores=wishes.scores,
             labels=wishes.labels,
+            score_threshold=wishes.threshold,
         )
 
 

@@ -92,7 +92,12 @@ class NumericBins(msgspec.Struct, frozen=True, tag="numeric", tag_field="kind"):
 
 
 def bins_of(
-    name: str, values: NDArray[Any], *, bins: int = BINS_MAX, levels: int = LEVELS_MAX
+    name: str,
+    values: NDArray[Any],
+    *,
+    bins: int = BINS_MAX,
+    levels: int = LEVELS_MAX,
+    split_at: float | None = None,
 ) -> NumericBins | LevelBins:
     """Bins of a column, made from a reference.
 
@@ -104,6 +109,8 @@ def bins_of(
         Shape (n,).
     bins, levels
         How many at most.
+    split_at
+        Of numbers: the bin that holds values below this one and others becomes two, so that there may be one more.
 
     Raises
     ------
@@ -111,7 +118,7 @@ def bins_of(
         When the values are neither numbers nor can be levels.
     """
     if values.dtype.kind in "iuf" or (values.dtype.kind == "O" and _holds_numbers(values)):
-        return _numeric_bins(name, _as_numbers(name, values), bins)
+        return _numeric_bins(name, _as_numbers(name, values), bins, split_at)
     return level_bins_of(name, values, levels)
 
 
@@ -144,7 +151,7 @@ def count_values(column: NumericBins | LevelBins, values: NDArray[Any], *, is_wr
 # Numbers
 
 
-def _numeric_bins(name: str, numbers: NDArray[np.float64], bins: int) -> NumericBins:
+def _numeric_bins(name: str, numbers: NDArray[np.float64], bins: int, split_at: float | None) -> NumericBins:
     import numpy as np
 
     ordered = np.sort(numbers)
@@ -156,12 +163,22 @@ def _numeric_bins(name: str, numbers: NDArray[np.float64], bins: int) -> Numeric
         is_last = np.append(finite[1:] != finite[:-1], True)  # of a run of equal values
         is_exact = int(np.count_nonzero(is_last)) <= bins
         ends = -(-np.arange(1, bins + 1) * finite.size // bins) - 1
-        uppers = finite[is_last] if is_exact else np.unique(finite[ends])
+        uppers = finite[is_last] if is_exact else _split(np.unique(finite[ends]), finite, split_at)
         minimum = float(finite[0])
         mean, deviation = _mean_and_deviation(finite)
     empty = ColumnCounts(name, (0,) * (len(uppers) + 3), (0.0,) * (len(uppers) + 2))
     made = NumericBins(name, minimum, tuple(uppers.tolist()), mean, deviation, is_exact, empty)
     return msgspec.structs.replace(made, reference=_counted(name, *_count_ordered(made, ordered), infinite))
+
+
+def _split(uppers: NDArray[np.float64], finite: NDArray[np.float64], at: float | None) -> NDArray[np.float64]:
+    """The same, with an edge right below ``at`` where a bin has values on both sides of it."""
+    import numpy as np
+
+    below = 0 if at is None else int(np.searchsorted(finite, at, side="left"))
+    if at is None or not 0 < below < finite.size or finite[below - 1] in uppers:
+        return uppers
+    return np.union1d(uppers, [np.nextafter(at, -np.inf)])
 
 
 def _mean_and_deviation(finite: NDArray[np.float64]) -> tuple[float, float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from chopmark.errors import InvalidRequest
-from chopmark.stats.checks import check_count, check_number
+from chopmark.stats.checks import check_count, check_number, check_share
 from chopmark.stats.two_sample import samples
 
 if TYPE_CHECKING:
@@ -29,14 +30,18 @@ class CalibrationTable(msgspec.Struct, frozen=True):
         Rows of each bin, and those of them that are positive.
     score_sums
         Sum of the scores of each bin.
+    threshold
+        Score from which a row is called positive; above 0 and below 1.
     """
 
     uppers: tuple[float, ...]
     counts: tuple[int, ...]
     positives: tuple[int, ...]
     score_sums: tuple[float, ...]
+    threshold: float = 0.5
 
     def __post_init__(self) -> None:
+        check_share("threshold", self.threshold)
         for count, positive, score_sum in zip(self.counts, self.positives, self.score_sums, strict=True):
             check_count("rows of a bin", count)
             check_count("positive rows of a bin", positive)
@@ -68,8 +73,15 @@ class CalibrationTable(msgspec.Struct, frozen=True):
 
         ordered = np.sort(samples(scores, scores)[0])
         uppers = np.unique(ordered[-(-np.arange(1, bins + 1) * ordered.size // bins) - 1])
+        return cls.within(uppers.tolist(), scores, labels)
+
+    @classmethod
+    def within(
+        cls, uppers: Sequence[float], scores: ArrayLike, labels: ArrayLike, *, threshold: float = 0.5
+    ) -> CalibrationTable:
+        """Table with bins that are given, as ``uppers`` says them; the rest as for `of`."""
         empty = (0,) * len(uppers)
-        return cls(tuple(uppers.tolist()), empty, empty, (0.0,) * len(uppers)).count(scores, labels)
+        return cls(tuple(uppers), empty, empty, (0.0,) * len(uppers), threshold).count(scores, labels)
 
     def count(self, scores: ArrayLike, labels: ArrayLike) -> CalibrationTable:
         """The same bins with other rows, as `of` takes them."""
@@ -86,16 +98,19 @@ class CalibrationTable(msgspec.Struct, frozen=True):
         positives = np.bincount(places[truth == 1], minlength=size)
         order = np.argsort(found)  # sums of scores must not depend on the order of rows
         sums = np.bincount(places[order], weights=found[order], minlength=size)
-        return CalibrationTable(self.uppers, tuple(counts.tolist()), tuple(positives.tolist()), tuple(sums.tolist()))
+        return CalibrationTable(
+            self.uppers, tuple(counts.tolist()), tuple(positives.tolist()), tuple(sums.tolist()), self.threshold
+        )
 
     def __add__(self, other: CalibrationTable) -> CalibrationTable:
-        if self.uppers != other.uppers:
+        if self.uppers != other.uppers or self.threshold != other.threshold:
             raise InvalidRequest("The two tables have other bins.", hint="Count both with `count` of one table.")
         return CalibrationTable(
             self.uppers,
             tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
             tuple(a + b for a, b in zip(self.positives, other.positives, strict=True)),
             tuple(a + b for a, b in zip(self.score_sums, other.score_sums, strict=True)),
+            self.threshold,
         )
 
     @property

@@ -27,7 +27,7 @@ from chopmark.stats.checks import check_count
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["COLUMNS_MAX", "Counts", "Profile"]
+__all__ = ["COLUMNS_MAX", "Counts", "Profile", "calibration_of"]
 
 COLUMNS_MAX = 10_000
 _SCORES = "scores"
@@ -83,7 +83,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     scores
         Bins of the model's answers on it, when they were given.
     calibration
-        Table of scores against labels, when both were given.
+        Table of scores against labels, when both were given; of scores that are numbers, by their bins.
     version
         Of this layout.
     """
@@ -106,6 +106,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         *,
         scores: ArrayLike | None = None,
         labels: ArrayLike | None = None,
+        threshold: float = 0.5,
         bins: int = BINS_MAX,
         levels: int = LEVELS_MAX,
     ) -> Profile:
@@ -120,6 +121,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             The model's answers on the rows, shape (n,): probabilities, numbers or classes.
         labels
             What was true, shape (n,): 0 or 1; with scores from 0 to 1 it makes a calibration table.
+        threshold
+            Score from which a row is called positive; of scores with labels, no bin lies on both sides of it.
         bins, levels
             How many each column has at most.
 
@@ -134,11 +137,15 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         answers = None if scores is None else _column(_SCORES, scores, rows)
         if labels is not None and answers is None:
             raise InvalidRequest("Labels alone calibrate nothing.", hint="Give scores, too.")
+        split_at = None if labels is None else threshold
+        binned = None if answers is None else bins_of(_SCORES, answers, bins=bins, levels=levels, split_at=split_at)
         return cls(
             rows=rows,
             columns=tuple(bins_of(name, values, bins=bins, levels=levels) for name, values in columns.items()),
-            scores=None if answers is None else bins_of(_SCORES, answers, bins=bins, levels=levels),
-            calibration=None if labels is None or answers is None else CalibrationTable.of(answers, labels),
+            scores=binned,
+            calibration=None
+            if labels is None or answers is None
+            else calibration_of(binned, answers, labels, threshold),
         )
 
     @property
@@ -186,6 +193,23 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             answers = count_values(self.scores, _column(_SCORES, scores, rows if columns else None))
             rows = answers.rows
         return Counts(profile=self.digest, rows=rows, columns=counted, scores=answers)
+
+
+def calibration_of(
+    bins: NumericBins | LevelBins | None, scores: ArrayLike, labels: ArrayLike, threshold: float = 0.5
+) -> CalibrationTable:
+    """Table of scores against labels, by the bins of the scores where they are numbers: what is counted in these has a place in it.
+
+    Parameters
+    ----------
+    bins
+        Of the scores, made with ``split_at=threshold``.
+    scores, labels, threshold
+        As for `Profile.of`.
+    """
+    if isinstance(bins, NumericBins):
+        return CalibrationTable.within(bins.uppers, scores, labels, threshold=threshold)
+    return CalibrationTable.of(scores, labels)
 
 
 def _named(columns: Iterable[_Column], name: str) -> _Column:

@@ -16,7 +16,7 @@ from chopmark.abc.outcomes import ReportedProfile
 from chopmark.abc.routing import ReportedOutcome
 from chopmark.domain.feedback import Confused, Feedback, JudgedFeedback, judged
 from chopmark.domain.outcome_tiers import GRAINS
-from chopmark.domain.profile_windows import ProfileWindow
+from chopmark.domain.profile_windows import ProfileWindow, without_columns
 from chopmark.errors import InvalidRequest
 from chopmark.stats.profile import Profile
 from chopmark.stats.sketch import QuantileSketch
@@ -231,6 +231,14 @@ class ProfileCountLaws(CatalogFixtures):
             found = tx.profile_counts.list(endpoint, since=NOON, until=NOON + HOUR, limit=9)
             assert found == [ReportedProfile("r1", second), ReportedProfile("r2", first)]
             assert len(tx.profile_counts.list(endpoint, since=NOON, until=NOON + 2 * HOUR, limit=2)) == 2
+            bare = tx.profile_counts.answers(endpoint, since=NOON, until=NOON + HOUR, limit=9)
+            assert bare == [
+                ReportedProfile("r1", without_columns(second)),
+                ReportedProfile("r2", without_columns(first)),
+            ]
+            assert [each.window.counts.scores for each in bare] == [second.counts.scores, first.counts.scores]
+            assert bare[0].window.counts.columns == ()
+            assert len(tx.profile_counts.answers(endpoint, since=NOON, until=NOON + 2 * HOUR, limit=2)) == 2
         with catalog.writing() as tx:
             assert tx.profile_counts.remove(NOON + HOUR, limit=1) == 1
             assert tx.profile_counts.remove(NOON + HOUR, limit=9) == 1

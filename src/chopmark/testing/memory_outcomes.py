@@ -12,7 +12,7 @@ from chopmark.base.jsons import decode, encode
 from chopmark.domain.feedback import Confused, FeedbackTotals, JudgedFeedback, tie_of
 from chopmark.domain.outcome_tiers import Grain
 from chopmark.domain.outcomes import OutcomeWindow
-from chopmark.domain.profile_windows import ProfileWindow
+from chopmark.domain.profile_windows import ProfileWindow, without_columns
 from chopmark.testing.memory_state import Surface
 
 __all__ = ["MemoryFeedback", "MemoryOutcomeTiers", "MemoryProfileCounts"]
@@ -122,6 +122,11 @@ class MemoryProfileCounts(Surface):
         stored = self._scope.read.profile_counts
         keys = sorted(key for key in stored if key[0] == endpoint_id and since <= key[1] < until)
         return [ReportedProfile(key[-1], decode(stored[key], ProfileWindow)) for key in keys[:limit]]
+
+    def answers(self, endpoint_id: UUID, *, since: datetime, until: datetime, limit: int) -> ProfileList:
+        """See the interface."""
+        found = self.list(endpoint_id, since=since, until=until, limit=limit)
+        return [ReportedProfile(each.router, without_columns(each.window)) for each in found]
 
     def remove(self, before: datetime, *, limit: int) -> int:
         """See the interface."""
