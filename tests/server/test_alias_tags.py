@@ -95,18 +95,18 @@ def test_of_many_who_saw_the_same_one_moves_it(moved: Plain) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "status", "words"),
+    ("sent", "words"),
     [
-        ("W/{tag}", 412, "is a weak tag"),
-        ('"other", W/{tag}', 412, "is a weak tag"),
-        ("{bare}", 400, "is no entity tag"),
-        ('"', 400, "is no entity tag"),
+        ("W/{tag}", "is a weak tag"),
+        ('"other", W/{tag}', "is a weak tag"),
+        ("{bare}", "is no entity tag"),
+        ('"', "is no entity tag"),
     ],
 )
-def test_a_tag_that_could_never_match_is_told_as_that(moved: Plain, sent: str, status: int, words: str) -> None:
+def test_a_tag_that_could_never_match_is_told_as_that(moved: Plain, sent: str, words: str) -> None:
     path = f"{API}/aliases/fraud@champion"
     tag = moved.ask("GET", path).headers["etag"]
     said = sent.format(tag=tag, bare=tag.strip('"'))
     refused = moved.ask("PUT", path, b'{"target": "fraud:2"}', if_match=said)
-    assert refused.status == status
+    assert refused.status == 412
     assert words in refused.json()["detail"]

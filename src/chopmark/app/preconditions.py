@@ -83,9 +83,9 @@ def precondition(op: Op, expected: str, *, absent: bool) -> Precondition:
     Raises
     ------
     InvalidRequest
-        When the op changes nothing that can be read by the same name, or makes nothing at the place that it names; or a tag is none.
+        When the op changes nothing that can be read by the same name, or makes nothing at the place that it names.
     PreconditionFailed
-        When a tag is weak: of what it says nothing is known to be the same.
+        When a tag is none that anything could have.
     """
     tags = frozenset(filter(None, (each.strip() for each in expected.split(","))))
     if tags and not op.moves:
@@ -105,7 +105,7 @@ def _check_tag(tag: str) -> None:
         raise PreconditionFailed(
             f"{shown(tag)} is a weak tag: a proxy that packs answers makes such of ours.", hint=hint
         )
-    raise InvalidRequest(f"{shown(tag)} is no entity tag.", hint=hint)
+    raise PreconditionFailed(f"{shown(tag)} is no entity tag.", hint=hint)
 
 
 def reading_of(op: Op, request: Request) -> tuple[Op, Request]:

@@ -181,7 +181,7 @@ _WRITING: list[dict[str, Any]] = [
 _IF_MATCH: dict[str, Any] = {
     "name": "If-Match",
     "in": "header",
-    "schema": {"type": "string", "pattern": r"""^(\*|"[!#-+\--~]*"(, ?"[!#-+\--~]*")*)$"""},
+    "schema": {"type": "string"},
     "description": "The ETag of what is to be changed: it is changed only while it is what the caller saw.",
 }
 _IF_NONE_MATCH: dict[str, Any] = {
