@@ -32,6 +32,7 @@ SURFACES = {
     "experiments": ("experiments.py", "Experiments"),
     "outcomes": ("outcomes.py", "Outcomes"),
     "feedback": ("feedback.py", "Feedback"),
+    "predictions": ("predictions.py", "Predictions"),
     "rollouts": ("rollouts.py", "Rollouts"),
     "monitors": ("monitors.py", "Monitors"),
     "alerts": ("alerts.py", "Alerts"),

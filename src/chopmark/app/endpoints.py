@@ -13,12 +13,13 @@ from chopmark.app.models import locked
 from chopmark.app.named_pages import named_page
 from chopmark.app.routing import advance
 from chopmark.domain.endpoints import Endpoint, check_endpoint, parse_endpoint
-from chopmark.domain.names import check_name, check_text
+from chopmark.domain.names import check_name, check_text, shown
+from chopmark.domain.prediction_logs import INPUT, unknown_columns
 from chopmark.domain.refs import parse_ref
 from chopmark.domain.traffic import PinnedVersion, Shadow, Variant, weight_of
 from chopmark.domain.variants import Wanted, changed_config, named_variants
 from chopmark.domain.versions import Version
-from chopmark.errors import Conflict, NotFound
+from chopmark.errors import Conflict, InvalidRequest, NotFound
 from chopmark.ops import endpoints as q
 from chopmark.ops.results import Done
 
@@ -65,6 +66,7 @@ def create(ctx: Context, request: q.CreateEndpoint) -> Endpoint:
             updated_by=ctx.actor.name,
         )
     )
+    _check_redacted(ctx, endpoint)
     ctx.tx.endpoints.insert(endpoint)
     ctx.emit(endpoint.ref, generation=endpoint.generation, after=_facts(endpoint), reason=request.reason)
     return endpoint
@@ -99,6 +101,7 @@ def update(ctx: Context, request: q.UpdateEndpoint) -> Endpoint:
     seen = _locked(ctx, request.endpoint)
     description = seen.description if request.description is UNSET else check_text(request.description, "description")
     changed = structs.replace(seen, description=description, config=changed_config(seen.config, request.config))
+    _check_redacted(ctx, changed)
     return _changed(ctx, seen, changed, ("description", "config"), request.reason)
 
 
@@ -187,6 +190,27 @@ def _servable(version: Version) -> PinnedVersion:
         raise Conflict(msg, hint=f"First: chopmark promote {version.ref} development --reason '…'")
     model = version.ref.rpartition(":")[0]
     return PinnedVersion(id=version.id, model=model, number=version.number, digest=version.digest, kind=version.kind)
+
+
+def _check_redacted(ctx: Context, endpoint: Endpoint) -> None:
+    """Refuse to leave columns out of a log that no version has, where all of them say which they have: perhaps mistyped ones.
+
+    Of outputs, and of tensors that a model takes as columns, only gateways know.
+    """
+    named = [name for name in endpoint.config.log_redact if name.startswith(INPUT)]
+    if not named:
+        return
+    versions = [ctx.tx.versions.by_id(each.version.id) for each in endpoint.variants]
+    signatures = [version.signature for version in versions if version is not None]
+    fields = [field for signature in signatures if signature is not None for field in signature.inputs]
+    is_told = all(signature is not None and signature.inputs for signature in signatures)
+    if not is_told or any(field.shape for field in fields):
+        return
+    known = list(dict.fromkeys(f"{INPUT}{field.name}" for field in fields))
+    unknown = unknown_columns(named, known)
+    if unknown:
+        msg = f"log_redact names {shown(unknown[0])}, and no version that answers there takes it."
+        raise InvalidRequest(msg, hint=f"They take {', '.join(known[:20])}.")
 
 
 def _facts(endpoint: Endpoint) -> dict[str, Any]:

@@ -27,7 +27,7 @@ PROJECT_FILE = "chopmark.toml"
 PREFIX = "CHOPMARK_"
 _FILE_BYTES_MAX = 1_000_000
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
-_PATH_FIELDS = ("url", "store_url", "cache_dir", "audit_key_file")
+_PATH_FIELDS = ("url", "store_url", "cache_dir", "audit_key_file", "gateway_log_dir")
 
 Origin = str
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -150,6 +150,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gateway_bodies_bytes_max
         What large bodies (64 KiB and more) of inference requests may come to in sum, from their first byte to their answer; a
         request beyond that is answered with 503, to be sent again. One by itself is bounded by its endpoint only.
+    gateway_log_dir
+        Directory on this machine's disk where a gateway writes samples of endpoints that ask for a log; none is written when empty.
+        Needs ``pyarrow``.
+    gateway_log_bytes_max
+        What the files of one gateway there may come to; the oldest go first.
+    gateway_log_close_s
+        How long rows wait for their file: what a gateway that is killed loses.
     llm_providers
         Where language models are served, by the provider that their configurations name; what speaks OpenAI's protocol:
         ``openai=https://api.openai.com/v1, vllm=http://10.0.0.5:8000/v1``.
@@ -256,6 +263,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gateway_poll_s: Annotated[float, Meta(ge=0.05, le=60)] = 0.25
     gateway_endpoints: str = ""
     gateway_bodies_bytes_max: Bytes = 128 * 1024**2
+    gateway_log_dir: str = ""
+    gateway_log_bytes_max: Bytes = 1024**3
+    gateway_log_close_s: Annotated[float, Meta(ge=1, le=3_600)] = 60.0
     llm_providers: str = ""
     llm_keys: str = ""
     llm_at_once: Annotated[int, Meta(ge=1, le=100_000)] = 100

@@ -97,6 +97,11 @@ _SECTIONS = {
             "chopmark.cli.outcomes", "outcomes", "What became of requests: how many, how fast, how often wrong."
         ),
         "feedback": Entry("chopmark.cli.outcomes", "feedback", "Say what turned out to be true of answers."),
+        "predictions": Entry(
+            "chopmark.cli.predictions",
+            "predictions",
+            "What gateways logged of requests and answers: read, checked, and answered again.",
+        ),
         "live": Entry("chopmark.cli.endpoints", "live", "Say what is live, as the routers report it."),
         "monitor": Entry("chopmark.cli.monitors", "monitor", "What is watched, and what happens when it fires."),
         "alert": Entry("chopmark.cli.alerts", "alert", "What fires, who looks after it, and what became of it."),

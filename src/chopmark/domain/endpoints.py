@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from chopmark.domain.names import check_name, shown
+from chopmark.domain.prediction_logs import check_redaction
 from chopmark.domain.refs import DEFAULT_PROJECT, ModelRef, parse_model
 from chopmark.domain.traffic import Shadow, Variant, check_split
 from chopmark.errors import Conflict, InvalidRequest
@@ -83,6 +84,9 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         Copies that wait for a shadow, and those it answers at one time; those beyond are dropped, and counted.
     sample_share, samples_max
         Share of requests whose inputs and answers are kept in memory, and how many; the oldest go first.
+    log, log_redact
+        Whether gateways that have a directory for it write those samples to files; and columns that are null there, as
+        ``input.iban`` or ``output.predict_proba``.
     target
         Who serves it: ``local``: every gateway; ``kubernetes``, or a target of a plug-in: gateways that are told its name, as those that the
         target's files start; ``external``: others, and nothing but what is meant is recorded.
@@ -102,6 +106,8 @@ class EndpointConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     shadow_at_once: Annotated[int, Meta(ge=1, le=64)] = 1
     sample_share: Annotated[float, Meta(ge=0, le=1)] = 0.0
     samples_max: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    log: bool = False
+    log_redact: tuple[str, ...] = ()
     target: str = LOCAL
 
 
@@ -300,6 +306,7 @@ def check_endpoint(endpoint: Endpoint) -> Endpoint:
         raise InvalidRequest(f"{shown(header)} is no name of a header.", hint=f"Use {KEY_HEADER}.")
     check_name(endpoint.config.target, "target")
     check_split(endpoint.variants, endpoint.shadows)
+    _check_log(endpoint)
     if endpoint.config.target != EXTERNAL:
         versions = [*(each.version for each in endpoint.variants), *(each.version for each in endpoint.shadows)]
         for version in versions:
@@ -309,6 +316,19 @@ def check_endpoint(endpoint: Endpoint) -> Endpoint:
                     msg, hint="Register its files to serve it, or set the target of the endpoint to external."
                 )
     return endpoint
+
+
+def _check_log(endpoint: Endpoint) -> None:
+    config = endpoint.config
+    check_redaction(config.log_redact)
+    if not config.log:
+        return
+    if endpoint.variants[0].version.kind == "llm_config":
+        raise InvalidRequest(f"{endpoint.ref} is a language model, whose requests are not logged.")
+    if not config.sample_share:
+        raise InvalidRequest(
+            f"{endpoint.ref} would log its samples, and keeps none.", hint="Set its sample_share above 0, too."
+        )
 
 
 def is_served_by(endpoint: Endpoint, only: Collection[str]) -> bool:

@@ -85,6 +85,8 @@ class Link:
         Counts what requests look like.
     exposing
         Notes who met a variant of an experiment.
+    noted
+        What else people should know of the router; empty when nothing.
     clock
         Where the time comes from.
     """
@@ -103,6 +105,7 @@ class Link:
         feedback: WaitingFeedback | None = None,
         profiling: Profiling | None = None,
         exposing: Exposing | None = None,
+        noted: Callable[[], str] = str,
         clock: Clock,
     ) -> None:
         self._router = router
@@ -116,6 +119,7 @@ class Link:
         self._feedback = WaitingFeedback() if feedback is None else feedback
         self._profiling = profiling
         self._exposing = Exposing(clock) if exposing is None else exposing
+        self._noted = noted
         self._clock = clock
         self._started_at = clock()
         self._minutes = Minutes()
@@ -224,7 +228,7 @@ class Link:
             mark=self._router.mark,
             started_at=self._started_at,
             served=() if is_last else tuple(self._router.served()),
-            note="It was stopped." if is_last else self._router.note,
+            note="It was stopped." if is_last else self._router.note or self._noted(),
             only=self._only,
         )
         loop = asyncio.get_running_loop()

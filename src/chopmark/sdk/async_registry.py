@@ -41,6 +41,7 @@ from chopmark.domain.monitors import Action, ActionKind, Monitor
 from chopmark.domain.notices import TargetKind
 from chopmark.domain.outcome_summaries import OutcomeComparison, OutcomeSummary, OutcomeTrend
 from chopmark.domain.outcome_tiers import Grain
+from chopmark.domain.prediction_logs import LogCheck, LogReplay
 from chopmark.domain.predictions import Prediction
 from chopmark.domain.receivers import Webhook
 from chopmark.domain.replay import RegistryThen
@@ -82,6 +83,7 @@ from chopmark.sdk.monitors import MonitorReference, Monitors
 from chopmark.sdk.opening import open_registry
 from chopmark.sdk.outcomes import ErrorClass, Outcomes
 from chopmark.sdk.portable import Exported
+from chopmark.sdk.predictions import Predictions
 from chopmark.sdk.profiles import Profiles, StoredProfile
 from chopmark.sdk.projects import Projects
 from chopmark.sdk.registry import Registry
@@ -105,6 +107,8 @@ from chopmark.sdk.webhooks import Webhooks
 from chopmark.targets import RenderedFile
 
 if TYPE_CHECKING:
+    from pyarrow import RecordBatch, Table
+
     from chopmark.formats.profiles import DatasetProfile
     from chopmark.stats.drift import DriftReport
     from chopmark.stats.drift_measures import MeasureName
@@ -123,6 +127,7 @@ __all__ = [
     "AsyncModels",
     "AsyncMonitors",
     "AsyncOutcomes",
+    "AsyncPredictions",
     "AsyncProfiles",
     "AsyncProjects",
     "AsyncRegistry",
@@ -1287,6 +1292,79 @@ class AsyncFeedback:
         return await asyncio.to_thread(self._registry.record_batch, items)
 
 
+class AsyncPredictions:
+    """`registry.predictions` for an event loop."""
+
+    def __init__(self, registry: Predictions) -> None:
+        self._registry = registry
+
+    async def read(
+        self,
+        directory: str | Path,
+        endpoint: EndpointReference = "",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        version: Reference = "",
+        verify: bool = False,
+    ) -> Table:
+        """Logged requests and answers as one Arrow table, a row for each row of a request, the oldest files first."""
+        return await asyncio.to_thread(
+            self._registry.read, directory, endpoint, since=since, until=until, version=version, verify=verify
+        )
+
+    async def batches(
+        self,
+        directory: str | Path,
+        endpoint: EndpointReference = "",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        version: Reference = "",
+    ) -> AsyncIterator[RecordBatch]:
+        """Logged requests and answers a batch at a time, for logs that do not fit into memory; see `read`."""
+        found = self._registry.batches(directory, endpoint, since=since, until=until, version=version)
+        while (one := await asyncio.to_thread(next, found, _END)) is not _END:
+            yield one
+
+    async def verify(
+        self,
+        directory: str | Path,
+        endpoint: EndpointReference = "",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        version: Reference = "",
+    ) -> LogCheck:
+        """Whether every row was answered as it says: endpoint, version, variant, generation and time, by its request id."""
+        return await asyncio.to_thread(
+            self._registry.verify, directory, endpoint, since=since, until=until, version=version
+        )
+
+    async def replay(
+        self,
+        directory: str | Path,
+        version: Reference,
+        endpoint: EndpointReference = "",
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        answered_by: Reference = "",
+        rows_max: int | None = None,
+    ) -> LogReplay:
+        """What a version answers to logged inputs, beside what was answered: agreement, shift of the scores, first rows that differ."""
+        return await asyncio.to_thread(
+            self._registry.replay,
+            directory,
+            version,
+            endpoint,
+            since=since,
+            until=until,
+            answered_by=answered_by,
+            rows_max=rows_max,
+        )
+
+
 class AsyncRollouts:
     """`registry.rollouts` for an event loop."""
 
@@ -1661,6 +1739,7 @@ class AsyncRegistry:
         self.experiments = AsyncExperiments(registry.experiments)
         self.outcomes = AsyncOutcomes(registry.outcomes)
         self.feedback = AsyncFeedback(registry.feedback)
+        self.predictions = AsyncPredictions(registry.predictions)
         self.rollouts = AsyncRollouts(registry.rollouts)
         self.monitors = AsyncMonitors(registry.monitors)
         self.alerts = AsyncAlerts(registry.alerts)

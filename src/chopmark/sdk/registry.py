@@ -33,6 +33,7 @@ from chopmark.sdk.loading import load_version
 from chopmark.sdk.models import Models
 from chopmark.sdk.monitors import Monitors
 from chopmark.sdk.outcomes import Outcomes
+from chopmark.sdk.predictions import Predictions
 from chopmark.sdk.profiles import Profiles
 from chopmark.sdk.profiling import ProfileWishes
 from chopmark.sdk.projects import Projects
@@ -58,7 +59,7 @@ class Registry(Surface):
     Attributes
     ----------
     versions, models, aliases, stages, files, projects, profiles, lineage, trust, audit, storage, jobs, webhooks, endpoints,
-    experiments, outcomes, feedback, rollouts, monitors, alerts, access
+    experiments, outcomes, feedback, predictions, rollouts, monitors, alerts, access
         The surfaces.
     """
 
@@ -81,6 +82,7 @@ class Registry(Surface):
         self.experiments = Experiments(transport, settings)
         self.outcomes = Outcomes(transport, settings)
         self.feedback = Feedback(transport, settings)
+        self.predictions = Predictions(transport, settings)
         self.rollouts = Rollouts(transport, settings)
         self.monitors = Monitors(transport, settings)
         self.alerts = Alerts(transport, settings)

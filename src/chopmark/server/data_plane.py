@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -28,11 +29,14 @@ from chopmark.domain.traffic import PinnedVersion
 from chopmark.domain.versions import Version
 from chopmark.errors import IntegrityFailure, InvalidRequest, NotFound, Unsupported
 from chopmark.formats.predicting import predictor_of
+from chopmark.formats.prediction_files import open_parquet
 from chopmark.gateway.app import Gateway
 from chopmark.gateway.chat import ChatLimits, Provider, open_chat, providers_of
 from chopmark.gateway.execution import Execution, Loadable, start
 from chopmark.gateway.holding import Holding
 from chopmark.gateway.linking import Link
+from chopmark.gateway.log_directory import LogDirectory
+from chopmark.gateway.prediction_log import PredictionLog
 from chopmark.gateway.profiling import Profiling
 from chopmark.gateway.router import Router
 from chopmark.gateway.shadows import Shadows
@@ -156,11 +160,13 @@ class DataPlane:
             clock=clock,
         )
         self.metrics = GatewayMetrics(self.router)
+        router_id = uuid7(clock()).hex
+        self._log = _log_of(settings, self.router, router_id, clock)
         only = endpoints_in(settings.gateway_endpoints)
         self.link = Link(
             self.router,
             RegistryControl(transport, hints, only),
-            router_id=uuid7(clock()).hex,
+            router_id=router_id,
             address=address,
             only=only,
             poll_s=settings.gateway_poll_s,
@@ -169,12 +175,15 @@ class DataPlane:
             feedback=self.gateway.feedback,
             exposing=self.gateway.exposing,
             profiling=Profiling(self.router, self._profile_of, clock),
+            noted=lambda: self._log.note if self._log is not None else "",
             clock=clock,
         )
 
     async def start(self) -> None:
         """Take the routing, and begin to load what it names."""
         await self.link.start()
+        if self._log is not None:
+            await self._log.start()
 
     def seen_metrics(self, authorization: str) -> SeenMetrics:
         """Figures of the endpoints that whoever sends this header may know of."""
@@ -191,6 +200,8 @@ class DataPlane:
     async def close(self) -> None:
         """Report for the last time, and let go of everything."""
         await self.link.close()
+        if self._log is not None:
+            await self._log.close()
         await self._shadows.close()
         await self._holding.close()
         self._loads.shutdown(wait=False, cancel_futures=True)
@@ -249,6 +260,15 @@ class DataPlane:
         versions = with_members(self._transport, found)
         check_memory(found.ref, sum(each.size_bytes for each in versions), available_bytes())
         return versions
+
+
+def _log_of(settings: Settings, router: Router, router_id: str, clock: Clock) -> PredictionLog | None:
+    """What writes samples to files, where the settings name a directory for them."""
+    if not settings.gateway_log_dir:
+        return None
+    directory = LogDirectory(Path(settings.gateway_log_dir).absolute(), settings.gateway_log_bytes_max, router_id)
+    close_s = settings.gateway_log_close_s
+    return PredictionLog(router, directory, open_parquet(), router_id=router_id, close_s=close_s, clock=clock)
 
 
 def endpoints_in(text: str) -> tuple[str, ...]:

@@ -122,8 +122,12 @@ def serve(resolved: Resolved, tell: Callable[[str], None], beside: Beside | None
         When it should listen beyond this machine: nobody would be asked who they are.
     Unavailable
         When the address is taken.
+    Unsupported
+        When what the settings ask for needs a library that is not installed.
     """
     settings = resolved.settings
+    if settings.serve_gateway == "on":
+        _check_log(settings)
     with _listening(settings) as listening, _signals() as stop:
         try:
             transport = connect_when_up(resolved, _tell_it_waits, wait=stop.wait)
@@ -165,8 +169,11 @@ def serve_gateway(resolved: Resolved, tell: Callable[[str], None]) -> None:
         When it should listen beyond this machine: nobody would be asked who they are.
     Unavailable
         When the address is taken.
+    Unsupported
+        When what the settings ask for needs a library that is not installed.
     """
     settings = resolved.settings
+    _check_log(settings)
     with _listening(settings) as listening, _signals() as stop:
         hints = None
         try:
@@ -352,6 +359,14 @@ def _check_open(settings: Settings) -> None:
     msg = f"The server would listen on {settings.serve_host}, and ask nobody who they are."
     hint = "Ask for tokens (serve_auth = 'tokens'), or listen on 127.0.0.1; or say serve_open = 'yes, to everybody'."
     raise Denied(msg, hint=hint)
+
+
+def _check_log(settings: Settings) -> None:
+    """Refuse at the start, and not at the first request, to log predictions without what writes them."""
+    if settings.gateway_log_dir:
+        from chopmark.formats.prediction_files import open_parquet
+
+        open_parquet()
 
 
 def _is_loopback(host: str) -> bool:
