@@ -210,6 +210,16 @@ def test_of_scores_of_a_few_values_others_in_between_are_nowhere_in_the_referenc
     assert estimated(low, [0.1] * 300 + [0.3] * 100).accuracy == 1.0
 
 
+def test_a_profile_estimates_of_its_own_counts_only() -> None:
+    source = np.random.default_rng(4)
+    chances = source.random(1_000)
+    profile, other = (profile_of(chances, source.random(1_000) < chances, threshold) for threshold in (0.5, 0.3))
+    counts = profile.count({"row": np.zeros(400)}, scores=chances[:400])
+    assert profile.estimated_accuracy(counts) == estimated(profile, chances[:400])
+    with pytest.raises(InvalidRequest, match="another profile"):
+        other.estimated_accuracy(counts)
+
+
 def test_together_variants_count_by_their_rows() -> None:
     one = EstimatedAccuracy(accuracy=0.9, low=0.88, high=0.92, standard_error=0.01, rows=300, reference_rows=900)
     two = EstimatedAccuracy(accuracy=0.7, low=0.66, high=0.74, standard_error=0.02, rows=100, reference_rows=500)

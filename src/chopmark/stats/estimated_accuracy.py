@@ -120,7 +120,7 @@ def estimated_accuracy(
     >>> amounts, scores = [1, 2, 3, 4] * 250, [0.1, 0.2, 0.6, 0.9] * 250
     >>> known = Profile.of({"amount": amounts}, scores=scores, labels=[0, 0, 1, 1] * 200 + [1, 0, 0, 1] * 50)
     >>> live = known.count({"amount": [3, 4] * 500}, scores=[0.6, 0.9] * 500)
-    >>> round(estimated_accuracy(known.scores, known.calibration, live.scores).accuracy, 3)
+    >>> round(known.estimated_accuracy(live).accuracy, 3)
     0.9
     """
     if table is None or bins is None:

@@ -23,6 +23,7 @@ from chopmark.errors import InvalidRequest, NotFound
 from chopmark.stats.binning import BINS_MAX, LEVELS_MAX, ColumnCounts, LevelBins, NumericBins, bins_of, count_values
 from chopmark.stats.calibration_table import CalibrationTable
 from chopmark.stats.checks import check_count
+from chopmark.stats.estimated_accuracy import EstimatedAccuracy, estimated_accuracy
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -193,6 +194,28 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
             answers = count_values(self.scores, _column(_SCORES, scores, rows if columns else None))
             rows = answers.rows
         return Counts(profile=self.digest, rows=rows, columns=counted, scores=answers)
+
+    def estimated_accuracy(self, counts: Counts) -> EstimatedAccuracy:
+        """How often the model is expected to be right on rows whose labels are not known, by their scores.
+
+        Parameters
+        ----------
+        counts
+            Of those rows, made with `count` and their scores.
+
+        Returns
+        -------
+        EstimatedAccuracy
+            With an interval, or ``why`` nothing can be said. It cannot see that the same inputs have come to mean something else.
+
+        Raises
+        ------
+        InvalidRequest
+            When the counts are of another profile.
+        """
+        if counts.profile != self.digest:
+            raise InvalidRequest("The counts are of another profile.", hint="Count the data with this profile.")
+        return estimated_accuracy(self.scores, self.calibration, counts.scores)
 
 
 def calibration_of(
