@@ -3,18 +3,22 @@
 import random
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from chopmark.abc.catalog import Catalog, StoredAnswer, Transaction
+from chopmark.base.jsons import encode
 from chopmark.catalog import open_catalog
 from chopmark.catalog.schema import Tables
 from chopmark.domain.datasets import DatasetRef
 from chopmark.domain.lineage import Edge
+from chopmark.domain.profile_windows import without_columns
 from chopmark.domain.query import parse_query
 from chopmark.domain.versions import Deprecation, Evaluation, Model, TrustDecision, Version
 from chopmark.errors import ChopmarkError, IntegrityFailure
@@ -105,6 +109,7 @@ def read_all(tx: Transaction, filled: Filled) -> list[Callable[[], object]]:
         lambda: tx.feedback.totals(ENDPOINT, since=NOON, until=NOON + MINUTE),
         lambda: tx.feedback.confused(ENDPOINT, since=NOON, until=NOON + MINUTE, limit=9),
         lambda: tx.profile_counts.list(ENDPOINT, since=NOON, until=NOON + MINUTE, limit=9),
+        lambda: tx.profile_counts.answers(ENDPOINT, since=NOON, until=NOON + MINUTE, limit=9),
         lambda: tx.monitors.list(limit=9),
         lambda: tx.monitors.due(NOON, NOON, limit=9),
         lambda: tx.alerts.list(limit=9),
@@ -237,3 +242,29 @@ def test_a_byte_that_flipped(path: Path, filled: Filled) -> None:
         except ChopmarkError:  # the version of the file's format, say, which is another's business
             told += 1
     assert told > 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_profile_of_requests_whose_columns_are_not_its_own(path: Path) -> None:
+    """They are packed apart; a row of before that was so has them in one, and is read as well."""
+    window = a_profile(ENDPOINT)
+    head = zlib.compress(encode(structs.replace(window.counts, columns=())))
+    other = zlib.compress(encode(a_profile(ENDPOINT, ages=[1.0] * 9).counts.columns))
+    connection, catalog = raw(path), open_catalog(str(path))
+    for body, is_well in (
+        (zlib.compress(encode(window.counts)), True),
+        (head + other, False),
+        (head + other[:-4], False),
+    ):
+        connection.execute("UPDATE profile_counts SET body = ?", (body,))
+        with catalog.reading() as tx:
+            (bare,) = tx.profile_counts.answers(ENDPOINT, since=NOON, until=NOON + MINUTE, limit=9)
+            assert bare.window == without_columns(window)
+            if is_well:
+                (found,) = tx.profile_counts.list(ENDPOINT, since=NOON, until=NOON + MINUTE, limit=9)
+                assert found.window == window
+            else:
+                with pytest.raises(IntegrityFailure):
+                    tx.profile_counts.list(ENDPOINT, since=NOON, until=NOON + MINUTE, limit=9)
+    catalog.close()
+    connection.close()

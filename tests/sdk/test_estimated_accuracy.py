@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -203,15 +203,13 @@ def test_the_threshold_of_the_registration_is_what_decides(world: World) -> None
         )
 
 
+@pytest.mark.parametrize("world", ["memory", "sqlite"], indirect=True)  # whose store is here
 def test_a_profile_that_is_gone_is_why_nothing_is_said(world: World) -> None:
     world.asked(10)
     world.sampled(sure(300))
     assert world.estimate().accuracy is not None
-    transport = world.registry._transport
-    if not isinstance(transport, LocalTransport):
-        pytest.skip("the store is the server's")
     (profile,) = world.registry.profiles.list(world.first)
-    transport.store.delete(profile.digest)
+    cast("LocalTransport", world.registry._transport).store.delete(profile.digest)
     assert world.estimate().accuracy is None
     assert world.estimate().why
     assert world.outcome().requests == 10

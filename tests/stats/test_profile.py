@@ -244,6 +244,19 @@ def test_calibration():
             CalibrationTable.of(*wrong)
 
 
+def test_the_error_of_a_calibration_is_no_greater_for_having_more_bins() -> None:
+    """Of scores that are probabilities it is what chance leaves in some 20 bins."""
+    draw = np.random.default_rng(6)
+    scores = draw.random(1_000)
+    labels = (draw.random(1_000) < scores).astype(int)
+    few, many = (CalibrationTable.of(scores, labels, bins=bins) for bins in (20, 64))
+    assert len(many.counts) == 64
+    assert many.error == pytest.approx(few.error, abs=0.01)
+    places = np.searchsorted(few.uppers[:-1], scores, side="left")
+    away = np.bincount(places, weights=labels - scores)
+    assert few.error == pytest.approx(np.abs(away).sum() / 1_000)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
 def test_a_calibration_table_counts_every_row(rows):
     scores, labels = zip(*rows, strict=True)

@@ -30,7 +30,10 @@ class Estimates(NamedTuple):
     """Estimates by version and variant, and why there is none of the others."""
 
     by_group: dict[Group, EstimatedAccuracy]
-    why: str = "No requests were sampled in that time. An endpoint samples when its sample_share is above 0."
+    why: str = (
+        "No requests were sampled in that time, or the version has no profile, or several. An endpoint samples when its sample_share is "
+        "above 0."
+    )
 
     def of(self, group: Group) -> EstimatedAccuracy:
         """That of a version and variant, or why there is none."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-import msgspec
+from msgspec import structs
 from sqlalchemy import and_, bindparam, delete, func, or_, select, tuple_
 
 from chopmark.abc.outcomes import ConfusedList, ConfusedVariant, ProfileList, ReportedProfile, TotalsList
@@ -17,9 +17,10 @@ from chopmark.base.clock import from_us, to_us
 from chopmark.base.jsons import decoder, encode
 from chopmark.catalog.damage import row_of
 from chopmark.catalog.execution import Compiler, Executor, Prepared
-from chopmark.catalog.outcome_tiers import PACKED_LEVEL, unpacked
+from chopmark.catalog.outcome_tiers import PACKED_LEVEL, unpacked, unpacked_first
 from chopmark.domain.feedback import Confused, FeedbackTotals, JudgedFeedback, tie_of
 from chopmark.domain.profile_windows import ProfileWindow
+from chopmark.errors import InvalidRequest
 from chopmark.stats.column_counts import ColumnCounts
 from chopmark.stats.profile import Counts
 
@@ -28,17 +29,8 @@ __all__ = ["FeedbackStatements", "ProfileStatements", "SqlFeedback", "SqlProfile
 _FEEDBACK_KEY = ("endpoint_uid", "asked_us", "request")
 _PROFILE_KEY = ("endpoint_uid", "window_us", "version_uid", "variant", "router")
 
-
-class _Answers(msgspec.Struct, frozen=True):
-    """What is read of counts where the columns do not matter: they are passed over, and not made."""
-
-    profile: str
-    rows: int
-    scores: ColumnCounts | None = None
-
-
 _read_counts = decoder(Counts)
-_read_answers = decoder(_Answers)
+_read_columns: Callable[[bytes | str], tuple[ColumnCounts, ...]] = decoder(tuple[ColumnCounts, ...])
 
 
 class FeedbackStatements:
@@ -230,7 +222,7 @@ def _profile_row(router: str, window: ProfileWindow) -> dict[str, Any]:
         "version_uid": window.version.bytes,
         "variant": window.variant,
         "router": router,
-        "body": zlib.compress(encode(window.counts), PACKED_LEVEL),
+        "body": _packed(window.counts),
     }
 
 
@@ -248,13 +240,31 @@ def _confused(row: tuple[Any, ...]) -> ConfusedVariant:
 
 @row_of("a profile of requests", "bibssb")
 def _profile(row: tuple[Any, ...]) -> ReportedProfile:
-    return _reported(row, _read_counts(unpacked(row[-1])))
+    counts, columns = _parts(row[-1])
+    if columns:
+        try:
+            counts = structs.replace(counts, columns=_read_columns(unpacked(columns)))
+        except InvalidRequest as error:  # they are not of these counts
+            raise ValueError(error.message) from error
+    return _reported(row, counts)
 
 
 @row_of("a profile of requests", "bibssb")
 def _answers(row: tuple[Any, ...]) -> ReportedProfile:
-    found: _Answers = _read_answers(unpacked(row[-1]))
-    return _reported(row, Counts(profile=found.profile, rows=found.rows, scores=found.scores))
+    counts, _ = _parts(row[-1])
+    return _reported(row, structs.replace(counts, columns=()))
+
+
+def _packed(counts: Counts) -> bytes:
+    """Two streams: what the models answered, and the columns, which may be many and are not always read."""
+    answers, columns = encode(structs.replace(counts, columns=())), encode(counts.columns)
+    return zlib.compress(answers, PACKED_LEVEL) + zlib.compress(columns, PACKED_LEVEL)
+
+
+def _parts(body: bytes) -> tuple[Counts, bytes]:
+    """The counts without their columns, and these as they are packed; empty where they stand in the counts, as they did at first."""
+    first, rest = unpacked_first(body)
+    return _read_counts(first), rest
 
 
 def _reported(row: tuple[Any, ...], counts: Counts) -> ReportedProfile:

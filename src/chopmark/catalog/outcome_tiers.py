@@ -22,7 +22,7 @@ from chopmark.domain.outcome_tiers import Grain
 from chopmark.domain.outcomes import OutcomeWindow
 from chopmark.errors import IntegrityFailure
 
-__all__ = ["PACKED_LEVEL", "SqlOutcomeTiers", "TierStatements", "unpacked"]
+__all__ = ["PACKED_LEVEL", "SqlOutcomeTiers", "TierStatements", "unpacked", "unpacked_first"]
 
 PACKED_LEVEL = 6
 _UNPACKED_BYTES_MAX = 64 << 20
@@ -161,6 +161,11 @@ def _packed(window: OutcomeWindow) -> bytes:
 
 def unpacked(data: bytes) -> bytes:
     """What was packed; `ValueError` when that is damaged, or longer than anything that is kept."""
+    return unpacked_first(data)[0]
+
+
+def unpacked_first(data: bytes) -> tuple[bytes, bytes]:
+    """Of several that were packed one by one and stand in a row the first, and the others as they are; else as `unpacked`."""
     unpack = zlib.decompressobj()
     try:
         found = unpack.decompress(data, _UNPACKED_BYTES_MAX)
@@ -168,7 +173,7 @@ def unpacked(data: bytes) -> bytes:
         raise ValueError(str(error)) from error
     if not unpack.eof:
         raise ValueError("it is cut off, or too long")
-    return found
+    return found, unpack.unused_data
 
 
 @row_of("a move of outcomes", "i")

@@ -83,7 +83,8 @@ def _facts(found: DatasetProfile) -> list[Fact]:
     return [
         ("left out", ", ".join(f"{name} ({why})" for name, why in found.left_out.items())),
         ("scores", "" if scores is None else _values(scores)),
-        ("calibration", "" if table is None else f"error {table.error:.3f} over {len(table.counts):,} bins"),
+        ("calibration", "" if table is None else f"error {table.error:.3f} over {sum(table.counts):,} rows"),
+        ("threshold", "" if table is None else f"{table.threshold:g}"),
     ]
 
 
