@@ -215,10 +215,15 @@ def test_a_file_that_lies_about_its_version_or_is_damaged_is_told(registry: cm.R
     parquet.write_table(table.replace_schema_metadata({b"chopmark.prediction_log": other}), first)
     data = second.read_bytes()
     second.write_bytes(data[: len(data) // 2])
+    third = max(copied.glob("default/fraud-api/*/*.parquet"))
+    table = parquet.read_table(third)
+    renamed = table.rename_columns([name.replace("x3", "z3") for name in table.column_names])
+    parquet.write_table(renamed.replace_schema_metadata(table.schema.metadata), third)
     found = registry.predictions.verify(copied)
-    assert found.faulty_files == 2
+    assert found.faulty_files == 3
+    assert sum("other columns than it was written with" in fault.why for fault in found.faults) == 1, found.faults
     assert "the registry has no fraub:" in found.faults[0].why
-    with pytest.raises(cm.errors.IntegrityFailure, match="cannot be read"):
+    with pytest.raises(cm.errors.IntegrityFailure, match=r"cannot be read|other columns"):
         registry.predictions.read(copied)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
+import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -273,6 +276,27 @@ def test_what_is_left_out_is_nowhere_in_the_directory_nor_in_the_log(
     assert SECRET_TEXT not in story.log.note
 
 
+def test_what_a_library_says_of_a_value_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    story = Story(tmp_path)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise pa.ArrowInvalid(f"Could not convert {SECRET_TEXT!r}")
+
+    async def tell() -> None:
+        await story.begin()
+        monkeypatch.setattr("chopmark.formats.prediction_files._elements", refuse)
+        story.ask(numbers(1), np.ones(1))
+        await story.minute()
+        assert story.log.lost == 1
+        assert "ArrowInvalid" in story.log.note
+
+    with caplog.at_level(logging.DEBUG):
+        told(story, tell)
+    assert SECRET_TEXT not in caplog.text + story.log.note
+
+
 def test_a_column_to_be_left_out_that_nobody_has_stops_the_log_of_that_endpoint(tmp_path: Path) -> None:
     story = Story(tmp_path)
 
@@ -428,6 +452,36 @@ def test_a_directory_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path)
         assert story.log.written == 1
 
     told(story, tell)
+
+
+def test_a_disk_that_hangs_holds_up_nobody_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    story = Story(tmp_path / "log")
+    answers = threading.Event()
+    fsync = os.fsync
+
+    def hanging(descriptor: int) -> None:
+        answers.wait(60)
+        fsync(descriptor)
+
+    async def tell() -> None:
+        await story.begin()
+        story.ask(numbers(1), np.ones(1))
+        await story.log.write()
+        story.world.clock.advance(timedelta(seconds=61))
+        monkeypatch.setattr("chopmark.gateway.log_directory.os.fsync", hanging)
+        monkeypatch.setattr("chopmark.gateway.prediction_log._LAST_S", 0.2)
+        await story.log.start()
+        await asyncio.sleep(0.1)
+        story.ask(numbers(1), np.ones(1))  # at once, as ever
+        story.world.clock.advance(timedelta(seconds=11))
+        assert "does not answer" in story.log.note
+        begun_s = time.monotonic()
+        await story.log.close()
+        assert time.monotonic() - begun_s < 5
+        answers.set()
+
+    told(story, tell)
+    assert len(paths(tmp_path)) >= 1
 
 
 def test_samples_that_went_before_they_were_taken_are_counted(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -38,6 +39,7 @@ _OPEN_BYTES_MAX = 64 << 20
 
 _ANSWERED_BY_MAX = 1_000
 _LAST_S = 5.0
+_SLOW = timedelta(seconds=10)
 
 
 class _Key(NamedTuple):
@@ -135,12 +137,16 @@ class PredictionLog:
         self._fault = ""
         self._is_failing = False
         self._told: set[str] = set()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="chopmark-log")
+        self._turn = threading.Lock()
+        self._since: datetime | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
     def note(self) -> str:
         """What people should know of it; empty when nothing was lost."""
+        since = self._since
+        if since is not None and self._clock() - since > _SLOW:
+            return f"The disk of the prediction log does not answer since {since:%Y-%m-%d %H:%M:%S} UTC"
         if not self.lost:
             return ""
         why = f": {self._fault}" if self._fault else ""
@@ -158,14 +164,39 @@ class PredictionLog:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_S):
                 await self.write(is_last=True)
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def write(self, *, is_last: bool = False) -> None:
         """Take what was sampled since the last time, and write the files whose time has come; all of them at last."""
         taken = self._taken()
         wanted = {route.endpoint.id: route.endpoint for route in self._router.routes.values() if _is_logged(route)}
+        now = self._clock()
+        self._since = self._since or now
+        try:
+            await self._apart(partial(self._written, taken, wanted, now, is_last))
+        finally:
+            self._since = None
+
+    async def _apart(self, work: Callable[[], None]) -> None:
+        """Work on a thread that no end of this process waits for, as it may hang in a disk; one piece after the other."""
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._written, taken, wanted, self._clock(), is_last)
+        done: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: BaseException | None) -> None:
+            if not done.done():
+                done.set_result(None) if error is None else done.set_exception(error)
+
+        def run() -> None:
+            fault: BaseException | None = None
+            with self._turn:
+                try:
+                    work()
+                except BaseException as error:  # noqa: BLE001 - told where it is awaited
+                    fault = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(settle, fault)
+
+        threading.Thread(target=run, name="chopmark-log", daemon=True).start()
+        await done
 
     async def _go(self) -> None:
         while True:

@@ -166,7 +166,11 @@ def _inputs(version: Version, predictor: Predictor, table: pa.Table) -> Inputs:
 
 
 def _for_field(values: NDArray[Any], field: Field, what: str) -> NDArray[Any]:
-    return _of_type(values, element_of(field, what).dtype)
+    array = _of_type(values, element_of(field, what).dtype)
+    if array.size or len(field.shape) != array.ndim:
+        return array
+    inner = [is_there if wanted < 0 else wanted for wanted, is_there in zip(field.shape, array.shape, strict=True)][1:]
+    return array.reshape(len(array), *inner)  # lists without a value do not say how long those in them would be
 
 
 def _of_type(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
