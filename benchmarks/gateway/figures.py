@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from benchmarks.gateway import changes, neighbours, servers, serving, starting, within
+from benchmarks.gateway import changes, logs, neighbours, servers, serving, starting, within
 from benchmarks.gateway.models import FOREST, Given, prepared, registered
 from benchmarks.gateway.servers import infer, mlserver_python
 from benchmarks.served import Served
@@ -21,6 +21,7 @@ def figures(place: Path, rounds: int, *, quick: bool = False) -> list[Figure]:
     first = infer("/v2/models/anomalies-batched/infer", given.row)
     with servers.chopmark(place / "ours", str(place / "registry"), first) as ours:
         found += _served(place, ours, given, rounds, quick=quick)
+    found += logs.figures(place, place / "registry", given, rounds, quick=quick)
     found += starting.figures(place / "start", place / "made", given)
     return found + changes.figures(place, given, quick=quick)
 

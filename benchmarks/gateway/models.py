@@ -84,6 +84,9 @@ def registered(directory: Path, given: Given) -> None:
         create("fraud-api", {first: 50, second: 50})
         create("fraud-alone", first)
         create("fraud-shadowed", first, shadows=second)
+        sampled = {"sample_share": 0.1, "samples_max": 10_000}
+        create("fraud-sampled", first, config=sampled)
+        create("fraud-logged", first, config=sampled | {"log": True})
         create("anomalies-api", versions[FOREST])
         asked = versions["anomalies-asked"]
         create("anomalies-batched", asked, config={"execution": "thread"})

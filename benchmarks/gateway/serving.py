@@ -15,7 +15,7 @@ from benchmarks.gateway.models import FOREST, FRAUD, Given
 from benchmarks.gateway.servers import CROWD, Asked, Batching, asked, cpu_us, infer
 from benchmarks.served import Served
 
-__all__ = ["BATCHINGS", "batching_figures", "best_batching", "forest_figures", "logistic_figures"]
+__all__ = ["BATCHINGS", "Way", "batching_figures", "best_batching", "forest_figures", "in_turn", "logistic_figures"]
 
 OF_ECHO, OF_MLSERVER, OF_MLSERVER_BATCHED, OF_UNBATCHED, OF_WAIT = 2.0, 0.1, 0.25, 1 / 15, 1.0
 ALONE_OF_UNBATCHED = 1.05
@@ -25,7 +25,7 @@ BATCHINGS = (Batching(16, 0.001), Batching(64, 0.001), Batching(64, 0.005), Batc
 KEY = "customer-4711"
 
 
-class _Way(NamedTuple):
+class Way(NamedTuple):
     """A server, what it is sent, and how often in a round."""
 
     server: Served
@@ -38,7 +38,7 @@ def _to(endpoint: str, row: Sequence[float], key: str = "") -> bytes:
     return infer(f"/v2/models/{endpoint}/infer", row, key)
 
 
-def _in_turn(ways: Mapping[str, _Way], rounds: int) -> dict[str, list[Asked]]:
+def in_turn(ways: Mapping[str, Way], rounds: int) -> dict[str, list[Asked]]:
     """What each came to in each round, after one that does not count; everything was answered."""
     found: dict[str, list[Asked]] = {name: [] for name in ways}
     for counted in range(-1, rounds):
@@ -64,17 +64,17 @@ def logistic_figures(
     with ExitStack() as stack:
         plain, alike = (stack.enter_context(servers.echo(place / kind, kind)) for kind in ("plain", "ours"))
         ways = {
-            "plain": _Way(plain, request, count),
-            "ours": _Way(ours, request, count),
-            "alike": _Way(alike, request, count),
-            "alone": _Way(ours, _to("fraud-alone", given.row), count),
-            "shadowed": _Way(ours, _to("fraud-shadowed", given.row), count),
+            "plain": Way(plain, request, count),
+            "ours": Way(ours, request, count),
+            "alike": Way(alike, request, count),
+            "alone": Way(ours, _to("fraud-alone", given.row), count),
+            "shadowed": Way(ours, _to("fraud-shadowed", given.row), count),
         }
         if python is not None:
             there = _to(FRAUD, given.row)
             theirs = stack.enter_context(servers.mlserver(python, place / "mlserver", place / "made", FRAUD, there))
-            ways["theirs"] = _Way(theirs, there, max(2 * CROWD, count // 20))
-        loads = _in_turn(ways, rounds)
+            ways["theirs"] = Way(theirs, there, max(2 * CROWD, count // 20))
+        loads = in_turn(ways, rounds)
     us = {name: cpu_us(load) for name, load in loads.items()}
     found = [
         Figure(f"{what}, CPU", us["ours"], "µs", alike.what, us["alike"], limit=OF_ECHO),
@@ -92,12 +92,12 @@ def logistic_figures(
 def batching_figures(ours: Served, given: Given, rounds: int, count: int) -> list[Figure]:
     """A forest that is asked by its own ``predict``, with batching and without."""
     batched, unbatched = (_to(f"anomalies-{how}", given.row) for how in ("batched", "unbatched"))
-    loads = _in_turn(
+    loads = in_turn(
         {
-            "batched": _Way(ours, batched, 4 * count),
-            "unbatched": _Way(ours, unbatched, max(CROWD, count // 5)),
-            "batched, alone": _Way(ours, batched, count // 10, 1),
-            "unbatched, alone": _Way(ours, unbatched, count // 10, 1),
+            "batched": Way(ours, batched, 4 * count),
+            "unbatched": Way(ours, unbatched, max(CROWD, count // 5)),
+            "batched, alone": Way(ours, batched, count // 10, 1),
+            "unbatched, alone": Way(ours, unbatched, count // 10, 1),
         },
         rounds,
     )
@@ -139,10 +139,10 @@ def forest_figures(
     """A forest, compiled, beside MLServer with that batching."""
     request = _to(FOREST, given.row)
     with servers.mlserver(python, place / "mlserver-forest", place / "made", FOREST, request, batching) as theirs:
-        loads = _in_turn(
+        loads = in_turn(
             {
-                "ours": _Way(ours, _to("anomalies-api", given.row), 10 * count),
-                "theirs": _Way(theirs, request, count),
+                "ours": Way(ours, _to("anomalies-api", given.row), 10 * count),
+                "theirs": Way(theirs, request, count),
             },
             rounds,
         )
