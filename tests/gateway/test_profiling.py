@@ -22,7 +22,7 @@ from chopmark.errors import InvalidRequest, Unavailable
 from chopmark.gateway.profiling import Profiling
 from chopmark.gateway.protocols.asked import Asked
 from chopmark.stats.profile import Profile
-from tests.gateway.world import World, endpoint, routing
+from tests.gateway.world import World, endpoint, routing, whole
 
 RNG = np.random.default_rng(4)
 AMOUNTS, AGES = RNG.normal(100, 20, 400), RNG.normal(40, 9, 400)
@@ -90,6 +90,29 @@ def test_samples_in_any_parts_come_to_the_counts_of_all_rows() -> None:
         assert expected.scores is not None
         assert found.counts.scores.counts == expected.scores.counts
         assert check_profile_window(decode(encode(found), ProfileWindow)) == found
+
+    told(tell)
+
+
+def test_copies_of_a_shadow_are_counted_in_the_bins_of_its_own_profile() -> None:
+    async def tell(story: Story) -> None:
+        story.profiles = {3: None, 9: PROFILE}
+        await story.world.take(routing(whole(3, shadows=[(9, 10_000)], config=SAMPLED), generation=2))
+        story.world.router.settle()
+        (shadowing,) = story.world.router.routes["fraud-api"].shadows
+        assert shadowing.samples is not None
+        for first in (0, 50):
+            asked = Asked(inputs=rows(first, first + 50), rows=50, id="", outputs=())
+            shadowing.samples.take(0, "", asked, {"output-0": SCORES[first : first + 50]})
+            await story.profiling.count()
+        story.ask(rows(0, 10), SCORES[:10])  # of who answers, which has no profile
+        await story.profiling.count()
+        (found,) = story.profiling.unreported(9)
+        assert (found.variant, found.version.int, found.counts.rows) == ("shadow", 9, 100)
+        expected = KEPT.count({"amount": AMOUNTS[:100] * 1.1, "age": AGES[:100]}, scores=SCORES[:100])
+        assert found.counts.scores is not None
+        assert expected.scores is not None
+        assert found.counts.scores.counts == expected.scores.counts
 
     told(tell)
 

@@ -68,6 +68,27 @@ def test_what_does_not_fit_is_dropped_and_counted() -> None:
     asyncio.run(tell())
 
 
+def test_copies_are_sampled_as_requests_are_and_stay_through_the_next_table() -> None:
+    async def tell() -> None:
+        world = World()
+        shadows = await _copied(world, 5, EndpointConfig(sample_share=1.0))
+        for _ in range(5):
+            await settled()
+        (shadowing,) = world.router.routes["fraud-api"].shadows
+        assert shadowing.samples is not None
+        (first, *_) = shadowing.samples
+        assert (len(shadowing.samples), first.rows, first.outputs["output-0"].tolist()) == (5, 2, [9.0, 9.0])
+        assert world.router.routes["fraud-api"].samples is not shadowing.samples
+        await world.take(routing(whole(3, shadows=[(9, 5_000)], config=EndpointConfig(sample_share=1.0)), generation=2))
+        world.router.settle()
+        (later,) = world.router.routes["fraud-api"].shadows
+        assert later is not shadowing
+        assert later.samples is shadowing.samples
+        await shadows.close()
+
+    asyncio.run(tell())
+
+
 def test_a_shadow_gets_its_share() -> None:
     async def tell() -> None:
         world = World()

@@ -165,7 +165,7 @@ def trend(ctx: Context, request: q.ShowOutcomeTrend) -> OutcomeTrend:
 
 
 def sampled(ctx: Context, request: q.ShowSampled) -> q.Sampled:
-    """What sampled requests looked like until now, by variant; copies that a shadow got are not told again."""
+    """What sampled requests looked like until now, by variant; copies that shadows got are told as theirs."""
     endpoint, now = _endpoint(ctx, request.endpoint), ctx.catalog_now()
     since = beginning(now - timedelta(seconds=request.over_s), "hour")
     reported = ctx.whole.profile_counts.list(endpoint.id, since=since, until=now + AHEAD_MAX, limit=_PROFILES_MAX + 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
@@ -21,7 +21,7 @@ from chopmark.domain.profile_windows import ProfileWindow, counted_profile
 from chopmark.domain.request_ids import read_request_id
 from chopmark.domain.traffic import PinnedVersion
 from chopmark.errors import ChopmarkError, InvalidRequest, Unavailable
-from chopmark.gateway.router import Route, Router
+from chopmark.gateway.router import SHADOW, Route, Router, Serving, Shadowing
 from chopmark.gateway.samples import Sample, Samples
 from chopmark.gateway.telling import LOGGER
 from chopmark.stats.binning import NumericBins, count_values
@@ -49,10 +49,11 @@ class _Key(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """Samples of one endpoint that were not counted yet."""
+    """Samples of one endpoint that were not counted yet: of who answered, or of copies that a ``shadow`` got."""
 
     route: Route
     samples: Sequence[Sample]
+    shadow: UUID | None = None
 
 
 class Profiling:
@@ -73,7 +74,7 @@ class Profiling:
         self._profile_of = profile_of
         self._clock = clock
         self._profiles: OrderedDict[UUID, Profile | None] = OrderedDict()
-        self._seen: dict[str, tuple[Samples, int]] = {}
+        self._seen: dict[tuple[str, UUID | None], tuple[Samples, int]] = {}
         self._totals: dict[_Key, ProfileWindow] = {}
         self._changed: set[_Key] = set()
         self._start = beginning(clock(), "hour")
@@ -103,15 +104,15 @@ class Profiling:
 
     def _taken(self) -> list[_Taken]:
         found = []
+        there: dict[tuple[str, UUID | None], tuple[Samples, int]] = {}
         for ref, route in self._router.routes.items():
-            if route.samples is None:
-                self._seen.pop(ref, None)
-                continue
-            before, seen = self._seen.get(ref, (None, 0))
-            new = route.samples.since(seen if before is route.samples else 0)
-            self._seen[ref] = route.samples, route.samples.taken
-            if new:
-                found.append(_Taken(route, new))
+            for shadow, samples in _kept(route):
+                before, seen = self._seen.get((ref, shadow), (None, 0))
+                new = samples.since(seen if before is samples else 0)
+                there[ref, shadow] = samples, samples.taken
+                if new:
+                    found.append(_Taken(route, new, shadow))
+        self._seen = there
         return found
 
     def _add(self, key: _Key, counts: Counts) -> None:
@@ -132,15 +133,17 @@ class Profiling:
 
     def _counted(self, taken: Sequence[_Taken]) -> list[tuple[_Key, Counts]]:
         found = []
-        for route, samples in taken:
-            for (version, variant), mine in _by_variant(route, samples).items():
+        for route, samples, shadow in taken:
+            parts = {(shadow, SHADOW): samples} if shadow is not None else _by_variant(route, samples)
+            for (version, variant), mine in parts.items():
                 counts = self._counts(route, version, variant, mine)
                 if counts is not None:
                     found.append((_Key(route.endpoint.id, version, variant, self._start), counts))
         return found
 
     def _counts(self, route: Route, version: UUID, variant: str, samples: Sequence[Sample]) -> Counts | None:
-        serving = next((s for s in route.serving if s.variant.version.id == version), None)
+        among: Sequence[Serving | Shadowing] = (*route.serving, *route.shadows)
+        serving = next((s for s in among if s.variant.version.id == version), None)
         if serving is None:
             return None
         try:
@@ -164,6 +167,15 @@ class Profiling:
                 self._profiles.popitem(last=False)
         self._profiles.move_to_end(pinned.id)
         return self._profiles[pinned.id]
+
+
+def _kept(route: Route) -> Iterator[tuple[UUID | None, Samples]]:
+    """What is sampled of an endpoint: of who answers, and of each shadow."""
+    if route.samples is not None:
+        yield None, route.samples
+    for shadowing in route.shadows:
+        if shadowing.samples is not None:
+            yield shadowing.shadow.version.id, shadowing.samples
 
 
 def _by_variant(route: Route, samples: Sequence[Sample]) -> dict[tuple[UUID, str], list[Sample]]:

@@ -78,12 +78,17 @@ class Copied(NamedTuple):
 
 
 class Shadowing:
-    """A version that is asked beside the others, whose answers are compared; ``waiting`` for it, and how many it is ``working`` on."""
+    """A version that is asked beside the others, whose answers are compared; ``waiting`` for it, and how many it is ``working`` on.
 
-    __slots__ = ("execution", "held", "shadow", "tally", "waiting", "working")
+    ``variant`` is what it is counted as, and ``samples`` are some of its copies with what it answered.
+    """
 
-    def __init__(self, shadow: Shadow, held: Held, tally: Tally) -> None:
+    __slots__ = ("execution", "held", "samples", "shadow", "tally", "variant", "waiting", "working")
+
+    def __init__(self, shadow: Shadow, held: Held, tally: Tally, samples: Samples | None = None) -> None:
         self.shadow = shadow
+        self.variant = Variant(name=SHADOW, version=shadow.version, weight=0)
+        self.samples = samples
         self.held = held
         self.execution = cast("Execution", held.running)
         self.tally = tally
@@ -227,7 +232,12 @@ class Router:
             serving.append(Serving(endpoint, variant, held, tally, secret, since))
         # A shadow never keeps the others waiting: without its version there is none until it is loaded.
         shadows = [
-            Shadowing(shadow, held, self._tally(endpoint, shadow.version, SHADOW))
+            Shadowing(
+                shadow,
+                held,
+                self._tally(endpoint, shadow.version, SHADOW),
+                Samples.of(endpoint.config, _copies_of(before, shadow)),
+            )
             for shadow in endpoint.shadows
             if (held := self._holding.get(key_of(shadow.version, endpoint.config))) is not None
         ]
@@ -319,6 +329,12 @@ class Router:
             since=self._clock(),
             why=why,
         )
+
+
+def _copies_of(before: Route | None, shadow: Shadow) -> Samples | None:
+    """What was sampled of a shadow's copies by the table before."""
+    known = before.shadows if before is not None else ()
+    return next((each.samples for each in known if each.shadow.version == shadow.version), None)
 
 
 def is_older(offered: RoutingMark, known: RoutingMark) -> bool:

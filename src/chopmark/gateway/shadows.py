@@ -86,6 +86,8 @@ async def _asked(copy: Copied, shadowing: Shadowing, timeout_s: float) -> None:
         held.in_flight -= 1
     shadowing.tally.answered(time.perf_counter_ns() - begun_ns, asked.rows, copy.request_bytes, 0)
     shadowing.tally.compared(comparison)
+    if shadowing.samples is not None:
+        shadowing.samples.take(round(time.time() * 1_000), "", asked, outputs)
 
 
 def compared(given: Outputs, shadow: Outputs, rows: int) -> Comparison:
