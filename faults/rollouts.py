@@ -13,22 +13,27 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import structs
 
-from chopmark.domain import rollout_steps
+from chopmark.domain import rollout_drift, rollout_steps
+from chopmark.domain.alert_rules import AlertEvent
 from chopmark.domain.rollout_commands import Command, allowed, commanded, retried, undone
+from chopmark.domain.rollout_copies import copies_event
 from chopmark.domain.rollout_plans import Check, PlanStep, RolloutPlan
+from chopmark.domain.rollout_totals import Gauge
 from chopmark.domain.rollouts import Advance, Rollout, SetSplit, asked_under
 from chopmark.domain.traffic import Variant
 from faults.options import Options
 from faults.report import Outcome
 from faults.rollouts_broken import BROKEN, broken_product
-from faults.rollouts_checks import Oracle, Truth
+from faults.rollouts_checks import Measurement, Oracle, Truth
 from faults.rollouts_world import World, version
 
 __all__ = ["run", "schedule"]
@@ -42,6 +47,7 @@ _WEATHERS: tuple[dict[str, float], ...] = (
     {"router": 3.0, "notice": 3.0},
     {"kill": 0.3, "together": 4.0},
     {"metrics": 4.0},
+    {"measure": 8.0},
     {"clock": 2.0, "router": 1.0},
     {"begin": 1.5, "command": 1.0},
     {"restore": 0.6, "hand": 0.6, "command": 1.0},
@@ -60,13 +66,24 @@ _TURNS = (30, 60, 90)
 _CALM_TURNS = 60
 
 
+class Look(NamedTuple):
+    """What a worker read and decided, and what it measured before."""
+
+    row: Rollout
+    after: Advance
+    heard: AlertEvent | None
+    truth: Truth
+    measured: Measurement | None = None
+
+
 @dataclass
 class Controller:
     """A worker's process: what it read and has not written yet, and what it must not rely on."""
 
     name: str
     skew: timedelta
-    read: tuple[Rollout, Advance, Truth] | None = None
+    read: Look | None = None
+    measured: tuple[Measurement, dict[str, Gauge]] | None = None
     memory: dict[UUID, int] = field(default_factory=dict)
 
 
@@ -83,13 +100,14 @@ class Schedule:
             Controller(name, timedelta(seconds=self.rng.choice((-40, 0, 0, 15, 90)))) for name in ("c1", "c2")
         ]
         self.aborts: set[UUID] = set()
+        self.measured_then: dict[tuple[UUID, int, str], Measurement] = {}
         self.count = 0
         self.steps: Counter[str] = Counter()
         self._begin()
 
     def run(self) -> list[str]:
         """Everything that may go wrong, then calm; what was broken."""
-        usual = {"turn": 10.0, "tick": 6.0}
+        usual = {"turn": 10.0, "tick": 6.0, "measure": 3.0}
         weights = {**usual, **{k: v for k, v in self.weather.items() if k not in {"kill", "pause", "abort"}}}
         names, odds = list(weights), list(weights.values())
         for name in self.rng.choices(names, odds, k=self.rng.choice(_TURNS)):
@@ -134,26 +152,64 @@ class Schedule:
         rows = [r for r in world.db.rollouts.values() if not (r.is_final and r.is_released)]
         if not rows:
             return
-        rollout = self.rng.choice(rows)
+        self._look(controller, self.rng.choice(rows))
+
+    def _measure(self) -> None:
+        """A worker measures drift where it is due, and hands it in with a look, at once or once others have come between."""
+        controller, world = self.rng.choice(self.controllers), self.world
+        if controller.measured is None:
+            due = [r for r in world.db.rollouts.values() if rollout_drift.due_metrics(r, world.now)]
+            if not due:
+                return
+            gauges, rollout = world.measured(), self.rng.choice(due)
+            step = (rollout.id, rollout.step, rollout.state)
+            made = Measurement(step, rollout.confirmed_at, world.true, gauges["drift"].value, world.set_back)
+            self.oracle.measures(made)
+            controller.measured = made, gauges
+            self._say(f"{controller.name} measured {gauges}")
+            if self.rng.random() < 0.5:
+                return
+        made, gauges = controller.measured
+        controller.measured = None
+        row = world.db.rollouts.get(made.step[0])
+        if row is not None and not row.is_final:
+            self._look(controller, row, made, gauges)
+            self._write(controller)
+
+    def _look(
+        self,
+        controller: Controller,
+        rollout: Rollout,
+        measured: Measurement | None = None,
+        gauges: Mapping[str, Gauge] = MappingProxyType({}),
+    ) -> None:
+        world = self.world
         now = world.now + (controller.skew if "local_clock" in world.broken else timedelta(0))
         known = rollout
         if "step_in_memory" in world.broken and rollout.state == "progressing":
             known = structs.replace(rollout, step=controller.memory.setdefault(rollout.id, rollout.step))
-        decided = rollout_steps.advance(known, world.observed(rollout), now)
+        seen = world.observed(rollout, gauges)
+        decided = rollout_steps.advance(known, seen, now)
         if decided.rollout.state == "progressing":
             controller.memory[rollout.id] = decided.rollout.step
-        controller.read = (rollout, decided, Truth.of(world, rollout))
+        heard = copies_event(decided.rollout, seen, now)
+        if heard is not None and (rollout.id in world.db.alerts) != (heard.kind == "resolved"):
+            heard = None
+        controller.read = Look(rollout, decided, heard, Truth.of(world, rollout), measured)
 
     def _write(self, controller: Controller) -> None:
         if controller.read is None:
             return
-        world, (read, decided, truth) = self.world, controller.read
+        world, (read, decided, heard, truth, measured) = self.world, controller.read
         controller.read = None
         old = world.db.rollouts.get(read.id)
-        if old is None or (decided.rollout is read and not decided.actions):
+        if old is None or (decided.rollout is read and not decided.actions and heard is None):
             return
         is_fresh = old.revision == read.revision
         if not is_fresh and "no_compare_and_set" not in world.broken:
+            return
+        if decided.rollout is read:
+            self._hear(old, heard, truth)
             return
         row = structs.replace(decided.rollout, revision=old.revision + 1)
         is_taken = row.state == "preparing" and old.state == "queued" and bool(world.db.active())
@@ -166,11 +222,25 @@ class Schedule:
         if self.told is not None:
             self._say(f"{controller.name} {old!r} → {row!r} {[e.kind for e in decided.events]}")
         self.steps[row.state] += row.state != old.state
+        if measured is not None:
+            self.oracle.handed_in(measured)
         self.oracle.committed(old, row, decided.events, truth)
+        self._hear(row, heard, truth)
         if decided.actions:
             again = rollout_steps.advance(row, world.observed(row), world.now)
             if again.actions and not again.events:
                 self.oracle.found.append(f"what was set was asked for again: {again.actions}")
+
+    def _hear(self, row: Rollout, heard: AlertEvent | None, truth: Truth) -> None:
+        """People are told in the same transaction, unless somebody told them since the look."""
+        alerts = self.world.db.alerts
+        is_forgotten = "alert_outlives" in self.world.broken and row.state != "progressing"
+        if heard is not None and not is_forgotten and (row.id in alerts) == (heard.kind == "resolved"):
+            self.oracle.told(row, heard.kind, truth)
+            (alerts.add if heard.kind == "firing" else alerts.discard)(row.id)
+            self.steps[f"alert {heard.kind}"] += 1
+            self._say(heard.message)
+        self.oracle.settled(row)
 
     def _tick(self) -> None:
         self.world.tick(self.rng.choice((0.5, 2.0, 10.0, 31.0, 120.0)), notice_rate=0.8)
@@ -194,12 +264,15 @@ class Schedule:
     def _metrics(self) -> None:
         world = self.world
         world.gauge = self.rng.choice(("good", "good", "good", "nan", "empty", "late", "flapping", "bad"))
+        world.drift = self.rng.choice(("good", "good", "good", "too few", "unknowable", "bad"))
         world.traffic = self.rng.choice((0, 5, 60, 200))
-        self._say(f"the gauge is {world.gauge}, traffic {world.traffic}")
+        self._say(f"the gauge is {world.gauge}, drift {world.drift}, traffic {world.traffic}")
 
     def _clock(self) -> None:
         """The database's clock is set back."""
-        self.world.clock_error -= timedelta(seconds=self.rng.choice((1, 20, 200, 4_000)))
+        back = timedelta(seconds=self.rng.choice((1, 20, 200, 4_000)))
+        self.world.clock_error -= back
+        self.world.set_back += back
         self._say(f"the clock is set back, to {self.world.now.time()}")
 
     def _hand(self) -> None:
@@ -214,12 +287,14 @@ class Schedule:
         world = self.world
         if world.backup is None or self.rng.random() < 0.5:
             world.backup = world.db.copy()
+            self.measured_then = dict(self.oracle.measured)
             return
         self._say("restored")
         world.restore()
         self.aborts = {r.id for r in world.db.rollouts.values() if r.wants == "abort" or r.state == "aborting"}
+        self.oracle.measured = dict(self.measured_then)
         for controller in self.controllers:
-            controller.read = None
+            controller.read = controller.measured = None
 
     def _command(self) -> None:
         rows = [r for r in self.world.db.rollouts.values() if not r.is_final]
@@ -279,7 +354,7 @@ class Schedule:
         world = self.world
         for router in world.routers:
             router.is_alive, router.is_mute, router.is_stale, router.unloadable = True, False, False, frozenset()
-        world.alert, world.gauge, world.traffic = "", "good", 60
+        world.alert, world.gauge, world.drift, world.traffic = "", "good", "good", 60
         for _ in range(_CALM_TURNS):
             world.tick(4.0, notice_rate=1.0)
             for controller in self.controllers:
@@ -301,17 +376,23 @@ def _plan(rng: random.Random) -> RolloutPlan:
     weights = sorted(rng.sample((100, 1_000, 2_500, 5_000, 10_000), rng.randint(1, 3)))
     samples, gate = rng.choice((0, 20, 20)), rng.choice(("", "", "", "review"))
     steps = [PlanStep(weight=w, hold_s=rng.choice((0, 30, 60)), samples_min=samples, gate=gate) for w in weights]
-    if rng.random() < 0.2:
+    first = rng.random()
+    if first < 0.2:
         steps.insert(0, PlanStep(weight=0, hold_s=0.0, samples_min=0))
+    elif first < 0.4:
+        steps.insert(0, PlanStep(weight=0, hold_s=30.0, samples_min=samples, mirror=rng.choice((100, 5_000))))
     checks = [Check(name="errors", kind="errors", threshold=0.2, versus_stable=rng.random() < 0.1)]
     if rng.random() < 0.4:
-        checks.append(Check(name="drift", kind="gauge", threshold=5.0, samples_min=0))
+        checks.append(Check(name="quality", kind="gauge", threshold=5.0, samples_min=0))
+    if rng.random() < 0.4:
+        checks.append(Check(name="drift", kind="gauge", threshold=1.0))
     return RolloutPlan(
         steps=tuple(steps),
         bake=PlanStep(weight=10_000, hold_s=30.0, samples_min=samples),
         checks=tuple(checks),
         deadline_s=rng.choice((0, 0, 600)),
         rollback_window_s=rng.choice((0, 60)),
+        copies_within_s=rng.choice((0, 5, 30)),
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from chopmark.domain import analysis, rollout_routers, rollout_steps
+from chopmark.domain import analysis, rollout_drift, rollout_routers, rollout_steps
 from chopmark.domain.rollouts import Rollout
 
 __all__ = ["BROKEN", "broken_product"]
@@ -20,6 +20,8 @@ BROKEN = (
     "no_data_passes",
     "hold_blocks_abort",
     "any_generation",
+    "old_measurement",
+    "alert_outlives",
 )
 
 
@@ -53,4 +55,8 @@ def broken_product(broken: frozenset[str]) -> Iterator[None]:
                 return None if rollout_steps.holds(rollout, seen, now) else ended(rollout, seen, now)
 
             stack.enter_context(patch.object(rollout_steps, "_why_ended", only_unheld))
+        if "old_measurement" in broken:
+            stack.enter_context(
+                patch.object(rollout_drift, "of_this_step", lambda rollout, gauges: gauges if rollout.checks else {})
+            )
         yield

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
+from chopmark.domain.rollout_drift import drift_metrics
 from chopmark.domain.rollouts import ACTIVE, FINAL, Rollout, RolloutEvent
 from chopmark.domain.traffic import WEIGHT_TOTAL
 from faults.rollouts_world import World
 
-__all__ = ["Oracle", "Truth"]
+__all__ = ["Measurement", "Oracle", "Truth"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Truth:
     @classmethod
     def of(cls, world: World, rollout: Rollout) -> Truth:
         """The truth now."""
-        live, gauge = world.live(), world.gauges.get("drift")
+        live, gauge = world.live(), world.gauges.get("quality")
         return cls(
             weights={r.id: {v.version.number: v.weight for v in r.endpoint.variants} for r in live},
             at=world.true,
@@ -45,12 +47,23 @@ class Truth:
         )
 
 
+class Measurement(NamedTuple):
+    """Of drift, as a worker made it: of which step, when by the truth, and how far the clock had been set back until then."""
+
+    step: tuple[UUID, int, str]
+    confirmed_at: datetime | None
+    at: datetime
+    value: float | None
+    set_back: timedelta
+
+
 @dataclass
 class Oracle:
     """Remembers what the row need not, and says what was broken."""
 
     world: World
     confirmed: dict[tuple[UUID, int, str], tuple[datetime, int]] = field(default_factory=dict)
+    measured: dict[tuple[UUID, int, str], Measurement] = field(default_factory=dict)
     found: list[str] = field(default_factory=list)
 
     def committed(self, old: Rollout, new: Rollout, events: tuple[RolloutEvent, ...], truth: Truth) -> None:
@@ -72,6 +85,30 @@ class Oracle:
             self._held(old, truth)
         if old.state == "aborting" and new.state in FINAL and old.asked is not None:
             self._everywhere(new, 0, truth, "ended its abort")
+
+    def measures(self, made: Measurement) -> None:
+        """Drift is measured, which costs a read of files: not again within a minute, as long as the row knows of it and the clock goes on."""
+        last = self.measured.get(made.step)
+        is_known = last is not None and last.set_back == made.set_back and last.confirmed_at == made.confirmed_at
+        if last is not None and is_known:
+            self._expect(made.at - last.at >= timedelta(minutes=1), f"measured again after {made.at - last.at}")
+
+    def handed_in(self, made: Measurement) -> None:
+        """A measurement was taken by a commit."""
+        self.measured[made.step] = made
+
+    def told(self, rollout: Rollout, kind: str, truth: Truth) -> None:
+        """An alert is opened or resolved, by a look at what was so then."""
+        is_open = rollout.id in self.world.db.alerts
+        self._expect(is_open == (kind == "resolved"), f"{kind}, and an alert {'fires' if is_open else 'does not fire'}")
+        if kind == "firing":
+            begun = self.confirmed.get((rollout.id, rollout.step, rollout.state))
+            self._expect(begun is None or truth.requests <= begun[1], "an alert says that no copy came, and some did")
+
+    def settled(self, rollout: Rollout) -> None:
+        """After all that a commit did."""
+        is_open = rollout.id in self.world.db.alerts
+        self._expect(not (is_open and rollout.is_final), f"an alert fires of a rollout that is {rollout.state}")
 
     def _states(self, old: Rollout, new: Rollout, events: tuple[RolloutEvent, ...]) -> None:
         if old.state == new.state and old.step == new.step:
@@ -106,11 +143,22 @@ class Oracle:
         self._expect(held >= timedelta(seconds=step.hold_s), f"left after {held}, not {step.hold_s} s")
         arrived = truth.requests - begun[1]
         self._expect(arrived >= step.samples_min, f"left with {arrived} of {step.samples_min} requests")
-        if any(check.kind == "gauge" for check in old.plan.checks):
+        if any(check.measured == "quality" for check in old.plan.checks):
             is_known = truth.gauge is not None and math.isfinite(truth.gauge)
             self._expect(is_known, f"passed without a measurement ({truth.gauge})")
+        if drift_metrics(old.plan):
+            self._measured_in(old, truth)
         if step.gate:
             self._expect(old.step in old.approved, f"passed the gate {step.gate} without an approval")
+
+    def _measured_in(self, old: Rollout, truth: Truth) -> None:
+        """Whether drift was measured in the step that is left, and lately."""
+        made = self.measured.get((old.id, old.step, old.state))
+        if made is None or made.value is None:
+            self.found.append(f"passed without a measurement of drift ({made})")
+            return
+        age, late = truth.at - made.at, self.world.set_back - made.set_back
+        self._expect(age <= timedelta(seconds=300) + late, f"passed by a measurement of drift that was {age} old")
 
     def _everywhere(self, rollout: Rollout, weight: int, truth: Truth, what: str) -> None:
         number = rollout.candidate.number

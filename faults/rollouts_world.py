@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from msgspec import structs
@@ -40,10 +42,12 @@ class Database:
     mark: RoutingMark
     rollouts: dict[UUID, Rollout] = field(default_factory=dict)
     superseded: dict[UUID, str] = field(default_factory=dict)
+    alerts: set[UUID] = field(default_factory=set)
+    """Of rollouts whose shadow gets nothing, as people know."""
 
     def copy(self) -> Database:
         """As a backup keeps it."""
-        return Database(self.endpoint, self.mark, dict(self.rollouts), dict(self.superseded))
+        return Database(self.endpoint, self.mark, dict(self.rollouts), dict(self.superseded), set(self.alerts))
 
     def active(self) -> list[Rollout]:
         """Rollouts that have the endpoint."""
@@ -140,6 +144,9 @@ class World:
         self.error_rates = {1: 0.01}
         self.traffic = rng.choice((5, 60, 60, 200))
         self.gauge = "good"
+        self.drift = "good"
+        self.set_back = timedelta(0)
+        """By how much the clock was set back so far."""
         self.gauges: dict[str, Gauge] = {}
         self.alert = ""
         self.backup: Database | None = None
@@ -178,6 +185,9 @@ class World:
         for router in self.routers:
             if not router.is_alive:
                 continue
+            for shadow in router.endpoint.shadows:
+                copies = self.traffic * shadow.weight // 10_000
+                self._record((shadow.version.number, copies, 0))
             for variant in router.endpoint.variants:
                 number, n = variant.version.number, self.traffic * variant.weight // 10_000
                 if n:
@@ -203,24 +213,29 @@ class World:
         elif kind != "late":
             bad = kind == "bad" or (kind == "flapping" and self.rng.random() < 0.5)
             value = float("nan") if kind == "nan" else 9.0 if bad else 1.0
-            self.gauges = {"drift": Gauge(value, self.now)}
+            self.gauges = {"quality": Gauge(value, self.now)}
 
-    def totals(self, number: int) -> ArmTotals:
-        """What was recorded of a version."""
+    def measured(self) -> dict[str, Gauge]:
+        """How far requests have drifted, as a worker measures it now."""
+        value = {"good": 0.2, "bad": 9.0}.get(self.drift)
+        return {"drift": Gauge(value, self.now, is_unknowable=self.drift == "unknowable")}
+
+    def totals(self, number: int, drift: Mapping[str, Gauge]) -> ArmTotals:
+        """What was recorded of a version, and what was measured of it just now."""
         n, bad = self.requests[number], self.bad[number]
         counts = Proportion(bad, n)
-        return ArmTotals(requests=n, errors=counts, failures=counts, gauges=self.gauges)
+        return ArmTotals(requests=n, errors=counts, failures=counts, gauges={**self.gauges, **drift})
 
-    def observed(self, rollout: Rollout) -> Observation:
-        """What a worker reads for a rollout."""
+    def observed(self, rollout: Rollout, drift: Mapping[str, Gauge] = MappingProxyType({})) -> Observation:
+        """What a worker reads for a rollout, with what it measured."""
         others = [r for r in self.db.active() if r.id != rollout.id]
         stable = rollout.stable.number if rollout.stable is not None else 1
         return Observation(
             mark=self.db.mark,
             endpoint=self.db.endpoint,
             routers=tuple(r.report for r in self.routers if r.report is not None),
-            stable=self.totals(stable),
-            candidate=self.totals(rollout.candidate.number),
+            stable=self.totals(stable, {}),
+            candidate=self.totals(rollout.candidate.number, drift),
             alerts=(RolloutAlert(self.alert, "pause"),) if self.alert else (),
             is_free=not others,
             superseded_by=self.db.superseded.get(rollout.id, ""),

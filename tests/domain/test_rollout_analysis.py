@@ -198,15 +198,15 @@ def test_a_slower_candidate_fails_by_the_limit_frozen_before() -> None:
 
 
 def gauged(state: CheckState, value: float | None, at_s: float, now_s: float | None = None) -> CheckState:
-    check = Check(name="drift", kind="gauge", threshold=5.0, samples_min=0)
+    check = Check(name="quality", kind="gauge", threshold=5.0, samples_min=0)
     plan = RolloutPlan(steps=(PlanStep(weight=1_000),), checks=(check,))
-    candidate = ArmTotals(gauges={"drift": Gauge(value, NOW + timedelta(seconds=at_s))})
+    candidate = ArmTotals(gauges={"quality": Gauge(value, NOW + timedelta(seconds=at_s))})
     now = NOW + timedelta(seconds=at_s if now_s is None else now_s)
     return analysis.judged(plan, 0, (state,), ArmTotals(), candidate, now)[0]
 
 
 def test_gauges_empty_nan_late_and_flapping() -> None:
-    fresh = CheckState(name="drift")
+    fresh = CheckState(name="quality")
     assert [gauged(fresh, v, 0).verdict for v in (None, float("nan"), float("inf"))] == ["no_data"] * 3
     assert gauged(fresh, 1.0, 0).verdict == "pass"
     assert gauged(fresh, 1.0, 0, now_s=301).verdict == "no_data"

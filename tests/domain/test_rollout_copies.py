@@ -96,7 +96,7 @@ def test_a_split_by_hand_and_routers_that_do_not_confirm_are_told_as_that() -> N
     bench.silent = {"r1"}
     bench.behind = {"r2"}
     bench.mark = replace(bench.mark, generation=bench.mark.generation + 1)
-    bench.rollout = replace(bench.rollout, asked=replace(bench.rollout.asked, mark=bench.mark))  # type: ignore[arg-type, type-var]
+    bench.rollout = replace(bench.rollout, asked=replace(bench.rollout.asked, mark=bench.mark))  # type: ignore[type-var]
     assert "the routers have not confirmed the step (not confirmed by r2). See what they say" in bench.told()
     bench.silent = {"r1", "r2"}
     assert "(no router reports)" in bench.told()

@@ -24,6 +24,8 @@ TOLD = {
     "no_data_passes": ("requests", "without a measurement"),
     "hold_blocks_abort": ("an abort never ended",),
     "any_generation": ("applied an older routing",),
+    "old_measurement": ("passed without a measurement of drift", "passed by a measurement of drift"),
+    "alert_outlives": ("an alert fires of a rollout that is",),
 }
 
 

@@ -130,3 +130,26 @@ def test_a_shadow_is_asked_and_its_answers_are_compared(plant: Served) -> None:
     assert held.waiting == "waiting for the approval promote", held
     assert (held.checks[0].verdict, "at least 0.5" in held.checks[0].evidence) == ("pass", True)
     assert {version for _, version in traffic.told} == {"1"}, "a shadow answers nobody"
+
+
+def test_a_shadow_is_judged_by_the_drift_of_its_copies(plant: Served) -> None:
+    data = rows(1_000)
+    table = {f"x{place}": data[:, place] for place in range(data.shape[1])}
+    model = LogisticRegression(C=0.5).fit(data, (data[:, 0] > 0).astype(int))
+    ref = plant.registry.register("fraud", model, example=data, dataset=table).ref
+    plant.registry.endpoints.update("fraud-api", config={"sample_share": 1.0}, reason="to see drift")
+    plan = plan_for("shadow", checks=[Check(name="drift", kind="gauge", threshold=1.0)])
+    steps = (structs.replace(plan.steps[0], hold_s=0.0, samples_min=0), *plan.steps[1:])
+    plant.registry.rollouts.start("fraud-api", ref, plan=structs.replace(plan, steps=steps))
+    asked = {"rows": (rows(100, seed=3) + 2.0).tolist()}
+    until(lambda: bool(plant.registry.endpoints.get("fraud-api").shadows), 30)
+
+    def is_counted() -> bool:
+        assert plant.ask("/predict/fraud-api", asked).status == 200
+        return any(each.report.current_rows > 1_000 for each in plant.registry.outcomes.drift("fraud-api"))
+
+    until(is_counted, 30)
+    (found,) = plant.registry.outcomes.drift("fraud-api")
+    assert (found.variant, found.version) == ("shadow", ref), "fraud:1 has no profile"
+    assert set(found.report.drifted) >= set(table), "all are shifted by two"
+    until(lambda: any(check.last for check in plant.registry.rollouts.get("fraud-api").rollout.checks), 30)

@@ -207,3 +207,25 @@ def test_whatever_one_raises_keeps_no_other_waiting(
     assert states == ["queued", "preparing"]
     assert caplog.text.count("a surprise") > 0
     assert len([record for record in caplog.records if "cannot be moved on" in record.getMessage()]) == 1
+
+
+def test_what_rollouts_ask_for_is_measured_beside_and_never_in_the_way(
+    transport: LocalTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = Life(cm.Registry(transport, settings()))
+    hangs, asked = threading.Event(), threading.Event()
+
+    def stands_still(*_: Any) -> Any:
+        asked.set()
+        assert hangs.wait(30)
+        return {}
+
+    monkeypatch.setattr("chopmark.workers.measuring.due_metrics", lambda *_: ("drift",))
+    monkeypatch.setattr("chopmark.workers.measuring.candidate_drift", stands_still)
+    with rolling_out(transport, settings()), reporting(life):
+        life.registry.rollouts.start(NAME, "fraud:2", **QUICK)
+        assert asked.wait(30)
+        life.registry.rollouts.abort(NAME)
+        wait_for(lambda: life.rollout.is_final)
+        hangs.set()
+    assert not [t for t in threading.enumerate() if t.name in {"chopmark-rollouts", "chopmark-measurer"}]

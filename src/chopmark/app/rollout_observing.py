@@ -14,9 +14,10 @@ from chopmark.app.outcome_reading import windows_between
 from chopmark.app.rollout_signals import events_of, experiment_decision, firing_alerts, gauges_of
 from chopmark.app.routing import all_routers
 from chopmark.domain.endpoints import Endpoint, parse_endpoint
+from chopmark.domain.monitors import is_drift
 from chopmark.domain.outcome_tiers import beginning
 from chopmark.domain.outcomes import OutcomeWindow
-from chopmark.domain.rollout_totals import arm_totals
+from chopmark.domain.rollout_totals import Gauge, arm_totals
 from chopmark.domain.rollouts import Observation, Rollout, RolloutState
 
 __all__ = ["Recorded", "endpoint_of", "observed", "recorded", "rivals"]
@@ -25,6 +26,7 @@ _AHEAD = timedelta(minutes=2)
 """Routers count by their own clocks."""
 
 _RIVALS_MAX = 100
+_NOTHING: Mapping[str, Gauge] = {}
 _COUNTED: frozenset[RolloutState] = frozenset({"progressing", "baking"})
 """States in which anything is decided by what became of requests."""
 
@@ -50,8 +52,8 @@ def rivals(tx: Transaction, rollout: Rollout) -> list[Rollout]:
     return [r for r in found if r.endpoint == rollout.endpoint and r.id != rollout.id and not r.is_final]
 
 
-def observed(tx: Transaction, rollout: Rollout, now: datetime) -> Observation:
-    """What there is to see of a rollout at this moment."""
+def observed(tx: Transaction, rollout: Rollout, now: datetime, drift: Mapping[str, Gauge] = _NOTHING) -> Observation:
+    """What there is to see of a rollout at this moment, and how far requests had drifted where that was measured just now."""
     endpoint, others = endpoint_of(tx, rollout), rivals(tx, rollout)
     newer = [r for r in others if (r.created_at, r.id) > (rollout.created_at, rollout.id)]
     if endpoint is None:
@@ -59,12 +61,13 @@ def observed(tx: Transaction, rollout: Rollout, now: datetime) -> Observation:
     active = tx.rollouts.active_of(rollout.endpoint)
     stable, candidate = _arms(tx, rollout, now)
     events = events_of(tx, rollout, now)
+    measured = {name: gauge for name, gauge in drift.items() if is_drift(name)}
     return Observation(
         mark=tx.routing.mark(),
         endpoint=endpoint,
         routers=tuple(all_routers(tx)),
         stable=arm_totals(stable.window, events[0], gauges_of(*stable)),
-        candidate=arm_totals(candidate.window, events[1], gauges_of(*candidate)),
+        candidate=arm_totals(candidate.window, events[1], {**gauges_of(*candidate), **measured}),
         alerts=firing_alerts(tx, rollout, endpoint, now),
         experiment=experiment_decision(tx, rollout, endpoint, now),
         is_free=active is None or active.id == rollout.id,

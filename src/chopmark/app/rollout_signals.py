@@ -15,6 +15,7 @@ from chopmark.app.experiment_units import Decision, decision_of
 from chopmark.app.outcome_reading import SHADOW
 from chopmark.app.way_back import rollout_alerts
 from chopmark.domain.endpoints import Endpoint
+from chopmark.domain.monitors import is_drift
 from chopmark.domain.outcomes import OutcomeWindow
 from chopmark.domain.rollout_totals import Gauge
 from chopmark.domain.rollouts import Rollout, RolloutAlert
@@ -48,7 +49,7 @@ def gauges_of(window: OutcomeWindow | None, newest: datetime | None) -> Mapping[
     """Numbers of a version that follow from its recorded minutes, one sample a minute.
 
     ``agreement``, ``score_shift``: of a shadow's answers with those that were given; ``cost_usd``: of a request; the mean of
-    each metric that callers recorded, by its name.
+    each metric that callers recorded, by its name, unless it is one by which drift is measured.
 
     Parameters
     ----------
@@ -65,7 +66,9 @@ def gauges_of(window: OutcomeWindow | None, newest: datetime | None) -> Mapping[
         found["score_shift"] = Gauge(window.compared.shift_abs_sum / window.compared.rows, newest)
     if window.spent.cost_usd and window.requests:
         found["cost_usd"] = Gauge(window.spent.cost_usd / window.requests, newest)
-    metrics = {name: Gauge(sums.mean, newest) for name, sums in window.metrics.items() if sums.count}
+    metrics = {
+        name: Gauge(sums.mean, newest) for name, sums in window.metrics.items() if sums.count and not is_drift(name)
+    }
     return {**metrics, **found}
 
 

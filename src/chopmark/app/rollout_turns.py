@@ -80,7 +80,7 @@ def look(outside: Outside, request: q.AdvanceRollout) -> _Look:
     with outside.catalog.reading() as tx:
         row = find(tx, request.endpoint, request)
         now = tx.jobs.now() or outside.now
-        seen = observed(tx, row, now)
+        seen = observed(tx, row, now, request.drift)
         known = row if row.state != "queued" or is_servable(tx, row.candidate.id) else _hopeless(row)
         gone = gone_of(tx, row) if row.state != "queued" else ()
         after = without_gone(row, advanced(known, seen, now), gone, now)

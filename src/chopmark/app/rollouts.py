@@ -19,6 +19,7 @@ from chopmark.base.paging import check_limit, decode_cursor, encode_cursor
 from chopmark.domain.endpoints import EXTERNAL, Endpoint, parse_endpoint
 from chopmark.domain.names import check_name
 from chopmark.domain.rollout_commands import allowed, commanded, retried, undone
+from chopmark.domain.rollout_drift import check_measurable
 from chopmark.domain.rollout_gone import gone_words
 from chopmark.domain.rollout_plans import PlanStep, RolloutPlan, Strategy, check_deadline, check_plan, plan_for
 from chopmark.domain.rollout_unseen import unseen_words
@@ -38,9 +39,10 @@ def start(ctx: Context, request: q.StartRollout) -> Rollout:
     """Begin a rollout."""
     endpoint = locked_endpoint(ctx, request.endpoint)
     candidate = pinned_version(ctx, request.candidate)
-    return begin(
-        ctx, endpoint, candidate, check_deadline(request.plan), supersede=request.supersede, reason=request.reason
-    )
+    plan = check_deadline(request.plan)
+    manifest = ctx.tx.manifests.get(candidate.digest)
+    check_measurable(plan, candidate.ref, manifest, endpoint.ref, endpoint.config.sample_share)
+    return begin(ctx, endpoint, candidate, plan, supersede=request.supersede, reason=request.reason)
 
 
 def begin(

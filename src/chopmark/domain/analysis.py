@@ -3,7 +3,7 @@
 Verdicts
 --------
 ``fail``: a test at the check's level says so, or a gauge was beyond its threshold so many times in a row. ``no_data``: fewer
-requests than are wanted, or a gauge that is missing, late or no number. ``inconclusive``: enough requests, and still an estimate
+requests than are wanted, or a gauge that is missing, late or no number (but one that can never be known is inconclusive). ``inconclusive``: enough requests, and still an estimate
 beyond the threshold, or evidence against the candidate within a tenth of deciding. ``pass``: none of these.
 
 Levels
@@ -28,6 +28,7 @@ from datetime import datetime
 
 from msgspec import structs
 
+from chopmark.domain.monitors import is_drift
 from chopmark.domain.rollout_plans import Check, PlanStep, RolloutPlan
 from chopmark.domain.rollout_totals import ArmTotals
 from chopmark.domain.rollouts import CheckState, CheckVerdict, Evidence
@@ -272,9 +273,12 @@ def _baseline(before: Proportion) -> float | None:
 
 
 def _gauged(check: Check, state: CheckState, candidate: ArmTotals, now: datetime) -> CheckState:
-    gauge = candidate.gauges.get(check.measured)
+    gauge = state.last if is_drift(check.measured) else candidate.gauges.get(check.measured)
     if gauge is None or gauge.value is None or not math.isfinite(gauge.value):
-        return structs.replace(state, verdict="no_data", evidence=f"{check.name}: no number")
+        is_unknowable = gauge is not None and gauge.is_unknowable
+        why = (gauge.why if gauge is not None else "") or "no number"
+        verdict: CheckVerdict = "inconclusive" if is_unknowable else "no_data"
+        return structs.replace(state, verdict=verdict, evidence=f"{check.name}: {why}")
     threshold = check.threshold or 0.0
     if state.sampled_at is None or gauge.at > state.sampled_at:
         is_beyond = gauge.value > threshold if check.better == "lower" else gauge.value < threshold

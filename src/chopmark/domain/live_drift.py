@@ -49,11 +49,14 @@ class MeasuredDrift(msgspec.Struct, frozen=True, kw_only=True):
         That were sampled.
     why
         Why nothing can be said.
+    is_unknowable
+        Whether more rows would not help: the profile has nothing to compare with.
     """
 
     severity: float | None = None
     rows: int = 0
     why: str = ""
+    is_unknowable: bool = False
 
 
 def measured_drift(metric: str, variant: str, found: Iterable[LiveDrift]) -> MeasuredDrift:
@@ -76,7 +79,7 @@ def measured_drift(metric: str, variant: str, found: Iterable[LiveDrift]) -> Mea
     if not judged:
         name = metric.removeprefix(f"{DRIFT}.")
         why = f"Too few rows were sampled: {rows:,}." if columns else f"The profile has no column {name!r}."
-        return MeasuredDrift(rows=rows, why=why)
+        return MeasuredDrift(rows=rows, why=why, is_unknowable=not columns)
     return MeasuredDrift(severity=max(c.severity if c.verdict == "drift" else 0.0 for c in judged), rows=rows)
 
 

@@ -67,7 +67,9 @@ def copies_event(rollout: Rollout, seen: Observation, now: datetime) -> AlertEve
     if is_old(rollout, seen) or seen.endpoint is None:
         return None
     copies = seen.candidate.requests - rollout.requests_before
-    if rollout.confirmed_at is not None and copies > 0:
+    if rollout.confirmed_at is None and copies > 0:
+        return None  # of this step or of one before: a database that was restored does not tell
+    if copies > 0:
         return _event("resolved", since, now, f"{rollout.candidate.ref} gets copies: {copies:,} by now.")
     silent = now - since
     if silent < timedelta(seconds=rollout.plan.copies_within_s):

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from chopmark.domain.monitors import check_threshold, is_drift
 from chopmark.domain.names import check_name
 from chopmark.domain.rollout_shares import Strategy, check_kinds, check_shares
 from chopmark.domain.traffic import WEIGHT_TOTAL, weight_of
@@ -59,7 +60,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         ``success``: requests that were answered, of all; ``latency``: a percentile; ``events``: a recorded yes or no of each request
         or label; ``gauge``: one number for the version, such as drift or cost, which has no test against stable.
     metric
-        Which events or gauge; the check's name when it is empty.
+        Which events or gauge; the check's name when it is empty. ``drift``, ``drift.COLUMN`` and ``drift.predictions`` are how far
+        sampled requests of the candidate are from its profile, as multiples of what is material.
     threshold
         At most (``better`` lower) or at least this: a share for rates, seconds for a latency. None: there is no fixed threshold.
     better
@@ -315,6 +317,8 @@ def _check_checks(plan: RolloutPlan) -> None:
             raise InvalidRequest(f"Of {check.name} less is better.")
         if check.better != "higher" and check.kind == "success":
             raise InvalidRequest(f"Of {check.name} more is better.", hint='Say better="higher".')
+        if is_drift(check.measured):
+            _check_drift(check)
         _check_threshold(check)
 
 
@@ -326,6 +330,13 @@ def _check_threshold(check: Check) -> None:
             raise InvalidRequest(f"The latency of {check.name} must be above 0 s.")
     elif not 0 < check.threshold < 1:
         raise InvalidRequest(f"The threshold of {check.name} is a share between 0 and 1, not {check.threshold:g}.")
+
+
+def _check_drift(check: Check) -> None:
+    if check.kind != "gauge" or check.better != "lower":
+        msg = f"{check.measured} is a gauge, of which less is better."
+        raise InvalidRequest(msg, hint=f"Say Check(name={check.name!r}, kind='gauge', threshold=1.0).")
+    check_threshold(check.measured, "threshold", check.threshold or 0.0)
 
 
 def frozen_until(windows: Sequence[FreezeWindow], now: datetime) -> tuple[datetime, str] | None:

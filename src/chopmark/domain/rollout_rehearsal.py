@@ -14,6 +14,7 @@ from msgspec import structs
 
 from chopmark.domain import analysis
 from chopmark.domain.outcomes import WINDOW, OutcomeWindow
+from chopmark.domain.rollout_drift import drift_metrics
 from chopmark.domain.rollout_plans import RolloutPlan
 from chopmark.domain.rollout_totals import ArmTotals, arm_totals
 from chopmark.domain.rollouts import CheckState, CheckVerdict, Evidence
@@ -184,6 +185,11 @@ def _caveats(
             )
     if any(check.kind in {"events", "gauge"} for check in plan.checks):
         found.append("Checks of recorded events and numbers have no data here, and never pass.")
+    if drift := drift_metrics(plan):
+        found.append(
+            f"{drift[0]} is not replayed: samples are counted by the hour, and not by the minute. What they say of a version by now is "
+            "told by: chopmark outcomes drift ENDPOINT"
+        )
     if any(step.is_experiment for step in plan.steps):
         found.append("What an experiment would have decided is not replayed.")
     return tuple(found)

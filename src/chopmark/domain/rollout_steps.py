@@ -20,12 +20,14 @@ from msgspec import structs
 from chopmark.domain import analysis
 from chopmark.domain.alerts import SKEW_SECONDS
 from chopmark.domain.rollout_copies import base_of
+from chopmark.domain.rollout_drift import remembering
 from chopmark.domain.rollout_plans import PlanStep, frozen_until
 from chopmark.domain.rollout_routers import is_old, is_split_set, lagging, live_routers, load_failure, still_dealing
 from chopmark.domain.rollout_totals import ArmTotals
 from chopmark.domain.rollouts import (
     Advance,
     Asked,
+    CheckState,
     Ending,
     Evidence,
     Observation,
@@ -70,6 +72,7 @@ def advance(rollout: Rollout, seen: Observation, now: datetime) -> Advance:
     seen = structs.replace(seen, routers=live_routers(seen, now))  # by the clock as it is, not by the row's
     rollout = _moved_with_clock(rollout, now)
     now = rollout.at or now
+    rollout = remembering(rollout, seen.candidate.gauges)
     if rollout.state == "aborting":
         after = _aborting(rollout, seen, now)
     elif why := _why_ended(rollout, seen, now):
@@ -392,4 +395,16 @@ def _moved_with_clock(rollout: Rollout, now: datetime) -> Rollout:
         return rollout
     back = rollout.at - now
     times = {name: getattr(rollout, name) for name in _TIMES}
-    return structs.replace(rollout, **{name: time - back for name, time in times.items() if time is not None})
+    checks = tuple(_sampled_earlier(check, back) for check in rollout.checks)
+    moved = {name: time - back for name, time in times.items() if time is not None}
+    return structs.replace(rollout, checks=checks, **moved)
+
+
+def _sampled_earlier(check: CheckState, back: timedelta) -> CheckState:
+    """What is remembered of a gauge, as if it had been measured by the clock as it is now."""
+    last, sampled_at = check.last, check.sampled_at
+    return structs.replace(
+        check,
+        sampled_at=None if sampled_at is None else sampled_at - back,
+        last=None if last is None else structs.replace(last, at=last.at - back),
+    )

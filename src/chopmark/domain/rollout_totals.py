@@ -15,10 +15,20 @@ __all__ = ["ArmTotals", "Gauge", "arm_totals"]
 
 
 class Gauge(msgspec.Struct, frozen=True):
-    """One number for a version, and when it was measured. None, NaN and infinities are no data."""
+    """One number for a version, and when it was measured. None, NaN and infinities are no data.
+
+    Attributes
+    ----------
+    why
+        Why there is no number, where that is known.
+    is_unknowable
+        Whether there will never be one: a check of it is inconclusive, and does not wait.
+    """
 
     value: float | None
     at: datetime
+    why: str = ""
+    is_unknowable: bool = False
 
 
 class ArmTotals(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ from msgspec import Meta, structs
 
 from chopmark.domain.endpoints import Endpoint, Router, RoutingMark
 from chopmark.domain.rollout_plans import RolloutPlan
-from chopmark.domain.rollout_totals import ArmTotals
+from chopmark.domain.rollout_totals import ArmTotals, Gauge
 from chopmark.domain.traffic import WEIGHT_TOTAL, PinnedVersion, Shadow, Variant
 from chopmark.stats.sequential import BernoulliEProcess
 from chopmark.stats.summaries import Proportion
@@ -185,6 +185,8 @@ class CheckState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         The comparison with the stable version.
     beyond, sampled_at
         Samples of a gauge beyond its threshold, one after another, and the time of the last.
+    last
+        Of a gauge that is not measured at each look: the last number.
     verdict, evidence
         At the last look.
     """
@@ -197,6 +199,7 @@ class CheckState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     test: BernoulliEProcess | None = None
     beyond: Count = 0
     sampled_at: datetime | None = None
+    last: Gauge | None = None
     verdict: CheckVerdict = "no_data"
     evidence: str = ""
 

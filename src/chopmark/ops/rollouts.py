@@ -12,6 +12,7 @@ from msgspec import Meta
 from chopmark.base.paging import PAGE_SIZE
 from chopmark.domain.rollout_commands import Command
 from chopmark.domain.rollout_plans import RolloutPlan, Strategy
+from chopmark.domain.rollout_totals import Gauge
 from chopmark.domain.rollouts import Rollout, RolloutEvent
 from chopmark.ops.requests import Request
 
@@ -145,10 +146,18 @@ class CommandRollout(Request, frozen=True, kw_only=True):
 
 
 class AdvanceRollout(Request, frozen=True, kw_only=True):
-    """Look at a rollout, and do what is due: what workers ask several times a second. Asking once more does no harm."""
+    """Look at a rollout, and do what is due: what workers ask several times a second. Asking once more does no harm.
+
+    Attributes
+    ----------
+    drift
+        How far sampled requests of the candidate have drifted, by metric, where it was measured just now: its checks read profiles,
+        which are files.
+    """
 
     endpoint: str
     rollout: UUID | None = None
+    drift: dict[str, Gauge] = {}  # noqa: RUF012 - msgspec copies an empty one
 
 
 class RollBack(Request, frozen=True, kw_only=True):

@@ -2,34 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING
+
 from chopmark.base.settings import Settings
 from chopmark.domain.live_drift import LiveDrift, MeasuredDrift, measured_drift
-from chopmark.domain.monitors import Monitor, is_drift
+from chopmark.domain.monitors import SHADOW, Monitor, is_drift
 from chopmark.domain.profile_windows import counted_profile
+from chopmark.domain.rollout_drift import measured_variant
+from chopmark.domain.rollout_totals import Gauge
+from chopmark.domain.rollouts import Rollout
 from chopmark.errors import ChopmarkError, InvalidRequest, NotFound, Unavailable
-from chopmark.ops.outcomes import Sampled, ShowSampled
+from chopmark.ops.outcomes import Sampled, SampledVariant, ShowSampled
 from chopmark.sdk.profiles import Profiles
 from chopmark.sdk.transport import Transport
 
-__all__ = ["drift_for", "live_drift"]
+if TYPE_CHECKING:
+    from chopmark.formats.profiles import DatasetProfile
+
+__all__ = ["candidate_drift", "drift_for", "live_drift"]
 
 
 def live_drift(transport: Transport, settings: Settings, endpoint: str, over_s: float) -> tuple[LiveDrift, ...]:
     """By variant, the one with most rows first; a version without a profile, or with another than was counted by, is left out."""
-    from chopmark.stats.drift import check_drift
-
     sampled: Sampled = transport.call(ShowSampled(endpoint=endpoint, over_s=over_s))
     profiles = Profiles(transport, settings)
     found = []
     for each in sampled.variants:
-        names = {column.name for column in each.counts.columns}
-        try:
-            profile = counted_profile(profiles.get(each.version), names, with_scores=each.counts.scores is not None)
-            report = check_drift(profile, each.counts)
-        except (NotFound, InvalidRequest):
-            continue
-        found.append(LiveDrift(version=each.version, variant=each.variant, since=each.since, report=report))
+        with suppress(NotFound, InvalidRequest):
+            found.append(_drifted(profiles.get(each.version), each))
     return tuple(found)
+
+
+def _drifted(profile: DatasetProfile, sampled: SampledVariant) -> LiveDrift:
+    """Samples beside the profile in whose bins they were counted.
+
+    Raises
+    ------
+    InvalidRequest
+        When they were counted in those of another.
+    """
+    from chopmark.stats.drift import check_drift
+
+    names = {column.name for column in sampled.counts.columns}
+    part = counted_profile(profile, names, with_scores=sampled.counts.scores is not None)
+    report = check_drift(part, sampled.counts)
+    return LiveDrift(version=sampled.version, variant=sampled.variant, since=sampled.since, report=report)
+
+
+def candidate_drift(
+    transport: Transport, settings: Settings, rollout: Rollout, metrics: Collection[str], at: datetime
+) -> dict[str, Gauge]:
+    """How far sampled requests of a rollout's candidate have drifted in the step that is held, for its checks, by metric.
+
+    Whatever goes wrong is said where the number would be: a look goes on without it.
+
+    Parameters
+    ----------
+    rollout
+        Whose step was confirmed.
+    at
+        Now, by the database's clock.
+    """
+    over_s = max((at - (rollout.confirmed_at or at)).total_seconds(), 1.0)
+    try:
+        profile = Profiles(transport, settings).get(rollout.candidate.ref)
+        sampled: Sampled = transport.call(ShowSampled(endpoint=rollout.endpoint_ref, over_s=over_s))
+        found = []
+        for each in sampled.variants:
+            if each.version == rollout.candidate.ref:
+                with suppress(InvalidRequest):
+                    found.append(_drifted(profile, each))
+    except ImportError:
+        why = "drift is measured with numpy and scipy, which the worker does not have"
+        return dict.fromkeys(metrics, Gauge(None, at, why))
+    except (NotFound, InvalidRequest) as error:
+        return dict.fromkeys(metrics, Gauge(None, at, error.message, is_unknowable=True))
+    except ChopmarkError as error:
+        return dict.fromkeys(metrics, Gauge(None, at, error.message))
+    variant = measured_variant(rollout)
+    if not any((each.variant == SHADOW) == (variant == SHADOW) for each in found):
+        what = "copies" if variant == SHADOW else "requests"
+        return dict.fromkeys(
+            metrics, Gauge(None, at, f"no {what} of {rollout.candidate.ref} were sampled in this step")
+        )
+    return {metric: _gauge(measured_drift(metric, variant, found), at) for metric in metrics}
+
+
+def _gauge(measured: MeasuredDrift, at: datetime) -> Gauge:
+    return Gauge(measured.severity, at, measured.why, is_unknowable=measured.is_unknowable)
 
 
 def drift_for(transport: Transport, settings: Settings, monitor: Monitor) -> MeasuredDrift | None:

@@ -23,6 +23,7 @@ from chopmark.errors import ChopmarkError
 from chopmark.ops.rollouts import AdvanceRollout
 from chopmark.wiring import LocalTransport
 from chopmark.workers.clock import CatalogClock
+from chopmark.workers.measuring import Measurer
 from chopmark.workers.pulse import Pulse
 from chopmark.workers.telling import LOGGER
 
@@ -151,12 +152,18 @@ def _is_held(rollout: Rollout, now: datetime) -> bool:
 
 @contextmanager
 def rolling_out(transport: LocalTransport, settings: Settings) -> Iterator[RolloutLoop]:
-    """Move rollouts on beside what happens in the block; a step that is being written at its end is waited for."""
-    loop, stop = RolloutLoop(transport, settings), threading.Event()
-    thread = threading.Thread(target=loop.run, args=(stop,), name="chopmark-rollouts", daemon=True)
-    thread.start()
+    """Move rollouts on beside what happens in the block, and measure for them; a step that is being written at its end is waited for."""
+    loop, measurer, stop = RolloutLoop(transport, settings), Measurer(transport, settings, ACTOR), threading.Event()
+    threads = [
+        threading.Thread(target=loop.run, args=(stop,), name="chopmark-rollouts", daemon=True),
+        threading.Thread(target=measurer.run, args=(stop,), name="chopmark-measurer", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield loop
     finally:
         stop.set()
-        thread.join(settings.worker_stop_s + settings.lock_timeout_s)
+        until_s = time.monotonic() + settings.worker_stop_s + settings.lock_timeout_s
+        for thread in threads:
+            thread.join(max(until_s - time.monotonic(), 0.0))
