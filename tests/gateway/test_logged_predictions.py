@@ -69,7 +69,7 @@ def logged(filled_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         gateway.until_ready()
         for part in range(0, 300, 10):
             for key in ("a", "b", "c"):
-                ask(gateway, "fraud-api", rows(300)[part : part + 10].tolist(), key=key)
+                ask(gateway, "fraud-api", rows(300)[part : part + 10].tolist(), key=f"{key}-{part}")
             ask(gateway, "text-api", said[part : part + 10])
         with pytest.raises(cm.errors.InvalidRequest, match="nothing in the log"):
             gateway.registry.predictions.read(log, "odd-api")
