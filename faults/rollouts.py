@@ -161,7 +161,8 @@ class Schedule:
             due = [r for r in world.db.rollouts.values() if rollout_drift.due_metrics(r, world.now)]
             if not due:
                 return
-            gauges, rollout = world.measured(), self.rng.choice(due)
+            rollout = self.rng.choice(due)
+            gauges = world.measured(rollout)
             step = (rollout.id, rollout.step, rollout.state)
             made = Measurement(step, rollout.confirmed_at, world.true, gauges["drift"].value, world.set_back)
             self.oracle.measures(made)
@@ -195,7 +196,8 @@ class Schedule:
         heard = copies_event(decided.rollout, seen, now)
         if heard is not None and (rollout.id in world.db.alerts) != (heard.kind == "resolved"):
             heard = None
-        controller.read = Look(rollout, decided, heard, Truth.of(world, rollout), measured)
+        is_taken = measured is not None and bool(rollout_drift.of_this_step(rollout, gauges))
+        controller.read = Look(rollout, decided, heard, Truth.of(world, rollout), measured if is_taken else None)
 
     def _write(self, controller: Controller) -> None:
         if controller.read is None:

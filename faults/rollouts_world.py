@@ -215,10 +215,14 @@ class World:
             value = float("nan") if kind == "nan" else 9.0 if bad else 1.0
             self.gauges = {"quality": Gauge(value, self.now)}
 
-    def measured(self) -> dict[str, Gauge]:
-        """How far requests have drifted, as a worker measures it now."""
+    def measured(self, rollout: Rollout) -> dict[str, Gauge]:
+        """How far requests have drifted in a step, as a worker measures it now."""
         value = {"good": 0.2, "bad": 9.0}.get(self.drift)
-        return {"drift": Gauge(value, self.now, is_unknowable=self.drift == "unknowable")}
+        return {
+            "drift": Gauge(
+                value, self.now, rollout.place, rollout.confirmed_at, is_unknowable=self.drift == "unknowable"
+            )
+        }
 
     def totals(self, number: int, drift: Mapping[str, Gauge]) -> ArmTotals:
         """What was recorded of a version, and what was measured of it just now."""

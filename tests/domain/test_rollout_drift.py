@@ -11,7 +11,7 @@ from chopmark.domain.rollout_drift import check_measurable, drift_metrics, due_m
 from chopmark.domain.rollout_plans import Check, RolloutPlan, check_plan, plan_for
 from chopmark.domain.rollout_rehearsal import RecordedMinute, rehearsed
 from chopmark.domain.rollout_totals import Gauge
-from chopmark.domain.rollouts import Observation
+from chopmark.domain.rollouts import Observation, Rollout
 from chopmark.errors import InvalidRequest
 from tests.domain.test_rollout_steps import CHECKS, Bench, plan
 
@@ -33,9 +33,10 @@ class Measured(Bench):
         seen = super().seen()
         return replace(seen, candidate=replace(seen.candidate, gauges=self.handed))
 
-    def measure(self, value: float | None, at: datetime | None = None, *, why: str = "", lost: bool = False) -> None:
-        """A look with what was measured, and later ones without."""
-        self.handed = {"drift": Gauge(value, at or self.now, why, is_unknowable=lost)}
+    def measure(self, value: float | None, of: Rollout | None = None, *, why: str = "", lost: bool = False) -> None:
+        """A look with what was measured of the step, or of that of an earlier row, and later ones without."""
+        row = of or self.rollout
+        self.handed = {"drift": Gauge(value, self.now, row.place, row.confirmed_at, why, is_unknowable=lost)}
         self.step()
         self.handed = {}
 
@@ -94,7 +95,7 @@ def test_too_few_rows_wait_and_what_can_never_be_known_pauses() -> None:
 def test_what_was_measured_before_the_step_is_not_of_it() -> None:
     bench = Measured()
     bench.measure(0.25)
-    before = bench.now
+    before = bench.rollout
     bench.step(60, requests=200)
     assert bench.rollout.step == 1
     bench.step()
@@ -102,6 +103,10 @@ def test_what_was_measured_before_the_step_is_not_of_it() -> None:
     assert bench.rollout.confirmed_at is not None
     assert bench.verdict[0] == "no_data", "each step is measured by itself"
     bench.measure(0.25, before)
+    assert bench.verdict[0] == "no_data"
+    bench.measure(0.25, replace(before, confirmed_at=bench.rollout.confirmed_at))  # a clock that stands still
+    assert bench.verdict[0] == "no_data"
+    bench.measure(0.25, replace(bench.rollout, confirmed_at=before.confirmed_at))
     assert bench.verdict[0] == "no_data"
     bench.measure(0.25)
     assert bench.verdict[0] == "pass"
@@ -112,8 +117,7 @@ def test_it_is_due_once_a_minute_while_requests_are_watched() -> None:
     both = ("drift", "drift.predictions")
     assert drift_metrics(bench.rollout.plan) == both
     assert due_metrics(bench.rollout, bench.now) == both
-    assert due_metrics(bench.rollout, bench.now - timedelta(seconds=1)) == (), "the clock was set back a little"
-    bench.handed = {name: Gauge(None, bench.now) for name in both}
+    bench.handed = {name: Gauge(None, bench.now, 0, bench.rollout.confirmed_at) for name in both}
     bench.step()
     assert due_metrics(bench.rollout, bench.now + timedelta(seconds=59)) == (), "also when there was nothing to say"
     assert due_metrics(bench.rollout, bench.now + MINUTE) == both
@@ -133,14 +137,19 @@ def test_a_look_that_goes_no_further_remembers_it_all_the_same() -> None:
     assert due_metrics(bench.rollout, bench.now) == ()
 
 
-def test_a_clock_that_is_set_back_takes_what_was_measured_along() -> None:
+def test_once_a_clock_was_set_back_nobody_knows_how_old_a_number_is_and_it_is_measured_again() -> None:
     bench = Measured()
-    bench.measure(0.5)
+    bench.measure(9.0)
+    bench.rollout = replace(bench.rollout, pause=None)
     bench.now -= timedelta(hours=3)
+    assert due_metrics(bench.rollout, bench.now) == (), "the row goes back first"
     bench.step(10)
-    assert bench.verdict[0] == "pass"
-    assert due_metrics(bench.rollout, bench.now) == ()
-    assert due_metrics(bench.rollout, bench.now + MINUTE) == ("drift",)
+    assert bench.verdict == ("no_data", "drift: no number")
+    assert bench.rollout.checks[-1].beyond == 1
+    assert due_metrics(bench.rollout, bench.now) == ("drift",)
+    bench.now += MINUTE
+    bench.measure(9.0)
+    assert bench.rollout.checks[-1].beyond == 2
 
 
 def test_copies_are_measured_while_it_is_a_shadow() -> None:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
+from chopmark.domain.alerts import SKEW_SECONDS
 from chopmark.domain.manifest import Manifest
 from chopmark.domain.monitors import SHADOW, is_drift
 from chopmark.domain.rollout_plans import RolloutPlan
@@ -22,6 +23,7 @@ from chopmark.errors import InvalidRequest
 __all__ = ["check_measurable", "drift_metrics", "due_metrics", "measured_variant", "of_this_step", "remembering"]
 
 _EVERY = timedelta(minutes=1)
+_SKEW = timedelta(seconds=SKEW_SECONDS)
 
 
 def drift_metrics(plan: RolloutPlan) -> tuple[str, ...]:
@@ -39,7 +41,10 @@ def due_metrics(rollout: Rollout, now: datetime) -> tuple[str, ...]:
     """
     metrics = drift_metrics(rollout.plan)
     is_watched = rollout.state in {"progressing", "baking"} and rollout.confirmed_at is not None
-    if not metrics or not is_watched or now < (rollout.confirmed_at or now):
+    is_ahead = (
+        rollout.at is not None and rollout.at > now + _SKEW
+    )  # the clock was set back, and the row has yet to go along
+    if not metrics or not is_watched or is_ahead:
         return ()
     states = [s for c, s in zip(rollout.plan.checks, rollout.checks, strict=False) if is_drift(c.measured)]
     if all(state.last is not None and abs(now - state.last.at) < _EVERY for state in states):
@@ -72,11 +77,12 @@ def remembering(rollout: Rollout, gauges: Mapping[str, Gauge]) -> Rollout:
 
 
 def of_this_step(rollout: Rollout, gauges: Mapping[str, Gauge]) -> dict[str, Gauge]:
-    """Those of what was measured that the plan asks for, unless it was measured before the step was confirmed."""
+    """Those of what was measured that the plan asks for and that are of the step that is held now, whatever clocks say."""
     since = rollout.confirmed_at
     if since is None or not rollout.checks:
         return {}
-    return {name: gauges[name] for name in drift_metrics(rollout.plan) if name in gauges and gauges[name].at >= since}
+    asked, step = drift_metrics(rollout.plan), (rollout.place, since)
+    return {name: gauge for name, gauge in gauges.items() if name in asked and (gauge.place, gauge.since) == step}
 
 
 def check_measurable(

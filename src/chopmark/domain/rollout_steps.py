@@ -84,11 +84,7 @@ def advance(rollout: Rollout, seen: Observation, now: datetime) -> Advance:
 
 def step_of(rollout: Rollout) -> PlanStep:
     """The step that is held: the baking, once it is promoted."""
-    return analysis.step_at(rollout.plan, _place(rollout))
-
-
-def _place(rollout: Rollout) -> int:
-    return len(rollout.plan.steps) if rollout.state in {"promoting", "baking"} else rollout.step
+    return analysis.step_at(rollout.plan, rollout.place)
 
 
 def holds(rollout: Rollout, seen: Observation, now: datetime) -> str:
@@ -249,7 +245,7 @@ def _looked(rollout: Rollout, seen: Observation, now: datetime, *, is_steady: bo
     if is_steady and not was_steady:
         checks = analysis.rebased(rollout.plan, checks, seen.stable, seen.candidate)
     checks = analysis.judged(
-        rollout.plan, _place(rollout), checks, seen.stable, seen.candidate, now, is_steady=is_steady and was_steady
+        rollout.plan, rollout.place, checks, seen.stable, seen.candidate, now, is_steady=is_steady and was_steady
     )
     return structs.replace(rollout, checks=checks, is_steady=is_steady)
 
@@ -401,10 +397,6 @@ def _moved_with_clock(rollout: Rollout, now: datetime) -> Rollout:
 
 
 def _sampled_earlier(check: CheckState, back: timedelta) -> CheckState:
-    """What is remembered of a gauge, as if it had been measured by the clock as it is now."""
-    last, sampled_at = check.last, check.sampled_at
-    return structs.replace(
-        check,
-        sampled_at=None if sampled_at is None else sampled_at - back,
-        last=None if last is None else structs.replace(last, at=last.at - back),
-    )
+    """What is remembered of a gauge by the clock as it is now; how old a number is cannot be told, and it is measured again."""
+    sampled_at = None if check.sampled_at is None else check.sampled_at - back
+    return structs.replace(check, sampled_at=sampled_at, last=None)

@@ -19,6 +19,8 @@ class Gauge(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
+    place, since
+        Of one that is of a step: that step's index (that after the last is the baking), and when it was confirmed.
     why
         Why there is no number, where that is known.
     is_unknowable
@@ -27,6 +29,8 @@ class Gauge(msgspec.Struct, frozen=True):
 
     value: float | None
     at: datetime
+    place: int = -1
+    since: datetime | None = None
     why: str = ""
     is_unknowable: bool = False
 

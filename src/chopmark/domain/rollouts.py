@@ -336,6 +336,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         return self.state in FINAL
 
     @property
+    def place(self) -> int:
+        """Index of the step that is held; once it is promoted, that after the last, which is the baking."""
+        return len(self.plan.steps) if self.state in {"promoting", "baking"} else self.step
+
+    @property
     def weight(self) -> int:
         """What was asked for the candidate."""
         return self.asked.weight if self.asked is not None else 0

@@ -66,6 +66,7 @@ def candidate_drift(
     at
         Now, by the database's clock.
     """
+    place = at, rollout.place, rollout.confirmed_at
     over_s = max((at - (rollout.confirmed_at or at)).total_seconds(), 1.0)
     try:
         profile = Profiles(transport, settings).get(rollout.candidate.ref)
@@ -77,22 +78,21 @@ def candidate_drift(
                     found.append(_drifted(profile, each))
     except ImportError:
         why = "drift is measured with numpy and scipy, which the worker does not have"
-        return dict.fromkeys(metrics, Gauge(None, at, why))
+        return dict.fromkeys(metrics, Gauge(None, *place, why))
     except (NotFound, InvalidRequest) as error:
-        return dict.fromkeys(metrics, Gauge(None, at, error.message, is_unknowable=True))
+        return dict.fromkeys(metrics, Gauge(None, *place, error.message, is_unknowable=True))
     except ChopmarkError as error:
-        return dict.fromkeys(metrics, Gauge(None, at, error.message))
+        return dict.fromkeys(metrics, Gauge(None, *place, error.message))
     variant = measured_variant(rollout)
     if not any((each.variant == SHADOW) == (variant == SHADOW) for each in found):
         what = "copies" if variant == SHADOW else "requests"
-        return dict.fromkeys(
-            metrics, Gauge(None, at, f"no {what} of {rollout.candidate.ref} were sampled in this step")
-        )
-    return {metric: _gauge(measured_drift(metric, variant, found), at) for metric in metrics}
-
-
-def _gauge(measured: MeasuredDrift, at: datetime) -> Gauge:
-    return Gauge(measured.severity, at, measured.why, is_unknowable=measured.is_unknowable)
+        why = f"no {what} of {rollout.candidate.ref} were sampled in this step"
+        return dict.fromkeys(metrics, Gauge(None, *place, why))
+    measured = {metric: measured_drift(metric, variant, found) for metric in metrics}
+    return {
+        metric: Gauge(each.severity, *place, each.why, is_unknowable=each.is_unknowable)
+        for metric, each in measured.items()
+    }
 
 
 def drift_for(transport: Transport, settings: Settings, monitor: Monitor) -> MeasuredDrift | None:
