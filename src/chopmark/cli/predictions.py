@@ -38,7 +38,7 @@ _UNTIL = option("--until", metavar="TIME", help="Only what was answered before t
 
 
 def _directory(function: F) -> F:
-    kind = click.Path(exists=True, file_okay=False, path_type=Path)
+    kind = click.Path(path_type=Path)
     return click.argument("directory", metavar="DIR", type=kind, help="The setting gateway_log_dir, or a copy.")(
         function
     )
