@@ -362,7 +362,7 @@ def test_a_schedule_that_cannot_be_followed_keeps_no_other_from_it(
         tx.schedules.put(broken)
         tx.schedules.put(structs.replace(broken, name="good", cron="@hourly"))
     with workshop.works({"expiry": lambda _: {}}):
-        wait_for(lambda: len(workshop.registry.jobs.list(state="done")) == 1)
+        wait_for(lambda: len(workshop.registry.jobs.list(state="done")) >= 1)  # two in the first minute of an hour
     assert "The schedule broken cannot be followed" in caplog.text
 
 
