@@ -241,6 +241,27 @@ def test_errors_are_not_the_clients() -> None:
     assert arm_totals(None).requests == 0
 
 
+def arms(asked: int, by_client: int, by_model: int) -> ArmTotals:
+    could = asked - by_client
+    return ArmTotals(
+        requests=asked, errors=Proportion(by_model, could), failures=Proportion(by_client + by_model, asked)
+    )
+
+
+def success_of(plan: RolloutPlan, stable: ArmTotals, candidate: ArmTotals) -> str:
+    checks = analysis.begun(plan, ArmTotals(), ArmTotals())
+    states = analysis.judged(plan, 0, checks, stable, candidate, NOW, is_steady=True)
+    return {state.name: state.verdict for state in states}["success_rate"]
+
+
+def test_mistakes_of_callers_that_both_refuse_are_nobodys_fault() -> None:
+    """Beside the stable version; where that is asked no more, who refuses half of what comes is found by the threshold."""
+    assert success_of(PLAN, arms(400, 160, 0), arms(400, 160, 0)) == "pass"
+    assert success_of(PLAN, arms(400, 160, 0), arms(400, 160, 60)) == "fail"
+    alone = replace(PLAN, steps=(PlanStep(weight=10_000, samples_min=10),))
+    assert success_of(alone, ArmTotals(), arms(400, 160, 0)) == "fail"
+
+
 def test_who_refuses_what_the_other_takes_is_found() -> None:
     """Its callers are told that it is their mistake."""
     picky, easy = (

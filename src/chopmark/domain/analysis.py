@@ -75,7 +75,7 @@ def comparison_level(plan: RolloutPlan, place: int) -> float:
 
 def begun(plan: RolloutPlan, stable: ArmTotals, candidate: ArmTotals) -> tuple[CheckState, ...]:
     """The checks of a step whose weight was just confirmed: what came before is not counted."""
-    return tuple(_begun(check, stable, candidate) for check in plan.checks)
+    return tuple(_begun(plan, check, stable, candidate) for check in plan.checks)
 
 
 def rebased(
@@ -116,7 +116,7 @@ def judged(
     step = step_at(plan, place)
     levels = threshold_level(plan), comparison_level(plan, place)
     pairs = zip(plan.checks, states, strict=True)
-    return tuple(_judged(c, s, step, stable, candidate, now, levels, is_steady=is_steady) for c, s in pairs)
+    return tuple(_judged(plan, c, s, step, stable, candidate, now, levels, is_steady=is_steady) for c, s in pairs)
 
 
 def verdict_of(states: Iterable[CheckState], step: PlanStep, arrived: int) -> CheckVerdict:
@@ -142,8 +142,8 @@ def evidence_of(states: Iterable[CheckState], *verdicts: CheckVerdict) -> tuple[
     )
 
 
-def _begun(check: Check, stable: ArmTotals, candidate: ArmTotals) -> CheckState:
-    state = CheckState(name=check.name, base=_threshold_counts(check, candidate) or Proportion())
+def _begun(plan: RolloutPlan, check: Check, stable: ArmTotals, candidate: ArmTotals) -> CheckState:
+    state = CheckState(name=check.name, base=_threshold_counts(plan, check, candidate) or Proportion())
     if check.kind == "latency" and check.versus_stable:
         return _with_limit(check, state, stable, candidate)
     return structs.replace(
@@ -161,6 +161,7 @@ def _with_limit(check: Check, state: CheckState, stable: ArmTotals, candidate: A
 
 
 def _judged(
+    plan: RolloutPlan,
     check: Check,
     state: CheckState,
     step: PlanStep,
@@ -176,7 +177,7 @@ def _judged(
         return _gauged(check, state, candidate, now)
     found: list[tuple[CheckVerdict, str]] = []
     if _has_threshold_test(check):
-        found.append(_against_threshold(check, state, candidate, least, levels[0]))
+        found.append(_against_threshold(plan, check, state, candidate, least, levels[0]))
     if _is_compared(check, step):
         if is_steady:
             state = _fed(check, state, step, stable, candidate, levels[1])
@@ -196,9 +197,9 @@ def _is_compared(check: Check, step: PlanStep) -> bool:
 
 
 def _against_threshold(
-    check: Check, state: CheckState, candidate: ArmTotals, least: int, level: float
+    plan: RolloutPlan, check: Check, state: CheckState, candidate: ArmTotals, least: int, level: float
 ) -> tuple[CheckVerdict, str]:
-    counts = _since(_threshold_counts(check, candidate), state.base)
+    counts = _since(_threshold_counts(plan, check, candidate), state.base)
     if counts is None:
         return "no_data", f"{check.name}: the totals went back"
     if not counts.n:
@@ -291,7 +292,14 @@ def _gauged(check: Check, state: CheckState, candidate: ArmTotals, now: datetime
     return structs.replace(state, verdict="inconclusive" if state.beyond else "pass", evidence=words)
 
 
-def _threshold_counts(check: Check, arm: ArmTotals) -> Proportion | None:
+def _threshold_counts(plan: RolloutPlan, check: Check, arm: ArmTotals) -> Proportion | None:
+    """Requests that were bad by the threshold, of all.
+
+    What one version refuses as the client's mistake another may answer, so it counts against success. Where both are asked beside each
+    other the comparison sees that; by a threshold it would be the candidate's fault whatever callers send.
+    """
+    if check.kind == "success" and check.versus_stable and any(0 < step.weight < WEIGHT_TOTAL for step in plan.steps):
+        return arm.errors
     if check.kind == "latency":
         return arm.latency.above((check.threshold or 0.0) * 1e9)
     return _bad(check, arm, None)
