@@ -175,6 +175,9 @@ def test_a_step_waits_for_its_hold_its_requests_and_every_live_router() -> None:
     assert bench.step(seconds=59, requests=500).step == 0
     bench.requests = begun + 99
     assert "waiting for requests" in bench.step(seconds=30).waiting
+    bench.requests, bench.more = begun, {"stable": ArmTotals(requests=100)}
+    assert "none reached it yet" in bench.step(seconds=1).waiting
+    bench.requests, bench.more = begun + 99, {}
     bench.behind.add("r2")
     assert bench.step(requests=100).step == 1
     assert "r2" in bench.step(seconds=300, requests=500).waiting

@@ -199,6 +199,29 @@ def test_without_a_token_nothing_is_told_but_that_it_lives() -> None:
     story(tell, asks_callers=True)
 
 
+@pytest.mark.parametrize(("kind", "met"), [("person", 1), ("service", 2)])
+def test_a_person_meets_one_variant_and_behind_a_service_each_request_is_dealt(kind: str, met: int) -> None:
+    async def tell(world: World, ask: Client) -> None:
+        await _known(world, ask, endpoint((3, 5_000), (4, 5_000)), callers=[_caller(kind=kind)])
+        answers = [await ask(INFER, V2, authorization=TOKEN) for _ in range(40)]
+        assert len({told.headers["x-chopmark-variant"] for told in answers}) == met
+        keyed = [await ask(INFER, V2, authorization=TOKEN, x_chopmark_key="ada") for _ in range(40)]
+        assert len({told.headers["x-chopmark-variant"] for told in keyed}) == 1
+
+    story(tell, asks_callers=True)
+
+
+def test_a_path_that_names_no_endpoint_means_the_only_one_there_is_and_not_the_only_one_that_is_up() -> None:
+    async def tell(world: World, ask: Client) -> None:
+        await world.take(routing(whole(3)))
+        assert (await ask("/invocations", {"instances": [[1.0, 2.0]]})).status == 200
+        world.faults[4] = ModelFailed("no")
+        await world.take(routing(whole(3), whole(4, name="odd-api"), generation=2))
+        assert (await ask("/invocations", {"instances": [[1.0, 2.0]]})).status == 404
+
+    story(tell)
+
+
 def test_an_endpoint_of_another_project_is_not_there() -> None:
     async def tell(world: World, ask: Client) -> None:
         await _known(world, ask, whole(3), callers=[_caller(invoke=("risk",))])

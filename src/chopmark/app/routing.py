@@ -220,6 +220,7 @@ def _caller(
         secret_hash=secret_hash,
         expires_at=token.expires_at,
         name=token.owner,
+        kind=token.kind,
         invoke=where("invoke"),
         deploy=where("deploy"),
     )

@@ -165,6 +165,8 @@ class EndpointCaller(msgspec.Struct, frozen=True, kw_only=True):
         Its id, what `chopmark.domain.tokens.matches` compares, and from when on it is refused.
     name
         Of its owner.
+    kind
+        A person is dealt the same variant each time; behind a service there are many, and each of its requests is dealt by itself.
     invoke, deploy
         Projects where it may call endpoints, and where it may choose the variant; ``*`` for all.
     """
@@ -173,6 +175,7 @@ class EndpointCaller(msgspec.Struct, frozen=True, kw_only=True):
     secret_hash: str
     expires_at: datetime | None = None
     name: str
+    kind: Literal["person", "service"] = "person"
     invoke: tuple[str, ...] = ()
     deploy: tuple[str, ...] = ()
 

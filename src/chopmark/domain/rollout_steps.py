@@ -44,6 +44,8 @@ __all__ = ["advance", "holds", "step_of"]
 
 _SKEW = timedelta(seconds=SKEW_SECONDS)
 _ABANDONED_AFTER = timedelta(minutes=1)
+_MANY_REQUESTS = 100
+"""Of the stable version: by then a share of some percent has had its part."""
 _TIMES = ("since", "confirmed_at", "at", "started_at", "ended_at")
 
 
@@ -278,6 +280,8 @@ def _while_held(rollout: Rollout, seen: Observation, lag: str, now: datetime) ->
 
 def _unmet(rollout: Rollout, seen: Observation, step: PlanStep, verdict: str) -> str:
     if verdict != "pass":
+        if step.weight and not _arrived(rollout, seen.candidate) and seen.stable.requests >= _MANY_REQUESTS:
+            return "waiting for requests: none reached it yet (who sends no key is dealt by a person's token, always alike)"
         return "waiting for requests and measurements"
     if step.is_experiment and seen.experiment != "winner":
         return "waiting for the experiment to decide"

@@ -96,7 +96,7 @@ class Gateway:
         router.on_change(self._changed)
 
     def _changed(self) -> None:
-        self._ways = ways_of(self._router.routes)
+        self._ways = ways_of(self._router.routes, has_more=bool(self._router.waiting))
 
     def takes(self, path: str) -> bool:
         """Whether a path is the gateway's to answer."""

@@ -26,7 +26,7 @@ class Caller(NamedTuple):
     Attributes
     ----------
     unit
-        Its token, as what it is dealt by when a request names nobody.
+        A person's token, as what it is dealt by when a request names nobody; empty for a service, which asks for many.
     invoke, deploy
         Where it may call, and where it may choose what answers; `EVERYWHERE` for all projects.
     expires_at
@@ -102,7 +102,8 @@ class Callers:
         known = self._known.get(parsed[0]) if parsed is not None else None
         if parsed is None or known is None or not matches(parsed[1], known.secret_hash):
             raise Unauthenticated("The token is not known, or may not call any endpoint.", hint=_HINT)
-        caller = Caller(parsed[0].encode(), frozenset(known.invoke), frozenset(known.deploy), known.expires_at)
+        unit = parsed[0].encode() if known.kind == "person" else b""
+        caller = Caller(unit, frozenset(known.invoke), frozenset(known.deploy), known.expires_at)
         if len(self._seen) >= _SEEN_MAX:
             self._seen.clear()
         self._seen[hashlib.sha256(authorization).digest()] = caller

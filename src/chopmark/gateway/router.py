@@ -158,6 +158,12 @@ class Router:
         self._holding = holding
         self._clock = clock
         self._listeners: list[Callable[[], None]] = []
+        self._wanted: frozenset[str] = frozenset()
+
+    @property
+    def waiting(self) -> frozenset[str]:
+        """Endpoints that are meant to be served and have no table yet."""
+        return self._wanted - self.routes.keys()
 
     @property
     def mark(self) -> RoutingMark:
@@ -165,7 +171,7 @@ class Router:
         return self.routing.mark if self.routing is not None else RoutingMark()
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call a function after each replacement of a table."""
+        """Call a function after each replacement of a table, and when other endpoints are meant to be served."""
         self._listeners.append(listener)
 
     def take(self, routing: Routing) -> bool:
@@ -198,7 +204,8 @@ class Router:
             return
         secret = bytes.fromhex(routing.secret)
         wanted = {endpoint.ref: endpoint for endpoint in routing.endpoints}
-        is_changed = False
+        is_changed = self._wanted != wanted.keys()
+        self._wanted = frozenset(wanted)
         for ref in [ref for ref in self.routes if ref not in wanted]:
             del self.routes[ref]
             is_changed = True

@@ -51,8 +51,14 @@ class Way(NamedTuple):
     number: str = ""
 
 
-def ways_of(routes: Mapping[str, Route]) -> dict[str, Way]:
-    """Every path that asks one of these endpoints for predictions."""
+def ways_of(routes: Mapping[str, Route], *, has_more: bool = False) -> dict[str, Way]:
+    """Every path that asks one of these endpoints for predictions.
+
+    Parameters
+    ----------
+    has_more
+        Whether there are endpoints that are not served yet.
+    """
     ways: dict[str, Way] = {}
     predicting = {ref: route for ref, route in routes.items() if not route.is_chat}
     for ref, route in predicting.items():
@@ -63,7 +69,7 @@ def ways_of(routes: Mapping[str, Route]) -> dict[str, Way]:
             for serving in route.serving:
                 number = str(serving.variant.version.number)
                 ways[f"/v2/models/{name}/versions/{number}/infer"] = Way(ref, open_inference, number)
-    if len(predicting) == 1:  # MLflow's own path names no model: it can only mean the only one
+    if len(predicting) == 1 and not has_more:  # MLflow's own path names no model: it can only mean the only one
         ways["/invocations"] = Way(next(iter(predicting)), invocations)
     return ways
 
