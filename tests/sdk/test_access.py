@@ -156,7 +156,10 @@ def test_the_last_who_may_let_others_in_stays() -> None:
         boris,
         q.DefineRole(name="doors", permissions=("read",)),
         q.RemoveMember(project="*", member="boris"),
-    ) == ["", "Conflict", "Conflict", "", "Conflict", "", "", "", "Conflict", "", "", "Conflict"]
+        q.RemoveMember(project="*", member="ada"),
+    ) == ["", "Conflict", "Conflict", "", "Conflict", "", "", "Conflict", "", "", "", "", "Conflict"]
+    issued = Actor("olga", grants={"*": ROLES["admin"]})
+    assert act(issued, boris, q.RemoveMember(project="*", member="boris")) == ["", ""], "olga stays: her group admits"
     assert act(Actor("root"), ada, q.RemoveMember(project="*", member="ada")) == ["", ""], "it opened the database"
 
 

@@ -110,3 +110,11 @@ def test_a_tag_that_could_never_match_is_told_as_that(moved: Plain, sent: str, w
     refused = moved.ask("PUT", path, b'{"target": "fraud:2"}', if_match=said)
     assert refused.status == 412
     assert words in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("said", ["", " ", ", ,"])
+def test_a_header_that_names_no_tag_is_no_leave_to_write(moved: Plain, said: str) -> None:
+    """A caller's variable was empty."""
+    path = f"{API}/aliases/fraud@champion"
+    assert moved.ask("PUT", path, b'{"target": "fraud:2"}', if_match=said).status == 412
+    assert moved.behind.call(GetAlias(alias="fraud@champion")).number == 1

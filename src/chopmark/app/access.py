@@ -206,7 +206,7 @@ def set_member(ctx: Context, request: q.SetMember) -> Member:
         since=ctx.now,
         by=ctx.actor.name,
     )
-    with _leaving_somebody_who_admits(ctx):
+    with _leaving_somebody_who_admits(ctx, before):
         ctx.tx.members.put(member)
     advance(ctx)
     ctx.emit(
@@ -235,7 +235,7 @@ def remove_member(ctx: Context, request: q.RemoveMember) -> Done:
     asked = q.GetMember(project=request.project, kind=request.kind, member=request.member)
     member = get_member(ctx, asked)
     _check_above(ctx, member)
-    with _leaving_somebody_who_admits(ctx):
+    with _leaving_somebody_who_admits(ctx, member):
         ctx.tx.members.remove(MemberKey(member.project, member.kind, member.member))
     advance(ctx)
     ctx.emit(member.project, member=member.member, kind=member.kind, previous=member.role, reason=request.reason)
@@ -346,24 +346,30 @@ def _check_holds(actor: Actor, permissions: Iterable[str], project: str, what: s
 
 
 @contextmanager
-def _leaving_somebody_who_admits(ctx: Context) -> Iterator[None]:
+def _leaving_somebody_who_admits(ctx: Context, changed: Member | None = None) -> Iterator[None]:
     """Refuse a change that takes from the last members who may let others in everywhere that they may.
 
+    Members by name count: whether anybody is in a group only its issuer knows. Who changes somebody else stays, and may let others in.
     Whoever opens the database itself is not asked who they are, and can always let somebody in again.
     """
-    could = ctx.actor.grants is not None and _somebody_admits(ctx)
+    is_of_another = changed is not None and changed.kind != "group" and changed.member != ctx.actor.name
+    could = ctx.actor.grants is not None and not is_of_another and _somebody_admits(ctx)
     yield
     if could and not _somebody_admits(ctx):
         msg = "Nobody would be left who may let others in."
-        hint = "Give somebody else the role first, or a group: chopmark member set NAME admin"
+        hint = "Give somebody else the role first: chopmark member set NAME admin"
         raise Conflict(msg, hint=hint)
 
 
 def _somebody_admits(ctx: Context) -> bool:
     roles = [name for name, held in ROLES.items() if "admit" in held]
     roles += [role.name for role in ctx.tx.roles.list() if "admit" in role.permissions]
-    firsts = [member for role in roles for member in ctx.whole.members.with_role(role, limit=1)]
-    return any(member.project == EVERYWHERE for member in firsts)  # which comes before any name
+    for role in roles:
+        # Everywhere comes before any project, and there people come before groups.
+        first = ctx.whole.members.with_role(role, limit=1)
+        if first and first[0].project == EVERYWHERE and first[0].kind != "group":
+            return True
+    return False
 
 
 def _check_above(ctx: Context, member: Member) -> None:

@@ -14,7 +14,15 @@ from urllib.parse import parse_qsl
 
 from chopmark.base.encodings import unpacked
 from chopmark.domain.access import Actor
-from chopmark.errors import ChopmarkError, InvalidRequest, NotFound, TimedOut, Unavailable, UnsupportedMedia
+from chopmark.errors import (
+    ChopmarkError,
+    InvalidRequest,
+    NotFound,
+    PreconditionFailed,
+    TimedOut,
+    Unavailable,
+    UnsupportedMedia,
+)
 from chopmark.ops.http import from_http, in_query
 from chopmark.ops.table import OPS, Op
 from chopmark.server.acting import Acting
@@ -168,7 +176,7 @@ class Api:
                 actor,
                 key=exchange.header("idempotency-key"),
                 dry_run=dry_run,
-                expected=exchange.header("if-match"),
+                expected=_expected(exchange),
                 absent=op.writes and _is_making(exchange.header("if-none-match")),
             )
             return answer_of(op, found, exchange)
@@ -216,6 +224,20 @@ def _check_type(exchange: Exchange, body: bytes) -> None:
     if body and kind not in ("", "application/json"):
         msg = f"A body of {kind[:60]} is not read here."
         raise UnsupportedMedia(msg, hint="Send JSON, with Content-Type: application/json.")
+
+
+def _expected(exchange: Exchange) -> str:
+    """What ``If-Match`` says; a caller whose variable is empty must not write over what they have not seen.
+
+    Raises
+    ------
+    PreconditionFailed
+        When it is there and names no tag.
+    """
+    said = exchange.header("if-match")
+    if exchange.has("if-match") and not said.strip(" ,"):
+        raise PreconditionFailed("If-Match names no entity tag.", hint="Send the ETag of what you saw, or no If-Match.")
+    return said
 
 
 def _is_making(if_none_match: str) -> bool:

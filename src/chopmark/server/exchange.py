@@ -92,6 +92,10 @@ class Exchange:
         """A header's value; the first where there are several, empty where there is none."""
         return self._headers.get(name.encode(), b"").decode("latin-1")
 
+    def has(self, name: str) -> bool:
+        """Whether a header was sent, even an empty one."""
+        return name.encode() in self._headers
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it comes.
 
