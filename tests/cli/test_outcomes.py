@@ -128,6 +128,22 @@ def test_truth_is_told_one_by_one_and_by_the_file(program: Program) -> None:
     assert program.ok("feedback", "--file", marked).out == "taken: 2\n"
 
 
+def test_a_line_whose_id_is_none_is_named(program: Program) -> None:
+    program.register("fraud")
+    program.ok("endpoint", "create", "api", "fraud:1")
+    with cm.open(program.place) as registry:
+        endpoint = registry.endpoints.get("api")
+        secret = bytes.fromhex(registry._transport.call(GetRouting()).routing.secret)
+    maker = RequestIds(secret, endpoint.id, endpoint.variants[0].version.id, 1, "stable")
+    good = maker.made(int(datetime.now(UTC).timestamp() * 1_000), 1)
+    alone = '{"request_id": "AAAA", "correct": true}'
+    first = f'{{"request_id": "{good}", "correct": true}}'
+    for lines, number in ((alone, 1), (f"{first}\n\n{alone}", 3)):
+        ran = program("feedback", "--file", program.file("l.jsonl", lines))
+        assert ran.code == 2
+        assert f"Line {number} of l.jsonl is refused: This is no request id" in " ".join(ran.err.split())
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

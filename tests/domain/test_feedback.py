@@ -1,6 +1,7 @@
 """Feedback: what it comes to, and that summaries of parts are those of the whole."""
 
 import math
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -13,8 +14,10 @@ from chopmark.domain.feedback import (
     Feedback,
     FeedbackTotals,
     check_feedback,
+    check_said_at,
     judged,
     label_summary,
+    of_item,
     tie_of,
 )
 from chopmark.errors import InvalidRequest
@@ -63,6 +66,39 @@ def test_what_says_nothing_is_refused(facts: dict[str, object]) -> None:
         check_feedback(said(**facts))
 
 
+ASKED, LATER = datetime(2026, 3, 2, 12, tzinfo=UTC), datetime(2026, 3, 5, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        (LATER + timedelta(minutes=5, seconds=1), "2026-03-05 12:05:01 UTC, which is in the future"),
+        (datetime(2030, 1, 1, tzinfo=UTC), "it is 2026-03-05 12:00:00 UTC"),
+        (ASKED - timedelta(minutes=1, seconds=1), "before the request was asked at 2026-03-02 12:00:00 UTC"),
+    ],
+)
+def test_what_cannot_have_been_found_at_that_time_is_refused(at: datetime, words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        check_said_at(said(correct=True, at=at), ASKED, LATER)
+
+
+@pytest.mark.parametrize("at", [None, LATER + timedelta(minutes=5), LATER, ASKED, ASKED - timedelta(minutes=1)])
+def test_clocks_may_differ_a_little(at: datetime | None) -> None:
+    check_said_at(said(correct=True, at=at), ASKED, LATER)
+
+
+def test_an_error_of_one_of_several_says_which_and_of_one_does_not() -> None:
+    error = InvalidRequest("It says nothing.", hint="Say something.")
+    alone, third = of_item(error, 1, 1), of_item(error, 3, 9)
+    assert (alone.message, third.message, third.hint) == (
+        "It says nothing.",
+        "Item 3: It says nothing.",
+        "Say something.",
+    )
+    assert of_item(third, 1_003, 2_000).message == "Item 1,003: It says nothing."
+    assert of_item(third, 1_003, 2_000).details == {"item": 1_003, "said": "It says nothing."}
+
+
 def totals(**more: float) -> FeedbackTotals:
     nothing = dict.fromkeys(FeedbackTotals._fields[2:], 0)
     return FeedbackTotals(version=ONE, variant="a", **{**nothing, **more})  # type: ignore[arg-type]
@@ -73,7 +109,7 @@ counts = st.integers(0, 1_000)
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(counts, counts, counts), min_size=1, max_size=6), st.integers(1, 10_000))
-def test_parts_come_to_what_the_whole_does(parts: list[tuple[int, int, int]], requests: int) -> None:
+def test_parts_come_to_what_the_whole_does(parts: list[tuple[int, int, int]], answered: int) -> None:
     rows = [totals(labels=a + b, judged=a + b, right=a, values=c, value_total=float(c)) for a, b, c in parts]
     whole = totals(
         labels=sum(r.labels for r in rows),
@@ -82,10 +118,10 @@ def test_parts_come_to_what_the_whole_does(parts: list[tuple[int, int, int]], re
         values=sum(r.values for r in rows),
         value_total=sum(r.value_total for r in rows),
     )
-    assert label_summary(rows, (), requests) == label_summary([whole], (), requests)
+    assert label_summary(rows, (), answered) == label_summary([whole], (), answered)
 
 
-def test_there_is_no_summary_of_nothing_and_no_coverage_of_no_requests() -> None:
+def test_there_is_no_summary_of_nothing_and_no_coverage_of_no_answers() -> None:
     assert label_summary([], (), 9) is None
     assert label_summary([totals()], (), 9) is None
     found = label_summary([totals(labels=3)], (), 0)

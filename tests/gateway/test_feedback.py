@@ -85,6 +85,19 @@ def test_what_cannot_be_meant_is_refused_as_a_whole(body: Any, error: type[Excep
     assert len(taking.waiting) == 0
 
 
+@pytest.mark.parametrize(("at", "words"), [("2030-01-01T00:00:00Z", "future"), ("2023-11-14T00:00:00Z", "before the")])
+def test_what_cannot_have_been_found_then_is_refused_and_the_item_is_named(at: str, words: str) -> None:
+    endpoint = whole(3)
+    taking = Taking(endpoint)
+    wrong = {"request_id": an_id(endpoint), "correct": True, "at": at}
+    with pytest.raises(InvalidRequest, match=words) as caught:
+        taking(wrong)
+    assert not caught.value.message.startswith("Item")
+    with pytest.raises(InvalidRequest, match=f"Item 2: .*{words}"):
+        taking([{**wrong, "at": None}, wrong])
+    assert len(taking.waiting) == 0
+
+
 def test_before_there_is_a_routing_and_when_there_is_no_room_it_is_to_be_sent_again() -> None:
     with pytest.raises(Unavailable):
         Taking()({"request_id": "x", "label": "a"})

@@ -14,6 +14,7 @@ from chopmark.base.clock import FakeClock
 from chopmark.domain.access import Actor
 from chopmark.domain.endpoints import Endpoint, RouterReport, RoutingMark
 from chopmark.domain.feedback import Confused, Feedback
+from chopmark.domain.outcomes import ErrorCounts, OutcomeWindow
 from chopmark.domain.request_ids import RequestIds
 from chopmark.errors import Denied, InvalidRequest, NotFound
 from chopmark.ops.endpoints import GetRouting, ReportRouter
@@ -140,14 +141,64 @@ def test_late_doubled_and_disordered_labels_come_to_the_same(local: cm.Registry,
     assert (found.labels, found.coverage, found.accuracy) == (30, 1.0, 0.5)
 
 
-def test_truth_of_the_future_counts_as_of_now_and_can_be_corrected(local: cm.Registry, clock: FakeClock) -> None:
+def test_coverage_is_of_the_requests_that_were_answered(timed: cm.Registry) -> None:
+    endpoint = an_endpoint(timed)
+    asked(timed, 10)
+    failed = OutcomeWindow(
+        endpoint=endpoint.id,
+        version=endpoint.variants[0].version.id,
+        variant="stable",
+        start=NOW.replace(second=0),
+        requests=30,
+        errors=ErrorCounts(model=10, unreadable=20),
+    )
+    report = RouterReport(id="r", mark=RoutingMark(), started_at=NOW)
+    timed._transport.call(ReportRouter(report=report, outcomes=(failed,)))
+    made = ids(timed, endpoint)
+    for _ in range(5):
+        timed.feedback.record(next(made), correct=True)
+    one = timed.outcomes.summary("api").variants[0]
+    assert (one.requests, one.success_rate, labels(timed).coverage) == (40, 0.5, 0.5)
+    beside = timed.outcomes.compare("fraud:1", "fraud:2").baseline.labels
+    assert beside is not None
+    assert beside.coverage == 0.5
+
+
+def test_what_was_found_before_the_answer_or_in_the_future_is_refused(timed: cm.Registry, clock: FakeClock) -> None:
+    endpoint = an_endpoint(timed)
+    asked(timed, 1)
+    request_id = next(ids(timed, endpoint))
+    for at, words in ((NOW + timedelta(days=9_999), "in the future"), (NOW - timedelta(days=1), "before the request")):
+        with pytest.raises(InvalidRequest, match=words):
+            timed.feedback.record(request_id, correct=False, at=at)
+    assert labels(timed) is None
+    timed.feedback.record(request_id, correct=False, at=NOW + timedelta(minutes=4))
+    clock.advance(timedelta(seconds=1))
+    timed.feedback.record(request_id, correct=True)
+    assert labels(timed).accuracy == 1.0, "a clock that is ahead a little does not win either"
+
+
+def test_truth_of_the_future_that_a_router_passes_on_counts_as_of_now_and_can_be_corrected(
+    local: cm.Registry, clock: FakeClock
+) -> None:
     endpoint = an_endpoint(local)
     asked(local, 1)
     request_id = next(ids(local, endpoint))
-    local.feedback.record(request_id, correct=False, at=NOW + timedelta(days=9_999))
+    ahead = Feedback(request_id=request_id, correct=False, at=NOW + timedelta(days=9_999))
+    report = RouterReport(id="r", mark=RoutingMark(), started_at=NOW)
+    local._transport.call(ReportRouter(report=report, feedback=(ahead,)))
     clock.advance(timedelta(seconds=1))
     local.feedback.record(request_id, correct=True)
     assert labels(local).accuracy == 1.0
+
+
+def test_a_batch_says_which_is_refused_however_many_there_are(timed: cm.Registry) -> None:
+    made = ids(timed, an_endpoint(timed))
+    items = [Feedback(request_id=next(made), correct=True) for _ in range(1_002)]
+    items[1_001] = Feedback(request_id="AAAA", correct=True)
+    with pytest.raises(InvalidRequest, match="Item 1,002: This is no request id") as caught:
+        timed.feedback.record_batch(items)
+    assert caught.value.details["item"] == 1_002
 
 
 @pytest.mark.parametrize(

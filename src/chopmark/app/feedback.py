@@ -8,7 +8,7 @@ from uuid import UUID
 
 from chopmark.app.context import Context
 from chopmark.app.outcome_folding import FEEDBACK_KEPT
-from chopmark.domain.feedback import Feedback, JudgedFeedback, check_feedback, judged
+from chopmark.domain.feedback import Feedback, JudgedFeedback, check_feedback, check_said_at, judged, of_item
 from chopmark.domain.request_ids import mark_of, read_request_id
 from chopmark.errors import ChopmarkError, InvalidRequest, NotFound
 from chopmark.ops.outcomes import FeedbackReceipt, RecordFeedback
@@ -19,7 +19,14 @@ __all__ = ["keep_reported", "record"]
 def record(ctx: Context, request: RecordFeedback) -> FeedbackReceipt:
     """Keep feedback on answers of versions that the actor may see."""
     now, secret = ctx.catalog_now(), bytes.fromhex(ctx.whole.routing.secret())
-    items = [_known(each, secret, now) for each in request.items]
+    items = []
+    for number, each in enumerate(request.items, 1):
+        try:
+            known = _known(each, secret, now)
+            check_said_at(each, known.asked_at, now)
+        except InvalidRequest as error:
+            raise of_item(error, number, len(request.items)) from error
+        items.append(known)
     for version in {item.version for item in items}:
         _check_may(ctx, version)
     ctx.whole.feedback.put(items)
@@ -27,7 +34,10 @@ def record(ctx: Context, request: RecordFeedback) -> FeedbackReceipt:
 
 
 def keep_reported(ctx: Context, told: Iterable[Feedback]) -> None:
-    """Keep what a router passes on. It has looked at the ids; one of before a restored backup is passed over, and no report waits."""
+    """Keep what a router passes on.
+
+    It has looked at ids, and at times by its own clock. An id of before a restored backup is passed over, and no report waits.
+    """
     items, now = [], ctx.catalog_now()
     secret = bytes.fromhex(ctx.whole.routing.secret())
     for each in told:
@@ -56,6 +66,6 @@ def _known(told: Feedback, secret: bytes, now: datetime) -> JudgedFeedback:
         variant=answered.variant,
         asked_at=answered.at,
         request=mark_of(feedback.request_id),
-        said_at=min(feedback.at or now, now),  # what is said of the future would never be corrected
+        said_at=min(feedback.at or now, now),  # by the database's clock, which a gateway's may be ahead of
         judged=judged(feedback),
     )

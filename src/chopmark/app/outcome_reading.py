@@ -73,9 +73,9 @@ def added(windows: Iterable[OutcomeWindow], *, by_version: bool) -> dict[Group, 
 
 
 def labels_of(
-    tx: Transaction, series: UUID, since: datetime, until: datetime, requests: dict[Group, int], *, by_version: bool
+    tx: Transaction, series: UUID, since: datetime, until: datetime, answered: dict[Group, int], *, by_version: bool
 ) -> dict[Group, LabelSummary]:
-    """What is known of the truth about answers to requests of a time, by version and variant."""
+    """What is known of the truth about answers to requests of a time, by version and variant, each of which answered so many."""
     groups: dict[Group, list[FeedbackTotals]] = {}
     for totals in tx.feedback.totals(series, since=since, until=until):
         groups.setdefault((totals.version, "" if by_version else totals.variant), []).append(totals)
@@ -85,7 +85,7 @@ def labels_of(
     found: dict[Group, LabelSummary] = {}
     for key, totals_of in groups.items():
         confused = [p.confused for p in pairs if (p.version, "" if by_version else p.variant) == key]
-        summary = label_summary(totals_of, confused, requests.get(key, 0))
+        summary = label_summary(totals_of, confused, answered.get(key, 0))
         if summary is not None:
             found[key] = summary
     return found

@@ -121,8 +121,8 @@ def summary(ctx: Context, request: q.ShowOutcomes) -> OutcomeSummary:
     now, by_version = ctx.catalog_now(), request.by == "version"
     since, until = _span(now, request.over_s)
     totals = added(windows_between(ctx.whole, series.id, since, until), by_version=by_version)
-    counted = {key: window.requests for key, window in totals.items()}
-    labels = labels_of(ctx.whole, series.id, since, until, counted, by_version=by_version)
+    answered = {key: window.answered.successes for key, window in totals.items()}
+    labels = labels_of(ctx.whole, series.id, since, until, answered, by_version=by_version)
     seconds = (now - since).total_seconds()
     estimates = None
     if request.endpoint:
@@ -274,8 +274,8 @@ def _total(
         windows = (w for w in windows_between(ctx.whole, place, since, until) if w.version == version.id)
         here = added(windows, by_version=True).get((version.id, ""))
         key = (version.id, "")
-        requests = here.requests if here is not None else 0
-        labels = labels_of(ctx.whole, place, since, until, {key: requests}, by_version=True).get(key)
+        answered = here.answered.successes if here is not None else 0
+        labels = labels_of(ctx.whole, place, since, until, {key: answered}, by_version=True).get(key)
         if labels is not None and labels.labels > best[0]:
             best = (labels.labels, labels)
         if here is not None:

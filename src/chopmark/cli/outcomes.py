@@ -14,6 +14,7 @@ from chopmark.cli.output import Fact, note
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.words import number, stamp
+from chopmark.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from chopmark.domain.feedback import LabelSummary
@@ -136,8 +137,10 @@ _COLUMNS = (
 def summary(session: Session, called: str, model: str, by: Any, over: str) -> None:
     """Say what became of the requests of an endpoint until now, by variant.
 
-    What turned out to be true stands beside it with its coverage: the share of the requests of which anything is known. The
-    estimated accuracy is what the scores of sampled answers promise; it is no measurement, and cannot see that their meaning changed.
+    ANSWERED is the share of the requests that some version could have answered: those that none could read, which ERRORS counts as
+    unreadable, are not among them. What turned out to be true stands beside it with its coverage: the share of the answered requests
+    of which anything is known. The estimated accuracy is what the scores of sampled answers promise; it is no measurement, and cannot
+    see that their meaning changed.
     """
     _check_one(called, model)
     found = session.registry().outcomes.summary(called, model=model, over=over, by=by)
@@ -304,7 +307,13 @@ def record(session: Session, ref: str, file: Path, endpoint: str, variant: str) 
 @option("--prediction", default=None, metavar="JSON", help="What was answered, to be compared with it.")
 @option("--correct/--wrong", "correct", default=None, help="Whether the answer was right, where that is known instead.")
 @option("--value", type=float, default=None, metavar="NUMBER", help="A number that the answer came to.")
-@option("--found-at", "at", default=None, metavar="TIME", help="When this was found; of two the later counts.  [now]")
+@option(
+    "--found-at",
+    "at",
+    default=None,
+    metavar="TIME",
+    help="When this was found, after the answer; of two the later counts.  [now]",
+)
 @option(
     "--file",
     "file",
@@ -334,7 +343,16 @@ def feedback(
     if file is not None:
         from chopmark.sdk.outcome_files import feedback_in
 
-        done = surface.record_batch(feedback_in(file))
+        by_line = feedback_in(file)
+        try:
+            done = surface.record_batch(by_line.values())
+        except InvalidRequest as error:
+            if "item" not in error.details:
+                raise
+            msg = (
+                f"Line {list(by_line)[error.details['item'] - 1]:,} of {file.name} is refused: {error.details['said']}"
+            )
+            raise InvalidRequest(msg, hint=error.hint) from error
     else:
         done = surface.record(
             request_id,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -29,8 +29,10 @@ __all__ = [
     "LabelSummary",
     "check_feedback",
     "check_numbers",
+    "check_said_at",
     "judged",
     "label_summary",
+    "of_item",
     "tie_of",
 ]
 
@@ -39,6 +41,10 @@ Label = str | int | float | bool
 _LABEL_LENGTH_MAX = 200
 CONFUSED_MAX = 100
 """Pairs of truth and answer that a summary tells, the most frequent first."""
+
+_AHEAD_MAX = timedelta(minutes=5)
+_BEFORE_MAX = timedelta(minutes=1)
+"""What clocks may differ by: of who says when something was found, and of who answered."""
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,7 +63,8 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value
         A number that the answer came to: money, a rating.
     at
-        When this was found; of what is said twice of an answer the last counts. By default when it arrives.
+        When this was found: not before the request was asked, nor in the future. Of what is said twice of an answer the last
+        counts. By default when it arrives.
     """
 
     request_id: str
@@ -164,7 +171,7 @@ class LabelSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     labels
         Answers of which anything was said.
     coverage
-        Their share of the requests.
+        Their share of the requests that were answered; of others nothing can turn out.
     accuracy
         Of those of which is known whether they were right; None when there are none, or labels are numbers.
     judged
@@ -220,6 +227,39 @@ def check_numbers(feedback: Feedback) -> None:
             raise InvalidRequest("A whole number in feedback is too large.", hint="Send names of classes as texts.")
 
 
+def check_said_at(feedback: Feedback, asked_at: datetime, now: datetime) -> None:
+    """Raise `InvalidRequest` unless it can have been found when it says: what is of the future would never be corrected.
+
+    Parameters
+    ----------
+    feedback
+        What is said.
+    asked_at
+        When the request was asked, as its id says; a minute before it is taken for a difference of clocks.
+    now
+        When it is said; so are five minutes after it.
+    """
+    if feedback.at is None:
+        return
+    if feedback.at > now + _AHEAD_MAX:
+        msg = f"This was found at {_written(feedback.at)}, which is in the future: it is {_written(now)}."
+    elif feedback.at < asked_at - _BEFORE_MAX:
+        msg = f"This was found at {_written(feedback.at)}, before the request was asked at {_written(asked_at)}."
+    else:
+        return
+    raise InvalidRequest(msg, hint="at says when it was found; leave it out for now.")
+
+
+def of_item(error: InvalidRequest, number: int, of: int) -> InvalidRequest:
+    """The error as that of one of several, which its ``details`` name as ``item``, from 1; ``said`` is what it says of it alone."""
+    said = error.details.get("said", error.message)
+    return InvalidRequest(f"Item {number:,}: {said}" if of > 1 else said, hint=error.hint, item=number, said=said)
+
+
+def _written(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def judged(feedback: Feedback) -> Judged:
     """What feedback comes to.
 
@@ -264,7 +304,7 @@ def _class(value: Label | None) -> str:
 
 
 def label_summary(
-    totals: Iterable[FeedbackTotals], confused: Iterable[Confused], requests: int, *, has_fractions: bool | None = None
+    totals: Iterable[FeedbackTotals], confused: Iterable[Confused], answered: int, *, has_fractions: bool | None = None
 ) -> LabelSummary | None:
     """What totals of some variants come to together; None when nothing was said.
 
@@ -274,8 +314,8 @@ def label_summary(
         Of the variants.
     confused
         Pairs of classes, of all of them.
-    requests
-        That they were asked.
+    answered
+        Requests that they answered.
     has_fractions
         Whether labels are numbers; by default when one of these was no whole number.
     """
@@ -291,7 +331,7 @@ def label_summary(
     value_count = sum(each.values for each in values)
     return LabelSummary(
         labels=labels,
-        coverage=labels / requests if requests else 0.0,
+        coverage=min(labels / answered, 1.0) if answered else 0.0,
         accuracy=right / judged_count if judged_count and not are_numbers else None,
         judged=0 if are_numbers else judged_count,
         mean_abs_error=sum(t.error_abs_total for t in found) / n if errors else None,

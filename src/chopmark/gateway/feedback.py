@@ -15,8 +15,8 @@ from msgspec import structs
 
 from chopmark.base.clock import Clock
 from chopmark.base.jsons import decode, encode
-from chopmark.domain.feedback import Feedback, check_feedback
-from chopmark.domain.request_ids import read_request_id
+from chopmark.domain.feedback import Feedback, check_feedback, check_said_at, of_item
+from chopmark.domain.request_ids import AnsweredBy, read_request_id
 from chopmark.errors import InvalidRequest, NotFound, QueueFull, Unavailable
 from chopmark.gateway.entrance import Entrance, Headers
 from chopmark.gateway.protocols.asked import Answered
@@ -104,9 +104,12 @@ class TakingFeedback:
         items = _read(await reads(_BODY_BYTES_MAX))
         secret, now = bytes.fromhex(routing.secret), self._clock()
         endpoints = {endpoint.id: endpoint for endpoint in routing.endpoints}
-        for each in items:
-            check_feedback(each)
-            endpoint = endpoints.get(read_request_id(each.request_id, secret).endpoint_id)
+        for number, each in enumerate(items, 1):
+            try:
+                answered = _checked(each, secret, now)
+            except InvalidRequest as error:
+                raise of_item(error, number, len(items)) from error
+            endpoint = endpoints.get(answered.endpoint_id)
             if endpoint is None:
                 self._entrance.check_known(headers)
                 raise NotFound("The endpoint that gave this answer is not there any more.")
@@ -120,6 +123,13 @@ def _read(body: bytes) -> list[Feedback]:
     if len(items) > ITEMS_MAX:
         raise InvalidRequest(f"{len(items):,} at once are too many.", hint=f"Send at most {ITEMS_MAX:,} at a time.")
     return items
+
+
+def _checked(item: Feedback, secret: bytes, now: datetime) -> AnsweredBy:
+    """What answered, once the feedback can be meant."""
+    answered = read_request_id(check_feedback(item).request_id, secret)
+    check_said_at(item, answered.at, now)
+    return answered
 
 
 def _said(item: Feedback, now: datetime) -> Feedback:

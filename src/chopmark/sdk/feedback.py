@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from chopmark.domain.feedback import Feedback as Said
-from chopmark.domain.feedback import Label, check_numbers
+from chopmark.domain.feedback import Label, check_numbers, of_item
 from chopmark.domain.predictions import Prediction
+from chopmark.errors import InvalidRequest
 from chopmark.ops.outcomes import FEEDBACK_A_CALL, FeedbackReceipt, RecordFeedback
 from chopmark.sdk.surface import Surface
 
@@ -43,25 +44,40 @@ class Feedback(Surface):
         value
             A number that the answer came to: money, a rating.
         at
-            When this was found; of what is said twice of an answer the last counts. By default now.
+            When this was found: not before the request was asked, nor in the future. Of what is said twice of an answer the last
+            counts. By default now.
 
         Raises
         ------
         InvalidRequest
-            When it is no request id of this registry's gateways, or nothing is said.
+            When it is no request id of this registry's gateways, nothing is said, or it cannot have been found ``at`` that time.
         """
         request_id = request.request_id if isinstance(request, Prediction) else request
         said = Said(request_id=request_id, label=label, prediction=prediction, correct=correct, value=value, at=at)
         return self.record_batch([said])
 
     def record_batch(self, items: Iterable[Said]) -> FeedbackReceipt:
-        """Say what turned out to be true of many answers; each part of a thousand counts as a whole, or not at all."""
+        """Say what turned out to be true of many answers; each part of a thousand counts as a whole, or not at all.
+
+        Raises
+        ------
+        InvalidRequest
+            When one of them is refused; the message says which, and so does ``item`` of its details, from 1.
+        """
         taken = 0
         told = list(items)
-        for each in told:
-            check_numbers(each)  # before JSON makes nothing of what is no number
+        for number, each in enumerate(told, 1):
+            try:
+                check_numbers(each)  # before JSON makes nothing of what is no number
+            except InvalidRequest as error:
+                raise of_item(error, number, len(told)) from error
         for part in _parts(told, FEEDBACK_A_CALL):
-            receipt: FeedbackReceipt = self._call(RecordFeedback(items=tuple(part)))
+            try:
+                receipt: FeedbackReceipt = self._call(RecordFeedback(items=tuple(part)))
+            except InvalidRequest as error:
+                if "item" not in error.details:
+                    raise
+                raise of_item(error, taken + error.details["item"], len(told)) from error
             taken += receipt.taken
         return FeedbackReceipt(taken)
 

@@ -52,18 +52,18 @@ def columns_of(path: Path) -> dict[str, Any]:
     return found
 
 
-def feedback_in(path: Path) -> list[Feedback]:
-    """Feedback of a file of JSON lines.
+def feedback_in(path: Path) -> dict[int, Feedback]:
+    """Feedback of a file of JSON lines, by the number of its line.
 
     Raises
     ------
     InvalidRequest
         When a line is no feedback, or has a field that feedback has not.
     """
-    found = []
+    found: dict[int, Feedback] = {}
     for number, line in numbered_lines(path.read_bytes()):
         try:
-            found.append(_feedback(decode(line, dict[str, Any])))
+            found[number] = _feedback(decode(line, dict[str, Any]))
         except ChopmarkError as error:
             msg = f"Line {number:,} of {path.name} is no feedback: {error.message}"
             raise InvalidRequest(msg, hint=error.hint) from error
