@@ -46,6 +46,10 @@ test: $(READY) ## run the tests; PYTEST_ARGS='-k word' narrows them
 test-slow: $(READY) ## run the tests marked slow
 	@$(PY) -m pytest -m slow $(PYTEST_ARGS)
 
+.PHONY: explore
+explore: $(READY) ## the tests in another order and with other examples each time: what it finds becomes a test
+	@CHOPMARK_TEST_EXPLORE=1 $(PY) -m pytest --randomly-seed=$$(date +%s) $(PYTEST_ARGS)
+
 .PHONY: check
 check: $(READY) ## static gates: ruff, mypy, import contracts, dependencies
 	@$(PY) -m ruff check .

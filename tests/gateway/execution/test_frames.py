@@ -8,7 +8,7 @@ import time
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -77,6 +77,7 @@ PACKED = st.builds(
 
 
 @given(packed=st.lists(PACKED, max_size=3), body=st.binary(max_size=64))
+@example(packed=[Packed(name="", dtype="<f8", shape=(0, 908, 1681, 1705, 13418, 33017), values=None)], body=b"")
 def test_whatever_a_head_says_it_is_arrays_or_a_fault(packed, body: bytes) -> None:
     frame = Frame(Head(kind="answer", arrays=tuple(packed)), bytearray(body))
     try:

@@ -226,7 +226,10 @@ def _array(packed: Packed, body: bytearray, start: int) -> tuple[NDArray[Any], i
     if stop > len(body):
         raise FrameFault(f"An array of {count:,} values is cut.")
     if not dtype.itemsize or not count:
-        return np.empty(shape, dtype), start
+        try:
+            return np.empty(shape, dtype), start
+        except ValueError as error:  # numpy counts the other lengths, though one of them is 0
+            raise FrameFault(f"{shape} is no shape.") from error
     return np.frombuffer(body, dtype, count, start).reshape(shape), stop
 
 
