@@ -58,7 +58,7 @@ def test_a_monitor_is_made_looked_at_and_deleted(program: Program) -> None:
     assert "error_rate > 0.05 for 5 min" in listed.out
     tried = program.ok("monitor", "test", name, "--minutes", "2")
     assert [line.split()[2:] for line in tried.out.splitlines()[1:]] == [["no", "data", "0"]] * 2
-    assert "It would be ok now" in tried.err
+    assert "It would be without data now" in tried.err
     assert len(program.ok("monitor", "test", name, "--minutes", "2", "--json").json["samples"]) == 2
     assert "due" in program.ok("monitor", "evaluate", name).out
     assert "disabled" in program.ok("monitor", "disable", name, "--reason", "a load test").out
@@ -67,6 +67,33 @@ def test_a_monitor_is_made_looked_at_and_deleted(program: Program) -> None:
     assert program.ok("monitor", "delete", name).out.startswith(f"{name}: deleted")
     assert program("monitor", "show", name).code == 3
     assert "Nothing is watched" in program.ok("monitor", "list").err
+
+
+def test_the_list_says_what_is_not_known_and_who_is_silenced(program: Program) -> None:
+    name = watched(program)
+    assert "not evaluated yet" in program.ok("monitor", "list").out
+    program.ok("alert", "silence", name, "2h")
+    assert "not evaluated yet, silenced" in program.ok("monitor", "list").out
+    assert "not evaluated yet, silenced" in program.ok("monitor", "show", name).out
+    program.ok("alert", "silence", name, "0s")
+    assert "silenced" not in program.ok("monitor", "list").out
+    program.ok("endpoint", "delete", "fraud-api")
+    tried = program.ok("monitor", "test", name)
+    assert "There is no endpoint fraud-api." in tried.err
+    assert "It would be not known now" in tried.err
+    assert program.ok("monitor", "test", name, "-q").out.splitlines() == ["no data"] * 60
+
+
+def test_what_sampled_requests_say_takes_an_hour(program: Program) -> None:
+    watched(program)
+    for metric, bound in (("estimated_accuracy", "--below"), ("drift.amount", "--above")):
+        said = ("monitor", "create", "fraud-api", "--metric", metric, bound, "0.5")
+        refused = program(*said, "--minutes", "5")
+        assert refused.code == 2
+        assert f"A sample of {metric} sums up 60 minutes or more, not 5" in refused.err
+        assert program.ok(*said, "--json").json["minutes"] == 60
+    shown = program.ok("monitor", "create", "--help").out
+    assert "drift.COLUMN" in shown
 
 
 def test_every_kind_of_rule(program: Program) -> None:

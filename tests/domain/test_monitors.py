@@ -340,6 +340,9 @@ def test_who_was_away_for_long_begins_hours_ago() -> None:
         ({"metric": "errors"}, "no metric"),
         ({"metric": "metrics."}, "no metric"),
         ({"minutes": 0}, "1 to 1,440 minutes"),
+        ({"metric": "estimated_accuracy", "minutes": 59}, "60 minutes or more, not 59: counts are by hour"),
+        ({"metric": "drift", "minutes": 5}, "60 minutes or more"),
+        ({"metric": "drift.age"}, "60 minutes or more"),
         ({"name": "-x"}, "monitor"),
         ({"on": "other/fraud-api"}, "in the project other"),
         ({"on": "fraud:3", "variant": "stable"}, "no variants"),
@@ -366,6 +369,8 @@ def test_what_can_be_meant() -> None:
         {"on": "fraud@champion", "metric": "metrics.score"},
         {"rule": BurnRateWatch(objective=0.999)},
         {"rule": AnomalyWatch(sensitivity=1.0), "minutes": 5},
+        {"metric": "estimated_accuracy", "minutes": 60},
+        {"metric": "drift.predictions", "minutes": 60},
         {"action": Action(kind="rollback")},
         {"action": Action(kind="job", job="expiry", arguments={"key_days": 3})},
     ):

@@ -233,6 +233,7 @@ def test_a_monitor_fires_when_the_estimate_falls_and_resolves(world: World) -> N
     assert standing.value > 0.9
     trial = monitors.test(monitor, minutes=5)
     assert trial.samples[-1].value == pytest.approx(standing.value)
+    assert len(trial.samples) == 5, "each minute"
     world.sampled(unsure(2_000))
     world.sampled(unsure(2_000), name="shadow")
     assert evaluated(world, monitor).phase == "firing"

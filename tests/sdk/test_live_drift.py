@@ -84,6 +84,11 @@ def test_a_monitor_of_drift_fires_and_resolves(sampled: Sampled) -> None:
     sampled.minute()
     assert monitors.get(any_column).standing.value == 0.0
     assert monitors.get(gone).standing.why == "The profile has no column 'height'."
+    assert repr(monitors.get(gone)).endswith(" · not known>")
+    assert repr(monitors.get(age)).endswith(" · ok>")
+    tried = monitors.test(age, minutes=3)
+    assert [sample.value for sample in tried.samples] == [None] * 3
+    assert tried.standing.why.startswith("A test does not measure drift;")
     sampled.sampled(table(2, shift=1.0, rows=4_000), router="r2")
     sampled.minute()
     (alert,) = sampled.registry.alerts.list()

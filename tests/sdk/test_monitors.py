@@ -1,8 +1,10 @@
 """Monitors and alerts through the library: what fires is told, acted on once, looked after, silenced, and over."""
 
+import random
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -93,7 +95,10 @@ def watch(request: pytest.FixtureRequest, tmp_path: Any, clock: FakeClock) -> It
 
 def test_errors_rise_and_fall(watch: Watch) -> None:
     made = watch.monitor(for_="2m", severity="critical")
-    assert repr(made) == "<monitor fraud-api.error_rate · fraud-api error_rate > 0.05 for 2 min · critical · ok>"
+    assert (
+        repr(made)
+        == "<monitor fraud-api.error_rate · fraud-api error_rate > 0.05 for 2 min · critical · not evaluated yet>"
+    )
     heard: list[str] = []
     end = watch.registry.alerts.on("*", lambda event: heard.append(event.event))
     watch.minutes(0, 0, 20)
@@ -296,6 +301,31 @@ def test_a_trial_changes_nothing(watch: Watch) -> None:
     assert watch.registry.monitors.get(monitor) == before
 
 
+def test_how_a_monitor_stands_is_never_called_well_for_want_of_data(watch: Watch) -> None:
+    """Its phase in JSON is what it was; the word for people says what is wanting."""
+    monitors = watch.registry.monitors
+    made = [
+        watch.monitor(),
+        monitors.create("fraud-api", above=0.05, no_data="ok", name="quiet-is-well"),
+        monitors.create("fraud-api", metric="requests_per_second", below=1, name="gone"),
+    ]
+    watch.clock.now += MINUTE + SETTLED
+    watch.watcher.turn()
+
+    def words() -> list[str]:
+        return [repr(monitors.get(each)).rpartition(" · ")[2] for each in made]
+
+    assert words() == ["without data>", "ok>", "firing>"]
+    assert monitors.get(made[0]).standing.phase == "ok"
+    watch.minutes(0)
+    assert words() == ["ok>"] * 3
+    watch.registry.endpoints.delete("fraud-api")
+    watch.clock.now += MINUTE
+    watch.watcher.turn()
+    assert words()[:2] == ["not known>", "not known>"]
+    assert monitors.test(made[0], minutes=2).standing.why == "There is no endpoint fraud-api."
+
+
 def test_a_version_is_watched_by_its_alias(watch: Watch) -> None:
     watch.registry.alias("fraud@champion", "fraud:1")
     made = watch.registry.monitors.create("fraud@champion", above=0.05)
@@ -350,6 +380,33 @@ def test_late_truth_is_watched(watch: Watch) -> None:
     said(4, "a" * 8)
     watch.minutes(0)
     assert watch.firing() == []
+
+
+@pytest.mark.parametrize("minutes", [1, 59, 61, 200, 1_440])
+def test_each_minute_is_tried_of_late_truth_as_it_would_be_counted_by_itself(watch: Watch, minutes: int) -> None:
+    """Pieces of a time that are read once come to what the whole time does."""
+    monitor = watch.registry.monitors.create("fraud-api", metric="accuracy", below=0.8, minutes=minutes)
+    rng = random.Random(5)
+    asked = [watch.clock.now - rng.random() * timedelta(hours=26) for _ in range(300)]
+    with watch.transport.catalog.writing() as tx:
+        tx.feedback.put(
+            JudgedFeedback(
+                watch.endpoint.id,
+                watch.endpoint.variants[0].version.id,
+                "stable",
+                at,
+                n.to_bytes(16, "big"),
+                watch.clock.now,
+                Judged("a", "ab"[n % 2], n % 2 == 0, None, is_number=False, value=None),
+            )
+            for n, at in enumerate(asked)
+        )
+    samples = watch.registry.monitors.test(monitor, minutes=130).samples
+    assert len(samples) == 130
+    assert {b.at - a.at for a, b in pairwise(samples)} == {MINUTE}
+    for sample in samples:
+        right = [n % 2 == 0 for n, at in enumerate(asked) if sample.at - minutes * MINUTE <= at < sample.at]
+        assert (sample.events, sample.value) == (len(right), sum(right) / len(right) if right else None)
 
 
 def test_an_endpoint_that_is_gone_is_said(watch: Watch) -> None:

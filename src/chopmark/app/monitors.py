@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from chopmark.domain.access import EVERYWHERE, check_permission
 from chopmark.domain.alert_rules import AlertEvent, AlertState, Sample
 from chopmark.domain.burn_rates import BurnRateState
 from chopmark.domain.endpoints import Endpoint, parse_endpoint
+from chopmark.domain.feedback import FeedbackTotals
 from chopmark.domain.live_drift import MeasuredDrift
 from chopmark.domain.monitor_samples import counts_by_minute, labelled_sample, samples
 from chopmark.domain.monitor_steps import SETTLE, MonitorState, Span, due_at, span, standing_of, stepped
@@ -37,6 +39,7 @@ from chopmark.domain.monitors import (
     parse_monitor,
     watched,
 )
+from chopmark.domain.outcome_tiers import beginning
 from chopmark.domain.outcomes import WINDOW, OutcomeWindow, window_start
 from chopmark.domain.refs import ModelRef
 from chopmark.errors import ChopmarkError, Conflict, IntegrityFailure, InvalidRequest, NotFound
@@ -65,6 +68,10 @@ MONITORS_MAX = 1_000
 _WINDOWS_A_READ = 200_000
 _READ_AT_ONCE = timedelta(hours=1)
 _ENDPOINTS_MAX = 100
+_HOUR = timedelta(hours=1)
+
+ReadTotals = Callable[[UUID, datetime, datetime], Sequence[FeedbackTotals]]
+"""What is known of the answers of a place, from a time to before another."""
 
 
 class _Watched(NamedTuple):
@@ -178,12 +185,26 @@ def trial(ctx: Context, request: q.TryMonitor) -> q.MonitorTrial:
     judged: list[Sample] = []
     events: list[AlertEvent] = []
     why = ""
+
+    @cache
+    def estimated(since: datetime, until: datetime) -> EstimatedAccuracy | None:
+        return _estimate(ctx.whole, ctx.store, monitor, since, until)
+
+    totals = _read_once(_totals_of(ctx))
     while (over := span(monitor, state, now)) is not None:
-        found = _recorded(ctx, monitor, over)
+        if monitor.metric in LABELLED or is_sampled(
+            monitor.metric
+        ):  # one sample a look, and here one is wanted for each minute
+            over = over._replace(until=over.since + WINDOW)
+        found = _recorded(ctx, monitor, over, totals)
         counts = counts_by_minute(monitor, found.windows)
         if monitor.metric == ESTIMATED:
-            measured = _estimate(ctx.whole, ctx.store, monitor, over.until)
+            hours = beginning(over.until - monitor.minutes * WINDOW, "hour"), beginning(over.since, "hour") + _HOUR
+            measured = estimated(*hours)
             found = found if measured is None else _expected(found, measured, over.until)
+        elif is_drift(monitor.metric):
+            untried = f"A test does not measure drift; an evaluation does: chopmark monitor evaluate {monitor.ref}"
+            found = found._replace(why=found.why or untried)
         labelled = found.labelled
         judged += samples(monitor, counts, over.since, over.until) if labelled is None else (labelled,)
         state, new = stepped(monitor, state, found.windows, over, now, labelled)
@@ -200,7 +221,7 @@ def evaluate(ctx: Context, request: q.EvaluateMonitor) -> q.Evaluated:
     if over is None:
         return q.Evaluated(monitor=monitor, due_at=due_at(seen.state))
     try:
-        found = _recorded(ctx, monitor, over)
+        found = _recorded(ctx, monitor, over, _totals_of(ctx))
         if is_drift(monitor.metric):
             found = _drifted(found, request.drift or MeasuredDrift(), over.until)
         elif monitor.metric == ESTIMATED and ctx.prepared is not None:
@@ -228,15 +249,17 @@ def estimate(outside: Outside, request: q.EvaluateMonitor) -> EstimatedAccuracy 
         if seen is None or seen.monitor.metric != ESTIMATED:
             return None
         now = tx.jobs.now() or outside.now
-        return _estimate(tx, outside.store, seen.monitor, now)
+        return _estimate(tx, outside.store, seen.monitor, now - seen.monitor.minutes * WINDOW, now)
 
 
-def _estimate(tx: Transaction, store: BlobStore, monitor: Monitor, until: datetime) -> EstimatedAccuracy | None:
+def _estimate(
+    tx: Transaction, store: BlobStore, monitor: Monitor, since: datetime, until: datetime
+) -> EstimatedAccuracy | None:
     on = parse_endpoint(monitor.on)
     endpoint = tx.endpoints.get(on.project, on.name)
     if endpoint is None:
         return None
-    found = estimates_of(tx, store, endpoint.id, until - monitor.minutes * WINDOW, until)
+    found = estimates_of(tx, store, endpoint.id, since, until)
     return together(
         [
             each
@@ -302,38 +325,62 @@ def _on(ctx: Context, text: str) -> str:
     return str(ref)
 
 
-def _recorded(ctx: Context, monitor: Monitor, over: Span) -> _Watched:
+def _recorded(ctx: Context, monitor: Monitor, over: Span, totals: ReadTotals) -> _Watched:
     """What was recorded of what is watched; nothing when that is gone, and why."""
     if watched(monitor.on) == "endpoint":
         ref: ModelRef = parse_endpoint(monitor.on)
         endpoint = ctx.tx.endpoints.get(ref.project, ref.name)
         if endpoint is None:
             return _Watched((), why=f"There is no endpoint {ref}.")
-        return _read(ctx, monitor, over, [endpoint.id], None)._replace(endpoint=endpoint)
+        return _read(ctx, monitor, over, [endpoint.id], None, totals)._replace(endpoint=endpoint)
     try:
         version = resolve(ctx, monitor.on)
         model = the_model(ctx, ModelRef(version.project, version.model))
     except ChopmarkError as error:
         return _Watched((), why=error.message)
     answers = [each.id for each in ctx.whole.endpoints.using(version.id, limit=_ENDPOINTS_MAX)]
-    return _read(ctx, monitor, over, [*answers, model.id], version.id)
+    return _read(ctx, monitor, over, [*answers, model.id], version.id, totals)
 
 
-def _read(ctx: Context, monitor: Monitor, over: Span, places: Sequence[UUID], version_id: UUID | None) -> _Watched:
+def _read(
+    ctx: Context,
+    monitor: Monitor,
+    over: Span,
+    places: Sequence[UUID],
+    version_id: UUID | None,
+    totals: ReadTotals,
+) -> _Watched:
     """What was recorded in some places (endpoints, or a model of which callers record), of one version or of all."""
     if is_sampled(monitor.metric):
         return _Watched((), labelled=Sample(over.until, events=0))
     if monitor.metric in LABELLED:
         since = over.until - monitor.minutes * WINDOW
-        totals = [
-            each
-            for place in places
-            for each in ctx.whole.feedback.totals(place, since=since, until=over.until)
-            if version_id in (None, each.version)
+        known = [
+            each for place in places for each in totals(place, since, over.until) if version_id in (None, each.version)
         ]
-        return _Watched((), labelled=labelled_sample(monitor, totals, over.until))
+        return _Watched((), labelled=labelled_sample(monitor, known, over.until))
     found = (window for place in places for window in _windows(ctx, place, over))
     return _Watched([window for window in found if version_id in (None, window.version)])
+
+
+def _totals_of(ctx: Context) -> ReadTotals:
+    return lambda place, since, until: ctx.whole.feedback.totals(place, since=since, until=until)
+
+
+def _read_once(totals: ReadTotals) -> ReadTotals:
+    """The same, for who asks minute by minute: each whole hour and each minute is read once, and what overlaps is added up from them."""
+    read = cache(totals)
+
+    def pieces(place: UUID, since: datetime, until: datetime) -> list[FeedbackTotals]:
+        found: list[FeedbackTotals] = []
+        while since < until:
+            is_whole = since == beginning(since, "hour") and since + _HOUR <= until
+            end = since + (_HOUR if is_whole else WINDOW)
+            found += read(place, since, end)
+            since = end
+        return found
+
+    return pieces
 
 
 def _windows(ctx: Context, endpoint_id: UUID, over: Span) -> list[OutcomeWindow]:

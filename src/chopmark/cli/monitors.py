@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -23,7 +24,7 @@ from chopmark.cli.output import Fact, note
 from chopmark.cli.session import Session
 from chopmark.cli.tables import Column
 from chopmark.cli.words import count, number, pairs, stamp, when
-from chopmark.domain.monitors import ACTIONS, Monitor, rule_words
+from chopmark.domain.monitors import ACTIONS, Monitor, rule_words, standing_word
 
 __all__ = ["monitor"]
 
@@ -43,7 +44,10 @@ monitor = Group(
 def _state(found: Monitor) -> str:
     if not found.enabled:
         return "disabled"
-    return f"{found.standing.phase} ({found.standing.why})" if found.standing.why else found.standing.phase
+    word = standing_word(found.standing, found.rule)
+    if found.silenced_until is not None and datetime.now(UTC) < found.silenced_until:
+        word += ", silenced"
+    return f"{word} ({found.standing.why})" if found.standing.why else word
 
 
 def _number(value: float | None) -> str:
@@ -159,7 +163,7 @@ def _action_options(function: F) -> F:
     default="error_rate",
     metavar="NAME",
     help="error_rate, success_rate, latency_ms_p50, _p95, _p99, requests_per_second, cost_usd, "
-    "accuracy, mean_absolute_error, estimated_accuracy, or metrics.NAME.",
+    "accuracy, mean_absolute_error, estimated_accuracy, drift, drift.COLUMN, drift.predictions, or metrics.NAME.",
 )
 @_rule_options
 @option("--severity", type=click.Choice(["info", "warning", "critical"]), default="warning", help="How bad it is.")
@@ -270,17 +274,18 @@ def delete(session: Session, called: str, reason: str) -> None:
 @option("--minutes", type=int, default=60, metavar="N", help="How far to look back, at most 360.")
 @pass_session
 def test(session: Session, called: str, minutes: int) -> None:
-    """Say what a monitor would have made of the last minutes, as if it had begun then; nothing is changed."""
+    """Say what a monitor would have made of each of the last minutes, as if it had begun then; nothing is changed."""
     found = session.registry().monitors.test(called, minutes=minutes)
+    word = standing_word(found.standing, found.monitor.rule)
     if session.json:
-        session.output.record(found, name=found.standing.phase)
+        session.output.record(found, name=word)
         return
     session.output.page(found.samples, _SAMPLES, name=lambda s: _number(s.value), empty="No minute has settled yet.")
     for event in found.events:
         note(f"{when(event.at)}: {event.kind}: {event.message}")
     if found.standing.why:
         note(found.standing.why)
-    note(f"It would be {found.standing.phase} now, after {count(len(found.events), 'change')}.")
+    note(f"It would be {word} now, after {count(len(found.events), 'change')}.")
 
 
 @monitor.command(
@@ -301,4 +306,6 @@ def evaluate(session: Session, called: str) -> None:
         ("resolved", count(len(found.resolved), "alert") if found.resolved else ""),
         ("due", f"{found.due_at:%Y-%m-%d %H:%M:%S} UTC"),
     ]
-    session.output.record(found, name=found.monitor.standing.phase, title=found.monitor.ref, facts=facts)
+    session.output.record(
+        found, name=standing_word(found.monitor.standing, found.monitor.rule), title=found.monitor.ref, facts=facts
+    )

@@ -57,6 +57,7 @@ __all__ = [
     "is_sampled",
     "metric_words",
     "parse_monitor",
+    "standing_word",
     "watched",
 ]
 
@@ -93,6 +94,10 @@ SHADOW = "shadow"
 
 RECORDED = "metrics."
 MINUTES_MAX = 1_440
+
+SAMPLED_MINUTES_MIN = 60
+"""Sampled requests are counted by hour, so that a shorter sample would be of a whole hour all the same."""
+
 ActionKind = Literal["alert", "pause", "rollback", "job"]
 ACTIONS: tuple[ActionKind, ...] = get_args(ActionKind)
 
@@ -199,7 +204,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes
     ----------
     phase
-        ``ok``, ``pending`` (the condition holds, and not for long enough) or ``firing``.
+        ``ok``, ``pending`` (the condition holds, and not for long enough) or ``firing``. ``ok`` is also what does not fire for want of
+        data, or because it cannot be evaluated: see ``value`` and ``why``, or `standing_word`.
     at
         End of the last minute that was judged.
     value, events
@@ -265,7 +271,7 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
         return str(ModelRef(self.project, self.name))
 
     def __repr__(self) -> str:
-        state = self.standing.phase if self.enabled else "disabled"
+        state = standing_word(self.standing, self.rule) if self.enabled else "disabled"
         does = f" · {self.action.kind}" if self.action.kind != "alert" else ""
         return f"<monitor {self.ref} · {self.on} {rule_words(self)} · {self.severity}{does} · {state}>"
 
@@ -341,6 +347,23 @@ def rule_words(monitor: Monitor) -> str:
             return f"{monitor.metric} is unusual"
 
 
+def standing_word(standing: Standing, rule: MonitorRule) -> str:
+    """How a monitor stands, as people are told: its phase, or, where that is ``ok`` for want of anything to judge, what is wanting.
+
+    >>> rule = ThresholdWatch(threshold=0.1)
+    >>> standing_word(Standing(), rule), standing_word(Standing(why="The profile has no column 'agee'."), rule)
+    ('not evaluated yet', 'not known')
+    """
+    if standing.phase != "ok":
+        return standing.phase
+    if standing.why:
+        return "not known"
+    if standing.at is None:
+        return "not evaluated yet"
+    is_silence_well = isinstance(rule, ThresholdWatch) and rule.no_data == "ok"
+    return "without data" if standing.value is None and not is_silence_well else "ok"
+
+
 def check_monitor(monitor: Monitor, metrics: Iterable[str] = METRICS) -> Monitor:
     """The monitor, once it can be meant.
 
@@ -389,6 +412,9 @@ def _check_metric(monitor: Monitor, known: frozenset[str]) -> None:
             raise InvalidRequest(
                 f"{what} is that of an endpoint's requests.", hint="Watch the endpoint, or a variant of it."
             )
+        if monitor.minutes < SAMPLED_MINUTES_MIN:
+            msg = f"A sample of {metric} sums up {SAMPLED_MINUTES_MIN} minutes or more, not {monitor.minutes}: counts are by hour."
+            raise InvalidRequest(msg, hint=f"Give {SAMPLED_MINUTES_MIN} minutes or more.")
     if isinstance(monitor.rule, BurnRateWatch) and (metric != "error_rate" or monitor.minutes != 1):
         raise InvalidRequest(
             "An error budget is about error_rate, minute by minute.",

@@ -54,7 +54,7 @@ class CreateMonitor(Request, frozen=True, kw_only=True):
     metric
         One of `chopmark.domain.monitors.METRICS`, or ``metrics.NAME`` for the mean of a recorded one.
     minutes
-        How many minutes a sample sums up.
+        How many minutes a sample sums up; at least 60 of drift and estimated accuracy.
     rule, severity, action
         When it fires, how bad that is, and what happens.
     """
@@ -114,7 +114,7 @@ class DeleteMonitor(Request, frozen=True, kw_only=True):
 
 
 class TryMonitor(Request, frozen=True, kw_only=True):
-    """What a monitor would have made of the last minutes, as if it had begun then; nothing is changed.
+    """What a monitor would have made of each of the last minutes, as if it had begun then; nothing is changed.
 
     Attributes
     ----------

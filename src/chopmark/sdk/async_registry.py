@@ -1568,7 +1568,7 @@ class AsyncMonitors:
         return await asyncio.to_thread(self._registry.delete, monitor, reason=reason)
 
     async def test(self, monitor: MonitorReference, *, minutes: int = 60) -> MonitorTrial:
-        """What a monitor would have made of the last minutes, as if it had begun then; nothing is changed."""
+        """What a monitor would have made of each of the last minutes, as if it had begun then; nothing is changed."""
         return await asyncio.to_thread(self._registry.test, monitor, minutes=minutes)
 
     async def evaluate(self, monitor: MonitorReference) -> Evaluated:

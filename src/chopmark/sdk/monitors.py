@@ -13,6 +13,7 @@ from chopmark.domain.durations import Duration, seconds_of
 from chopmark.domain.endpoints import Endpoint, parse_endpoint
 from chopmark.domain.monitors import (
     LABELLED,
+    SAMPLED_MINUTES_MIN,
     Action,
     ActionKind,
     AnomalyWatch,
@@ -40,7 +41,6 @@ __all__ = ["Duration", "MonitorReference", "Monitors", "monitor_name", "seconds_
 MonitorReference = str | Monitor
 _ANOMALY_MINUTES = 5
 _LABELLED_MINUTES = 1_440
-_SAMPLED_MINUTES = 60
 
 
 class Monitors(Surface):
@@ -88,7 +88,8 @@ class Monitors(Surface):
         for_
             How long it must hold before it fires: seconds, or ``"5m"``.
         minutes
-            How many minutes a sample sums up; 1, 5 for what is unusual, 60 for drift and what is estimated, and a day for what needs the truth.
+            How many minutes a sample sums up; 1, 5 for what is unusual, 60 (the least) for drift and what is estimated, and a day for what needs
+            the truth.
         resolve_at
             Where it resolves, so that a value at the threshold does not flap.
         requests_min
@@ -116,7 +117,7 @@ class Monitors(Surface):
         >>> registry = memory_registry()
         >>> made = registry.endpoints.create("fraud-api", registry.register("fraud", {"threshold": 0.7}))
         >>> registry.monitors.create(made, metric="error_rate", above=0.05, for_="5m", severity="critical", action="rollback")
-        <monitor fraud-api.error_rate · fraud-api error_rate > 0.05 for 5 min · critical · rollback · ok>
+        <monitor fraud-api.error_rate · fraud-api error_rate > 0.05 for 5 min · critical · rollback · not evaluated yet>
         """
         place = self._on(on)
         rule = _rule(above, below, objective, unusual, direction, for_, resolve_at, requests_min, no_data)
@@ -164,7 +165,9 @@ class Monitors(Surface):
         return done
 
     def test(self, monitor: MonitorReference, *, minutes: int = 60) -> MonitorTrial:
-        """What a monitor would have made of the last minutes, as if it had begun then; nothing is changed.
+        """What a monitor would have made of each of the last minutes, as if it had begun then; nothing is changed.
+
+        Labels and sampled requests count as far as they are known by now. Drift is measured by `evaluate` only.
 
         >>> from chopmark.testing.registry import memory_registry
         >>> registry = memory_registry()
@@ -208,7 +211,7 @@ def _usual_minutes(metric: str, rule: MonitorRule) -> int:
     if metric in LABELLED:
         return _LABELLED_MINUTES
     if is_sampled(metric):
-        return _SAMPLED_MINUTES
+        return SAMPLED_MINUTES_MIN
     return _ANOMALY_MINUTES if isinstance(rule, AnomalyWatch) else 1
 
 
