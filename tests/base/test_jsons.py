@@ -42,6 +42,9 @@ def test_a_document_of_another_form_is_told_without_names_of_types() -> None:
     assert caught.value.message == (
         "What was read does not have the form it should: count is a text; it may be a whole number."
     )
+    for nothing in (b"", b" \n"):
+        with pytest.raises(InvalidRequest, match="it is empty"):
+            decode(nothing, _Asked)
     with pytest.raises(InvalidRequest, match="truncated"):
         decode(b"{", _Asked)
     with pytest.raises(InvalidRequest, match=": JSON is malformed"):

@@ -64,6 +64,15 @@ def test_quiet_prints_references_only(program: Program) -> None:
     assert program.ok("promote", "fraud:2", "staging", "--reason", "x", "-q").out == "fraud:2\n"
 
 
+def test_a_row_that_is_no_json_is_refused_in_whole_sentences(program: Program) -> None:
+    ran = program("predict", "api", "--row", "xx")
+    assert ran.code == 2
+    told = " ".join(ran.err.split())
+    assert "The row is not JSON." in told
+    assert "(byte 0)." in told
+    assert ".." not in told
+
+
 def test_options_of_the_program_stand_before_the_command_too(program: Program) -> None:
     program.register()
     assert program.ok("--json", "get", "fraud").json["number"] == 1

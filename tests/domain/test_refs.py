@@ -1,9 +1,13 @@
 """The grammar of references: what is read, what it means, what is refused."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chopmark.domain.endpoints import parse_endpoint
+from chopmark.domain.experiments import parse_experiment
 from chopmark.domain.lifecycle import STAGES
 from chopmark.domain.refs import DEFAULT_PROJECT, ModelRef, Ref, parse_model, parse_ref
 from chopmark.errors import InvalidRequest
@@ -94,6 +98,24 @@ def test_the_session_project_fills_in() -> None:
     assert parse_ref("fraud:3", "risk") == Ref("risk", "fraud", "number", "3")
     assert parse_ref("ads/fraud:3", "risk").project == "ads"
     assert parse_model("fraud", "risk") == ModelRef("risk", "fraud")
+
+
+@pytest.mark.parametrize(
+    ("read", "called", "example"),
+    [
+        (parse_model, "model", "fraud-detector"),
+        (parse_endpoint, "endpoint", "fraud-api"),
+        (parse_experiment, "experiment", "ranker-test"),
+    ],
+)
+def test_what_a_name_is_of_is_said_with_an_example(read: Any, called: str, example: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read("z api")
+    assert caught.value.message.startswith(f"The {called} name 'z api' must be letters")
+    assert caught.value.hint == f"{'A' if called == 'model' else 'An'} {called} name that would do: '{example}'."
+    assert read(example).name == example
+    with pytest.raises(InvalidRequest, match=f"is not an? {called}: it has more"):
+        read("a/b/c")
 
 
 def test_something_that_is_no_text_is_refused() -> None:

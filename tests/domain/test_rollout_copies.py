@@ -61,8 +61,8 @@ def test_it_is_told_after_the_wait_and_not_before() -> None:
     assert event is not None
     assert (event.kind, event.since, event.at) == ("firing", confirmed, bench.now)
     assert event.message == (
-        "The shadow fraud:2 got no copy in 5 min: no request came to api that a version could read. "
-        "Send it some, or end the rollout: chopmark rollout abort api"
+        "The shadow fraud:2 got no copy in 5 min: no request came to api that a version could read: "
+        "none at all, or only such as were refused. See which: chopmark outcomes summary api"
     )
     assert bench.rollout.waiting == "holding", "the row says nothing of it"
     bench.step(WITHIN_S)

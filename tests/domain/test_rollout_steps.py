@@ -149,6 +149,7 @@ def test_a_canary_goes_all_the_way_and_lets_go_of_the_old_version() -> None:
     moves = [event.after for event in bench.events if event.kind == "moved"]
     assert moves == ["preparing", "progressing", "progressing", "promoting", "baking", "completed"]
     assert all(event.reason for event in bench.events)
+    assert bench.events[0].reason == "the candidate is being loaded"
     assert [split.weight for split in bench.splits] == [0, 1_000, 10_000, 10_000]
     assert {v.version.number: v.weight for v in bench.endpoint.variants} == {2: 10_000, 1: 0}
     bench.step(seconds=3_500)

@@ -275,6 +275,7 @@ def test_from_the_terminal(logged: tuple[Path, Path], copied: Path, tmp_path: Pa
     path = min(copied.glob("default/fraud-api/*/*.parquet"))
     changed(path, "variant", 0, "winner")
     wrong = program("predictions", "verify", copied)
+    assert "; 1 faulty row, 0 faulty files" in wrong.err
     assert wrong.code == 1
     assert "of another variant" in wrong.out
 

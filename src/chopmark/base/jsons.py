@@ -96,7 +96,8 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     try:
         return read(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        msg = f"What was read does not have the form it should: {_in_words(str(error))}."
+        said = _in_words(str(error)) if data.strip() else "it is empty"
+        msg = f"What was read does not have the form it should: {said}."
         raise InvalidRequest(msg) from error
     except RecursionError as error:
         raise InvalidRequest("What was read is nested more deeply than is read.", hint="Nest it less.") from error

@@ -93,15 +93,13 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _json(data: bytes, what: str) -> Any:
-    import msgspec
-
     from chopmark.base.jsons import decode
 
     try:
         return decode(data, object)
-    except (msgspec.DecodeError, InvalidRequest) as error:
+    except InvalidRequest as error:
         raise InvalidRequest(
-            f"{what} is not JSON: {error}.", hint="Write it like '[1.5, 2]' or '{\"amount\": 1.5}'."
+            f"{what} is not JSON. {error.message}", hint="Write it like '[1.5, 2]' or '{\"amount\": 1.5}'."
         ) from error
 
 

@@ -160,7 +160,8 @@ def verify(
         name: Callable[[LogFault], str] = lambda f: f.file  # noqa: E731
         session.output.page(found.faults, _FAULTS, name=name, empty="Every row is what its request id says.")
         note(
-            f"{found.rows:,} rows in {count(found.files, 'file')}; {found.faulty_rows:,} rows and {found.faulty_files:,} files are not"
+            f"{count(found.rows, 'row')} in {count(found.files, 'file')}; "
+            f"{count(found.faulty_rows, 'faulty row')}, {count(found.faulty_files, 'faulty file')}"
         )
     if not found.is_sound:
         ctx.exit(FAILED)

@@ -348,4 +348,4 @@ def parse_endpoint(text: str, project: str = DEFAULT_PROJECT) -> ModelRef:
     InvalidRequest
         When it is none.
     """
-    return parse_model(text, project)
+    return parse_model(text, project, "endpoint")

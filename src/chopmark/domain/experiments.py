@@ -281,7 +281,7 @@ def parse_experiment(text: str, project: str = "default") -> ModelRef:
     InvalidRequest
         When it is none.
     """
-    return parse_model(text, project)
+    return parse_model(text, project, "experiment")
 
 
 def shares_of(percents: Sequence[float | None]) -> list[float]:

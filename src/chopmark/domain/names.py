@@ -19,7 +19,9 @@ __all__ = [
     "check_tags",
     "check_text",
     "counted",
+    "example_of",
     "shown",
+    "with_article",
 ]
 
 NAME_LENGTH_MAX = 128
@@ -108,13 +110,22 @@ def _name_fault(name: object) -> str:
 def _checked(name: str, what: str, fault: str) -> str:
     if fault:
         msg = f"The {what} {shown(name)} {fault}."
-        raise InvalidRequest(
-            msg,
-            hint=f"A {what} that would do: 'fraud-detector'."
-            if what != "alias"
-            else "An alias that would do: 'champion'.",
-        )
+        hint = f"{with_article(what).capitalize()} that would do: '{example_of(what)}'."
+        raise InvalidRequest(msg, hint=hint)
     return name
+
+
+def with_article(noun: str) -> str:
+    """``a model``, ``an endpoint``."""
+    return f"{'an' if noun[:1] in 'aeio' else 'a'} {noun}"
+
+
+_EXAMPLES = {"alias": "champion", "endpoint": "fraud-api", "experiment": "ranker-test", "monitor": "fraud-api-errors"}
+
+
+def example_of(what: str) -> str:
+    """A name that would do for what errors call so."""
+    return _EXAMPLES.get(what.removesuffix(" name"), "fraud-detector")
 
 
 def check_key(key: object, what: str) -> str:

@@ -26,7 +26,7 @@ from typing import Literal
 import msgspec
 
 from chopmark.domain.lifecycle import STAGES
-from chopmark.domain.names import check_alias, check_name, shown
+from chopmark.domain.names import check_alias, check_name, example_of, shown, with_article
 from chopmark.domain.semver import Range, SemVer
 from chopmark.errors import InvalidRequest
 
@@ -80,8 +80,17 @@ class Ref(msgspec.Struct, frozen=True):
         return f"{self.model}{sign}{self.value or 'latest'}"
 
 
-def parse_model(text: str, project: str = DEFAULT_PROJECT) -> ModelRef:
+def parse_model(text: str, project: str = DEFAULT_PROJECT, what: str = "model") -> ModelRef:
     """Read ``[project/]name``.
+
+    Parameters
+    ----------
+    text
+        The name.
+    project
+        Where it is, when it names none.
+    what
+        What errors call it: endpoints and others are named as models are.
 
     Raises
     ------
@@ -89,18 +98,18 @@ def parse_model(text: str, project: str = DEFAULT_PROJECT) -> ModelRef:
         When it is not a name, or carries a selector.
     """
     _check_length(text)
-    return _model(text, project)
+    return _model(text, project, what)
 
 
 @lru_cache(maxsize=_KEPT)
-def _model(text: str, project: str) -> ModelRef:
+def _model(text: str, project: str, what: str) -> ModelRef:
     first, slash, rest = text.partition("/")
     if not slash:
-        return ModelRef(check_name(project, "project"), check_name(text, "model name"))
+        return ModelRef(check_name(project, "project"), check_name(text, f"{what} name"))
     if "/" not in rest:
-        return ModelRef(check_name(first, "project"), check_name(rest, "model name"))
-    msg = f"{shown(text)} is not a model: it has more than one '/'."
-    raise InvalidRequest(msg, hint="Write it like 'fraud' or 'risk/fraud'.")
+        return ModelRef(check_name(first, "project"), check_name(rest, f"{what} name"))
+    msg = f"{shown(text)} is not {with_article(what)}: it has more than one '/'."
+    raise InvalidRequest(msg, hint=f"Write it like '{example_of(what)}' or 'risk/{example_of(what)}'.")
 
 
 def parse_ref(text: str, project: str = DEFAULT_PROJECT) -> Ref:

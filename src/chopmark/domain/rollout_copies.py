@@ -117,8 +117,8 @@ def _why(rollout: Rollout, seen: Observation, step: PlanStep, now: datetime) -> 
     share = step.mirror / WEIGHT_TOTAL
     if asked <= 0:
         return _Why(
-            f"no request came to {name} that a version could read",
-            f"Send it some, or end the rollout: chopmark rollout abort {name}",
+            f"no request came to {name} that a version could read: none at all, or only such as were refused",
+            f"See which: chopmark outcomes summary {name}",
         )
     if answered <= 0:
         return _Why(

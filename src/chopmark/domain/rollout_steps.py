@@ -211,7 +211,7 @@ def _from_queue(rollout: Rollout, seen: Observation, now: datetime) -> Advance:
     if stable.id == rollout.candidate.id:
         return _abort(rollout, f"{rollout.candidate.ref} has all of the traffic already", "failed", (), now)
     rollout = structs.replace(rollout, stable=stable, started_at=now)
-    return _asking(rollout, Asked(weight=0), "preparing", now, reason="the candidate is loaded")
+    return _asking(rollout, Asked(weight=0), "preparing", now, reason="the candidate is being loaded")
 
 
 def _when_ready(rollout: Rollout, seen: Observation, lag: str, now: datetime) -> Advance:

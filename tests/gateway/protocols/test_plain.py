@@ -254,6 +254,14 @@ def test_what_is_no_text_or_of_another_type_is_refused() -> None:
             protocol.read(b"[]", {b"content-type": b"application/vnd.apache.parquet"}, MATRIX, LIMITS)
 
 
+@pytest.mark.parametrize("body", [b"", b" \n"])
+def test_an_empty_body_is_called_so(body: bytes) -> None:
+    for protocol in (rows, invocations):
+        with pytest.raises(InvalidRequest) as refused:
+            protocol.read(body, {}, MATRIX, LIMITS)
+        assert refused.value.message == "The body is empty."
+
+
 def test_rows_that_stand_for_too_much_are_refused() -> None:
     wide = Layout(kind="table", inputs=tuple(Field(f"c{i}", "float", nullable=True) for i in range(1_000)))
     for protocol, body in (

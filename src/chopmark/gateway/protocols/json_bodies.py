@@ -29,8 +29,10 @@ def read_json(body: bytes, kind: type[T]) -> T:
     Raises
     ------
     Unreadable
-        When it is no JSON or not of the form.
+        When it is empty, no JSON or not of the form.
     """
+    if not body.strip():
+        raise Unreadable("The body is empty.", hint="Send the request as JSON in the body.")
     try:
         return decode(body, kind)
     except InvalidRequest as error:
