@@ -284,7 +284,7 @@ def parse_monitor(text: str, project: str = "default") -> ModelRef:
     InvalidRequest
         When it is none.
     """
-    return parse_model(text, project)
+    return parse_model(text, project, "monitor")
 
 
 def watched(on: str) -> Literal["endpoint", "version"]:
