@@ -264,7 +264,8 @@ def test_closing_ends_a_process_that_hangs_and_whoever_waits_is_told() -> None:
 @linux_only
 def test_a_start_that_is_given_up_leaves_no_process() -> None:
     async def asked():
-        task = asyncio.create_task(start(EndpointConfig(execution="process"), loadable("Summing")))
+        late = loadable("Summing", call_s=20.0)  # it is timed before it is ready
+        task = asyncio.create_task(start(EndpointConfig(execution="process"), late))
         await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
