@@ -55,6 +55,7 @@ def killed(tmp_path: Path, *, kills: int = KILLS, seed: int = 3) -> Tally:
     return lane(make_grounds(PAIRS[0], tmp_path / "ground"), kills, options, findings_max=1)
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_what_is_whole(tmp_path: Path) -> None:
     tally = killed(tmp_path, kills=16)
     assert tally.findings == []
@@ -138,6 +139,7 @@ def test_an_acknowledgement_before_the_commit_is_found(tmp_path: Path, monkeypat
     assert tally.faults["lost"] + tally.faults["wrong"], tally.findings
 
 
+@pytest.mark.slow
 def test_a_collection_that_knows_no_grace_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def without_grace(request: Any, at: Any) -> Any:
         return garbage.limits_of(request, at)._replace(put_before=at.began_at)

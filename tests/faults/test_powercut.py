@@ -189,6 +189,7 @@ def test_a_store_that_forgets_a_sync_is_found(tmp_path: Path, monkeypatch: pytes
 
 
 @needs_strace
+@pytest.mark.slow
 def test_the_part_records_cuts_and_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(powercut, "CUTS_SHORT", 8)
     options = Options(seed=1, short=True, kills=1, versions=1, scratch=tmp_path, keep=tmp_path / "kept")

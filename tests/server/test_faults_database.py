@@ -69,6 +69,7 @@ def test_it_waits_for_a_database_that_is_not_up_yet(database: OwnPostgres, insta
     assert server.stop() < 10
 
 
+@pytest.mark.slow
 def test_it_goes_on_when_the_database_is_back(database: OwnPostgres, installation: Installation) -> None:
     database.start()
     server = installation.serve("--workers", "1")

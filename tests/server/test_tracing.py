@@ -185,6 +185,7 @@ def test_spans_reach_a_collector_before_the_server_ends() -> None:
     assert names == ["GET /api/v1/whoami"]
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_not_there_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
     settings = load_settings(
         {"serve_auth": "none", "serve_trace_endpoint": "http://127.0.0.1:9/v1/traces"}, environ={}

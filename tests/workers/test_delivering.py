@@ -235,6 +235,7 @@ def test_a_flood_is_an_answer(post: Post) -> None:
     assert (delivery.state, len(delivery.attempts[0].body)) == ("delivered", 1_024)
 
 
+@pytest.mark.slow
 def test_an_outage_of_hours_costs_few_deliveries_their_attempts(post: Post, clock: FakeClock) -> None:
     """While the receiver fails, the webhook is held; when it is back, all that waited comes."""
     post.receiver.behaves["/"] = says(500)
@@ -414,6 +415,7 @@ def test_a_webhook_that_is_lost_to_another_worker_is_left_to_it(disk: Post) -> N
     assert disk.states(made) == ["delivered"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_events_behind(receiver: Receiver, tmp_path: Path) -> None:
     """Handed over in parts, sent in order, each once; what is held in memory does not grow with what waits."""
     with cm.open(tmp_path / "registry", actor="ada", **QUICK) as registry:
