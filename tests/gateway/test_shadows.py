@@ -9,9 +9,9 @@ import pytest
 
 from chopmark.domain.endpoints import EndpointConfig
 from chopmark.domain.outcomes import Comparison
+from chopmark.domain.traffic import SHADOW
 from chopmark.gateway.protocols.asked import Asked
 from chopmark.gateway.recording import TallyKey
-from chopmark.gateway.router import SHADOW
 from chopmark.gateway.shadows import Shadows, compared
 from tests.gateway.world import World, pinned, routing, settled, whole
 

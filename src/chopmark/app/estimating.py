@@ -11,10 +11,11 @@ from msgspec import structs
 
 from chopmark.abc.blobs import BlobStore
 from chopmark.abc.catalog import Transaction
-from chopmark.app.outcome_reading import SHADOW, Group
+from chopmark.app.outcome_reading import Group
 from chopmark.base.jsons import decode
 from chopmark.domain.outcome_tiers import beginning
 from chopmark.domain.profile_windows import ProfileWindow, added_up
+from chopmark.domain.traffic import SHADOW
 from chopmark.errors import ChopmarkError, InvalidRequest, NotFound
 from chopmark.stats.binning import LevelBins, NumericBins
 from chopmark.stats.calibration_table import CalibrationTable

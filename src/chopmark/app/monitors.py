@@ -31,7 +31,6 @@ from chopmark.domain.monitor_steps import SETTLE, MonitorState, Span, due_at, sp
 from chopmark.domain.monitors import (
     ESTIMATED,
     LABELLED,
-    SHADOW,
     Monitor,
     check_monitor,
     is_drift,
@@ -42,6 +41,7 @@ from chopmark.domain.monitors import (
 from chopmark.domain.outcome_tiers import beginning
 from chopmark.domain.outcomes import WINDOW, OutcomeWindow, window_start
 from chopmark.domain.refs import ModelRef
+from chopmark.domain.traffic import SHADOW
 from chopmark.errors import ChopmarkError, Conflict, IntegrityFailure, InvalidRequest, NotFound
 from chopmark.ops import monitors as q
 from chopmark.ops.results import Done

@@ -13,12 +13,10 @@ from chopmark.abc.catalog import Transaction
 from chopmark.domain.feedback import FeedbackTotals, LabelSummary, label_summary
 from chopmark.domain.outcome_tiers import beginning
 from chopmark.domain.outcomes import OutcomeWindow
+from chopmark.domain.traffic import SHADOW
 from chopmark.errors import InvalidRequest
 
-__all__ = ["SHADOW", "Group", "added", "labels_of", "windows_between"]
-
-SHADOW = "shadow"
-"""What the gateway calls a version that is asked beside the others."""
+__all__ = ["Group", "added", "labels_of", "windows_between"]
 
 Group = tuple[UUID, str]
 """A version and a variant; of all variants of the version, an empty one."""

@@ -12,13 +12,13 @@ from uuid import UUID
 
 from chopmark.abc.catalog import Transaction
 from chopmark.app.experiment_units import Decision, decision_of
-from chopmark.app.outcome_reading import SHADOW
 from chopmark.app.way_back import rollout_alerts
 from chopmark.domain.endpoints import Endpoint
 from chopmark.domain.monitors import is_drift
 from chopmark.domain.outcomes import OutcomeWindow
 from chopmark.domain.rollout_totals import Gauge
 from chopmark.domain.rollouts import Rollout, RolloutAlert
+from chopmark.domain.traffic import SHADOW
 from chopmark.stats.summaries import Proportion
 
 __all__ = ["Decision", "events_of", "experiment_decision", "firing_alerts", "gauges_of"]

@@ -7,7 +7,8 @@ from datetime import datetime
 
 import msgspec
 
-from chopmark.domain.monitors import DRIFT, PREDICTIONS, SHADOW
+from chopmark.domain.monitors import DRIFT, PREDICTIONS
+from chopmark.domain.traffic import SHADOW
 from chopmark.stats.drift_report import ColumnDrift, DriftReport
 
 __all__ = ["LiveDrift", "MeasuredDrift", "measured_drift"]

@@ -14,8 +14,9 @@ import msgspec
 from chopmark.domain.alert_rules import Sample
 from chopmark.domain.burn_rates import MinuteCount
 from chopmark.domain.feedback import FeedbackTotals
-from chopmark.domain.monitors import RECORDED, SHADOW, Monitor
+from chopmark.domain.monitors import RECORDED, Monitor
 from chopmark.domain.outcomes import WINDOW, OutcomeWindow
+from chopmark.domain.traffic import SHADOW
 from chopmark.stats.sketch import QuantileSketch
 
 __all__ = ["Counts", "counts_by_minute", "labelled_sample", "minute_counts", "samples"]

@@ -40,7 +40,6 @@ __all__ = [
     "LABELLED",
     "METRICS",
     "MINUTES_MAX",
-    "SHADOW",
     "SHARES",
     "Action",
     "ActionKind",
@@ -88,9 +87,6 @@ LABELLED = frozenset(("accuracy", "mean_absolute_error"))
 
 SHARES = frozenset(("error_rate", "success_rate", "accuracy", ESTIMATED))
 """Metrics that lie from 0 to 1."""
-
-SHADOW = "shadow"
-"""What outcomes of shadows are counted under; they are no answers, and count only for who watches them."""
 
 RECORDED = "metrics."
 MINUTES_MAX = 1_440

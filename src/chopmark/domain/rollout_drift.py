@@ -14,10 +14,11 @@ from msgspec import structs
 
 from chopmark.domain.alerts import SKEW_SECONDS
 from chopmark.domain.manifest import Manifest
-from chopmark.domain.monitors import SHADOW, is_drift
+from chopmark.domain.monitors import is_drift
 from chopmark.domain.rollout_plans import RolloutPlan
 from chopmark.domain.rollout_totals import Gauge
 from chopmark.domain.rollouts import Rollout
+from chopmark.domain.traffic import SHADOW
 from chopmark.errors import InvalidRequest
 
 __all__ = ["check_measurable", "drift_metrics", "due_metrics", "measured_variant", "of_this_step", "remembering"]

@@ -16,6 +16,7 @@ from chopmark.domain.names import check_name, counted
 from chopmark.errors import InvalidRequest
 
 __all__ = [
+    "SHADOW",
     "SHADOWS_MAX",
     "VARIANTS_MAX",
     "WEIGHT_TOTAL",
@@ -28,6 +29,9 @@ __all__ = [
 
 WEIGHT_TOTAL = 10_000
 """All of the traffic: a weight of 2,500 is a quarter, and the finest step is a hundredth of a percent."""
+
+SHADOW = "shadow"
+"""What the requests of shadows are counted under; they are no answers, and count only for who asks for them."""
 
 VARIANTS_MAX = 20
 SHADOWS_MAX = 5

@@ -19,9 +19,9 @@ from chopmark.base.clock import Clock
 from chopmark.domain.outcome_tiers import beginning
 from chopmark.domain.profile_windows import ProfileWindow, counted_profile
 from chopmark.domain.request_ids import read_request_id
-from chopmark.domain.traffic import PinnedVersion
+from chopmark.domain.traffic import SHADOW, PinnedVersion
 from chopmark.errors import ChopmarkError, InvalidRequest, Unavailable
-from chopmark.gateway.router import SHADOW, Route, Router, Serving, Shadowing
+from chopmark.gateway.router import Route, Router, Serving, Shadowing
 from chopmark.gateway.samples import Sample, Samples
 from chopmark.gateway.telling import LOGGER
 from chopmark.stats.binning import NumericBins, count_values

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from chopmark.base.clock import Clock
 from chopmark.domain.endpoints import Endpoint, Routing, RoutingMark, ServedVariant
 from chopmark.domain.request_ids import RequestIds
-from chopmark.domain.traffic import PinnedVersion, Shadow, Variant
+from chopmark.domain.traffic import SHADOW, PinnedVersion, Shadow, Variant
 from chopmark.errors import Unavailable
 from chopmark.gateway.dealing import Deal, dealt_by
 from chopmark.gateway.holding import Held, HeldKey, Holding, key_of
@@ -24,10 +24,7 @@ from chopmark.gateway.telling import LOGGER
 if TYPE_CHECKING:
     from chopmark.gateway.execution import Execution
 
-__all__ = ["SHADOW", "Copied", "Route", "Router", "Serving", "Shadowing"]
-
-SHADOW = "shadow"
-"""Under this name a shadow's requests are counted."""
+__all__ = ["Copied", "Route", "Router", "Serving", "Shadowing"]
 
 
 class Serving:

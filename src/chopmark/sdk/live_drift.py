@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from chopmark.base.settings import Settings
 from chopmark.domain.live_drift import LiveDrift, MeasuredDrift, measured_drift
-from chopmark.domain.monitors import SHADOW, Monitor, is_drift
+from chopmark.domain.monitors import Monitor, is_drift
 from chopmark.domain.profile_windows import counted_profile
 from chopmark.domain.rollout_drift import measured_variant
 from chopmark.domain.rollout_totals import Gauge
 from chopmark.domain.rollouts import Rollout
+from chopmark.domain.traffic import SHADOW
 from chopmark.errors import ChopmarkError, InvalidRequest, NotFound, Unavailable
 from chopmark.ops.outcomes import Sampled, SampledVariant, ShowSampled
 from chopmark.sdk.profiles import Profiles
