@@ -11,8 +11,9 @@ from msgspec import structs
 
 from chopmark.abc.catalog import Transaction
 from chopmark.app.outcome_reading import windows_between
-from chopmark.app.rollout_signals import events_of, experiment_decision, firing_alerts, gauges_of
+from chopmark.app.rollout_signals import events_of, experiment_decision, gauges_of
 from chopmark.app.routing import all_routers
+from chopmark.app.way_back import rollout_alerts
 from chopmark.domain.endpoints import Endpoint, parse_endpoint
 from chopmark.domain.monitors import is_drift
 from chopmark.domain.outcome_tiers import beginning
@@ -68,7 +69,7 @@ def observed(tx: Transaction, rollout: Rollout, now: datetime, drift: Mapping[st
         routers=tuple(all_routers(tx)),
         stable=arm_totals(stable.window, events[0], gauges_of(*stable)),
         candidate=arm_totals(candidate.window, events[1], {**gauges_of(*candidate), **measured}),
-        alerts=firing_alerts(tx, rollout, endpoint, now),
+        alerts=rollout_alerts(tx, endpoint.id, rollout.started_at or now),
         experiment=experiment_decision(tx, rollout, endpoint, now),
         is_free=active is None or active.id == rollout.id,
         superseded_by=f"the rollout of {newer[0].candidate.ref}" if newer else "",

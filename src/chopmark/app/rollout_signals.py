@@ -1,4 +1,4 @@
-"""What others have to say to a rollout: alerts, an experiment's decision, measured numbers. Plain functions, called at each look.
+"""What others have to say to a rollout: an experiment's decision, measured numbers, recorded events. Plain functions, called at each look.
 
 Each is given the transaction in which the rollout is looked at; whatever they read is of the same moment.
 """
@@ -12,29 +12,18 @@ from uuid import UUID
 
 from chopmark.abc.catalog import Transaction
 from chopmark.app.experiment_units import Decision, decision_of
-from chopmark.app.way_back import rollout_alerts
 from chopmark.domain.endpoints import Endpoint
 from chopmark.domain.monitors import is_drift
 from chopmark.domain.outcomes import OutcomeWindow
 from chopmark.domain.rollout_totals import Gauge
-from chopmark.domain.rollouts import Rollout, RolloutAlert
+from chopmark.domain.rollouts import Rollout
 from chopmark.domain.traffic import SHADOW
 from chopmark.stats.summaries import Proportion
 
-__all__ = ["Decision", "events_of", "experiment_decision", "firing_alerts", "gauges_of"]
+__all__ = ["Decision", "events_of", "experiment_decision", "gauges_of"]
 
 _AHEAD = timedelta(minutes=2)
 """Routers know the time by their own clocks."""
-
-
-def firing_alerts(
-    tx: Transaction,
-    rollout: Rollout,
-    endpoint: Endpoint,
-    now: datetime,
-) -> tuple[RolloutAlert, ...]:
-    """Alerts that fire for the candidate, and ask for a pause or a rollback."""
-    return rollout_alerts(tx, endpoint.id, rollout.started_at or now)
 
 
 def experiment_decision(tx: Transaction, rollout: Rollout, endpoint: Endpoint, now: datetime) -> Decision:
